@@ -1,0 +1,1 @@
+"""The machines, one file each; found by folder."""

@@ -1,0 +1,1 @@
+"""Figures, pages, and the papers' experiments with their published results."""

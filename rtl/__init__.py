@@ -1,0 +1,1 @@
+"""The machines' hardware in Amaranth, twin of sim/units and models."""

@@ -1,0 +1,1 @@
+"""Amaranth components, one file per functional unit; twins of sim/units by file name."""

@@ -1,0 +1,1 @@
+"""Engines: plain-array kernels that turn work items into cycles."""

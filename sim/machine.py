@@ -1,0 +1,191 @@
+"""The interface of a machine, and how a whole workload is run on one.
+
+A machine is a class in one file: here in ``models/``, in a user's own ``./my_machine.py``, or behind
+an entry point in the group ``siloom.machines``. It is made of a frozen Design and is asked two
+things, by the front door and by exploration alike:
+
+- ``supports(op)``: could ``run`` take this operation? Cheap; never raises.
+- ``run(op, values=...)``: what happens. Deterministic for equal design and operation (a measured
+  machine excepted), no output, no files, nothing global touched. With ``values`` it also returns
+  what was computed where it can.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from siloom.sim.design import Design
+from siloom.sim.errors import InfeasibleError
+from siloom.sim.ops import Item, Operation, Workload
+from siloom.sim.result import Phase, Result
+
+
+class Machine(ABC):
+    """One machine: its name, its design and how it runs an operation.
+
+    ``kind`` groups machines for readers (accelerator, gpu, cpu, fpga); ``operations`` names the
+    operation types it may support; ``variants`` gives further names as settings of the same design.
+    ``summary`` is one line with the source.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    summary: ClassVar[str]
+    operations: ClassVar[tuple[type[Operation], ...]]
+    design_type: ClassVar[type[Design]]
+    variants: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+
+    def __init__(self, design: Design | None = None, label: str | None = None) -> None:
+        """Take a design (default: the published one) and the name results are shown under."""
+        self.design = design if design is not None else self.design_type()
+        self.label = label or self.name
+
+    def supports(self, op: Operation) -> bool:
+        """Whether ``run`` takes this operation."""
+        return isinstance(op, self.operations)
+
+    @abstractmethod
+    def run(self, op: Operation, *, values: bool = False) -> Result:
+        """Run one operation.
+
+        Raises:
+            InputError: operands that this machine refuses (with the field and the rule).
+            InfeasibleError: a design that cannot exist.
+        """
+
+
+def unsupported_row(item: Item, total_flops: int) -> dict[str, Any]:
+    """How an operation that was not run is listed in a result."""
+    flops = item.op.flops * item.repeat
+    return {
+        "name": item.op.name or item.op.kind,
+        "kind": item.op.kind,
+        "repeat": item.repeat,
+        "flops_share": flops / total_flops if total_flops else 0.0,
+    }
+
+
+def run_workload(
+    machine: Machine,
+    workload: Workload,
+    *,
+    rest: Machine | None = None,
+    values: bool = False,
+    only: frozenset[int] | None = None,
+) -> Result:
+    """Run every operation that ``machine`` supports, the others on ``rest`` if given.
+
+    ``only`` limits the run to items at those positions, which is how machines are compared on the
+    operations that all of them support.
+
+    Raises:
+        InfeasibleError: no operation of the workload is supported.
+    """
+    total_flops = workload.flops
+    parts: list[tuple[Item, Machine, Result]] = []
+    missing: list[dict[str, Any]] = []
+    for position, item in enumerate(workload.items):
+        if only is not None and position not in only:
+            continue
+        runner = machine if machine.supports(item.op) else rest if rest and rest.supports(item.op) else None
+        if runner is None:
+            missing.append(unsupported_row(item, total_flops))
+        else:
+            parts.append((item, runner, runner.run(item.op, values=values)))
+    if not parts:
+        kinds = sorted({item.op.kind for item in workload.items})
+        can = ", ".join(sorted(op.__name__ for op in machine.operations))
+        raise InfeasibleError(f"{machine.label}: supports none of {', '.join(kinds)}; it runs {can}")
+    covered = sum(item.op.flops * item.repeat for item, _, _ in parts)
+    counted = len(parts) + len(missing)
+    coverage = {
+        "operations": len(parts) / counted,
+        "flops": covered / total_flops if total_flops and only is None else 1.0,
+    }
+    provenance = {"workload_hash": workload.content_hash, "source": dict(workload.provenance)}
+    if len(parts) == 1 and parts[0][0].repeat == 1:
+        only_part = parts[0][2]
+        return replace(
+            only_part,
+            machine=machine.label,
+            workload=workload.name,
+            coverage=coverage,
+            unsupported=missing,
+            provenance={**only_part.provenance, **provenance},
+        )
+    return _combine(machine, workload.name, parts, coverage, missing, provenance)
+
+
+def _combine(
+    machine: Machine,
+    workload: str,
+    parts: list[tuple[Item, Machine, Result]],
+    coverage: dict[str, float],
+    missing: list[dict[str, Any]],
+    provenance: dict[str, Any],
+) -> Result:
+    """Add up the results of several operations, one after another."""
+
+    def total(field: str) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for item, _, result in parts:
+            for key, value in getattr(result, field).items():
+                out[key] = out.get(key, 0) + value * item.repeat
+        return out
+
+    results = [r for _, _, r in parts]
+    one_clock = len({r.clock_hz for r in results}) == 1 and results[0].clock_hz is not None
+    whole = one_clock and all(r.cycles is not None for r in results)
+    cycles = sum((r.cycles or 0) * i.repeat for i, _, r in parts) if whole else None
+    seconds = sum(r.seconds * i.repeat for i, _, r in parts)
+    with_energy = all(r.energy_j is not None for r in results)
+    busy = [(r.utilization or 0.0) * r.seconds * i.repeat for i, _, r in parts]
+    own = next((r for _, m, r in parts if m is machine), results[0])
+    energy_parts = total("energy_parts") if with_energy else {}
+    return Result(
+        machine=machine.label,
+        workload=workload,
+        kind=own.kind,
+        seconds=seconds,
+        cycles=cycles,
+        clock_hz=results[0].clock_hz if whole else None,
+        energy_j=sum(r.energy_j * i.repeat for i, _, r in parts if r.energy_j is not None) if with_energy else None,
+        energy_parts=energy_parts,
+        area_mm2=own.area_mm2,
+        area_parts=own.area_parts,
+        operations=total("operations"),
+        traffic_bytes=total("traffic_bytes"),
+        counters=total("counters"),
+        phases=tuple(
+            Phase(
+                f"{item.op.name or item.op.kind}: {p.name}",
+                None if p.cycles is None else p.cycles * item.repeat,
+                p.seconds * item.repeat,
+                {k: v * item.repeat for k, v in p.stalls.items()},
+            )
+            for item, _, r in parts
+            for p in r.phases
+        ),
+        stalls=total("stalls") if whole else {},
+        utilization=sum(busy) / seconds if seconds and all(r.utilization is not None for r in results) else None,
+        coverage=coverage,
+        unsupported=missing,
+        rows=tuple(
+            {
+                "name": item.op.name or item.op.kind,
+                "kind": item.op.kind,
+                "machine": m.label,
+                "repeat": item.repeat,
+                "seconds": r.seconds * item.repeat,
+                "cycles": None if r.cycles is None else r.cycles * item.repeat,
+            }
+            for item, m, r in parts
+        ),
+        peaks=own.peaks,
+        notes=tuple(dict.fromkeys(n for r in results for n in r.notes)),
+        design=own.design,
+        provenance={**own.provenance, **provenance},
+    )

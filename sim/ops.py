@@ -1,0 +1,336 @@
+"""Operations: what is to be computed, independent of any machine.
+
+Workloads are made of these and machines run them; nothing else passes between the two. Sizes are
+counts of elements unless a name ends in ``_bytes``; ``format`` names the operands' number format.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from siloom.sim.errors import InputError
+from siloom.sim.sparse import Csr
+
+MAX_COUNT = 2**62
+"""Counts at or above this are refused: cycle counters are 64-bit and must never wrap."""
+
+
+def _positive(owner: str, **sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise InputError(f"{owner}: {name} must be at least 1, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Operation:
+    """Base of all operations. ``multiplies`` and ``adds`` count scalar work that is not zero."""
+
+    name: str = ""
+
+    @property
+    def kind(self) -> str:
+        """The operation's type in lower case, as results and messages name it."""
+        return type(self).__name__.lower()
+
+    @property
+    def multiplies(self) -> int:
+        """Effective scalar multiplications."""
+        raise TypeError(f"{self.kind}: counts no multiplies")
+
+    @property
+    def flops(self) -> int:
+        """Two per effective multiply: the measure in which coverage is stated."""
+        return 2 * self.multiplies
+
+    def describe(self) -> dict[str, Any]:
+        """Shapes and hashes, no data: what identifies this operation in a result."""
+        out: dict[str, Any] = {"kind": self.kind}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Csr):
+                out[f.name] = {"shape": list(value.shape), "nnz": value.nnz, "hash": value.content_hash}
+            elif isinstance(value, np.ndarray):
+                digest = hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=8)
+                out[f.name] = {"shape": list(value.shape), "hash": digest.hexdigest()}
+            elif value is not None:
+                out[f.name] = value
+        return out
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MatMul(Operation):
+    """Dense C[m, n] = A[m, k] B[k, n], ``batch`` times."""
+
+    m: int
+    n: int
+    k: int
+    batch: int = 1
+    format: str = "fp16"
+
+    def __post_init__(self) -> None:
+        """Refuse empty or absurd sizes."""
+        _positive("gemm", m=self.m, n=self.n, k=self.k, batch=self.batch)
+        if self.multiplies >= MAX_COUNT:
+            raise InputError(f"gemm: m*n*k*batch must be below 2^62, got {self.multiplies}")
+
+    @property
+    def multiplies(self) -> int:
+        """m * n * k * batch."""
+        return self.m * self.n * self.k * self.batch
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpGEMM(Operation):
+    """Sparse C = A B with both operands given; entries are fp64, indices 32 bits in hardware.
+
+    Raises (when made):
+        InputError: A's columns differ from B's rows.
+    """
+
+    a: Csr
+    b: Csr
+
+    def __post_init__(self) -> None:
+        """Refuse operands that do not conform."""
+        if self.a.shape[1] != self.b.shape[0]:
+            raise InputError(
+                f"product: columns of A must equal rows of B, got {self.a.shape[0]} x {self.a.shape[1]} "
+                f"times {self.b.shape[0]} x {self.b.shape[1]}"
+            )
+
+    @cached_property
+    def _per_column(self) -> tuple[Any, Any]:
+        columns = np.bincount(self.a.indices, minlength=self.a.shape[1])
+        return columns, self.b.row_lengths
+
+    @property
+    def multiplies(self) -> int:
+        """Sum over k of nnz(A[:, k]) * nnz(B[k, :])."""
+        columns, rows = self._per_column
+        return int(columns @ rows)
+
+    @property
+    def chunks(self) -> int:
+        """Non-zeros of A that meet a non-empty row of B: the partial-product chunks."""
+        columns, rows = self._per_column
+        return int(columns[rows > 0].sum())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpMM(Operation):
+    """Sparse times dense: C[rows, n] = A B[cols, n]."""
+
+    a: Csr
+    n: int
+    b: np.ndarray[Any, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an empty dense side or one that does not conform."""
+        _positive("spmm", n=self.n)
+        if self.b is not None and self.b.shape != (self.a.shape[1], self.n):
+            raise InputError(f"spmm: b must be {self.a.shape[1]} x {self.n}, got {self.b.shape}")
+
+    @property
+    def multiplies(self) -> int:
+        """nnz(A) * n."""
+        return self.a.nnz * self.n
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SDDMM(Operation):
+    """Sampled dense-dense product: C = (X[rows, k] Y[k, cols]) at the mask's positions only."""
+
+    mask: Csr
+    k: int
+    x: np.ndarray[Any, Any] | None = None
+    y: np.ndarray[Any, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an empty inner size."""
+        _positive("sddmm", k=self.k)
+
+    @property
+    def multiplies(self) -> int:
+        """nnz(mask) * k."""
+        return self.mask.nnz * self.k
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attention(Operation):
+    """softmax(Q K^T / sqrt(dim)) V over ``batch`` x ``heads``; lengths in tokens."""
+
+    seq: int
+    heads: int
+    dim: int
+    batch: int = 1
+    causal: bool = False
+    direction: str = "fwd"
+    format: str = "fp16"
+
+    def __post_init__(self) -> None:
+        """Refuse empty sizes."""
+        _positive("attention", seq=self.seq, heads=self.heads, dim=self.dim, batch=self.batch)
+
+    @property
+    def multiplies(self) -> int:
+        """Two products of seq x seq x dim a head; halved where causal, 2.5 times as many backward."""
+        pairs = self.seq * (self.seq + 1) // 2 if self.causal else self.seq * self.seq
+        forward = 2 * self.batch * self.heads * pairs * self.dim
+        return forward if self.direction == "fwd" else forward * 5 // 2
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeyFilter(Operation):
+    """Choose, for each query, the keys worth an exact product."""
+
+    queries: int
+    keys: int
+    dim: int
+    heads: int = 1
+
+    @property
+    def multiplies(self) -> int:
+        """Exact scores that a dense machine would compute."""
+        return self.queries * self.keys * self.dim * self.heads
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conv(Operation):
+    """2-D convolution, NCHW, square stride and padding."""
+
+    h: int
+    w: int
+    c: int
+    r: int
+    s: int
+    k: int
+    stride: int = 1
+    pad: int = 0
+    groups: int = 1
+    batch: int = 1
+    format: str = "fp16"
+
+    def __post_init__(self) -> None:
+        """Refuse empty sizes, a kernel larger than its input and groups that do not divide."""
+        _positive("conv", h=self.h, w=self.w, c=self.c, r=self.r, s=self.s, k=self.k)
+        _positive("conv", stride=self.stride, groups=self.groups, batch=self.batch)
+        if self.pad < 0:
+            raise InputError(f"conv: pad must be at least 0, got {self.pad}")
+        if self.c % self.groups or self.k % self.groups:
+            raise InputError(f"conv: groups must divide c and k, got {self.groups} for {self.c} and {self.k}")
+        if self.r > self.h + 2 * self.pad or self.s > self.w + 2 * self.pad:
+            raise InputError(f"conv: kernel {self.r} x {self.s} is larger than its padded input")
+
+    @property
+    def out_hw(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        return (
+            (self.h + 2 * self.pad - self.r) // self.stride + 1,
+            (self.w + 2 * self.pad - self.s) // self.stride + 1,
+        )
+
+    @property
+    def multiplies(self) -> int:
+        """Output elements times r * s * c / groups."""
+        rows, cols = self.out_hw
+        return self.batch * rows * cols * self.k * self.r * self.s * (self.c // self.groups)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Elementwise(Operation):
+    """``elements`` results, each of ``reads`` operands read and ``flops_each`` operations."""
+
+    elements: int
+    reads: int = 1
+    flops_each: int = 1
+    function: str = "add"
+    format: str = "fp16"
+
+    @property
+    def multiplies(self) -> int:
+        """None: elementwise work is counted in ``flops``."""
+        return 0
+
+    @property
+    def flops(self) -> int:
+        """elements * flops_each."""
+        return self.elements * self.flops_each
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reduce(Operation):
+    """``rows`` reductions over ``length`` elements each."""
+
+    rows: int
+    length: int
+    function: str = "sum"
+    format: str = "fp16"
+
+    @property
+    def multiplies(self) -> int:
+        """None: reductions add."""
+        return 0
+
+    @property
+    def flops(self) -> int:
+        """rows * length."""
+        return self.rows * self.length
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Collective(Operation):
+    """A transfer of ``bytes_each`` between ``peers`` devices."""
+
+    function: str
+    bytes_each: int
+    peers: int
+
+    @property
+    def multiplies(self) -> int:
+        """None: a collective moves data."""
+        return 0
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One operation of a workload and how often it is run."""
+
+    op: Operation
+    repeat: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """A named list of operations, with where they come from.
+
+    ``provenance`` holds plain values only: the source file or generator, its settings, notes such
+    as summed duplicates or an empty operand.
+    """
+
+    name: str
+    items: tuple[Item, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, *ops: Operation, **provenance: Any) -> Workload:
+        """A workload that runs each of ``ops`` once."""
+        return cls(name, tuple(Item(op) for op in ops), provenance)
+
+    @property
+    def flops(self) -> int:
+        """Effective floating-point operations of all items with their repeats."""
+        return sum(item.op.flops * item.repeat for item in self.items)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Hash of all operations, their data and repeats (16 hex digits)."""
+        text = json.dumps([[item.op.describe(), item.repeat] for item in self.items], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,187 @@
+"""The result of one simulation or measurement: the only thing that reports read.
+
+Every quantity is in SI units or plain counts; JSON form and object carry the same field names.
+Equal inputs give equal bytes: no time stamps, keys sorted, cycles whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from siloom.sim.errors import InputError
+from siloom.sim.sparse import Csr
+
+SCHEMA = 1
+Kind = Literal["modelled", "measured", "published"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the run. ``stalls`` splits its cycles by cause, work itself under ``compute``."""
+
+    name: str
+    cycles: int | None
+    seconds: float
+    stalls: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Activity over time, as fractions of 1 in equal bins.
+
+    ``lanes`` is group -> lane -> values, e.g. ``{"tile": {"tile 0": (0.5, ...)}}``.
+    """
+
+    bin_seconds: float
+    lanes: Mapping[str, Mapping[str, tuple[float, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a machine did with an operation or a workload; see DESIGN's contract of ``--json``.
+
+    ``cycles`` and ``clock_hz`` are None where the time was measured or a model knows no cycles.
+    ``stalls`` adds up to ``cycles``; ``energy_parts`` to ``energy_j``; ``area_parts`` to ``area_mm2``.
+    ``peaks`` holds ``operations_per_s`` and ``bytes_per_s`` for the roofline.
+    """
+
+    machine: str
+    workload: str
+    seconds: float
+    kind: Kind = "modelled"
+    cycles: int | None = None
+    clock_hz: float | None = None
+    energy_j: float | None = None
+    energy_parts: Mapping[str, float] = field(default_factory=dict)
+    area_mm2: float | None = None
+    area_parts: Mapping[str, float] = field(default_factory=dict)
+    operations: Mapping[str, int] = field(default_factory=dict)
+    traffic_bytes: Mapping[str, int] = field(default_factory=dict)
+    phases: Sequence[Phase] = ()
+    stalls: Mapping[str, int] = field(default_factory=dict)
+    utilization: float | None = None
+    coverage: Mapping[str, float] = field(default_factory=lambda: {"operations": 1.0, "flops": 1.0})
+    unsupported: Sequence[Mapping[str, Any]] = ()
+    rows: Sequence[Mapping[str, Any]] = ()
+    checks: Mapping[str, Any] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    peaks: Mapping[str, float] = field(default_factory=dict)
+    timeline: Timeline | None = None
+    notes: Sequence[str] = ()
+    design: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    values: Csr | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the sums that every reader relies on."""
+        if self.cycles is not None and self.stalls:
+            total = sum(self.stalls.values())
+            if total != self.cycles:
+                raise ValueError(f"{self.machine}: stall causes add up to {total}, not to {self.cycles} cycles")
+        _adds_up(self.machine, "energy", self.energy_parts, self.energy_j)
+        _adds_up(self.machine, "area", self.area_parts, self.area_mm2)
+
+    @property
+    def power_w(self) -> float | None:
+        """Mean power over the run."""
+        if self.energy_j is None or self.seconds <= 0:
+            return None
+        return self.energy_j / self.seconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; product values are left out."""
+        out: dict[str, Any] = {"schema": SCHEMA}
+        for f in dataclasses.fields(self):
+            if f.name in ("values", "phases", "timeline"):
+                continue
+            out[f.name] = _plain(getattr(self, f.name))
+        out["phases"] = [_plain(dataclasses.asdict(p)) for p in self.phases]
+        out["power_w"] = self.power_w
+        if self.timeline is not None:
+            out["timeline"] = {"bin_seconds": self.timeline.bin_seconds, "lanes": _plain(self.timeline.lanes)}
+        return out
+
+    def to_json(self) -> str:
+        """One JSON document, keys sorted."""
+        return json.dumps(self.to_dict(), sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], where: str = "result") -> Result:
+        """Read back :meth:`to_dict`.
+
+        Raises:
+            InputError: not such an object, another schema, a missing or an unknown field.
+        """
+        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+            raise InputError(f"{where}: not a siloom result of schema {SCHEMA}")
+        names = {f.name for f in dataclasses.fields(cls)} - {"values"}
+        known = {k: v for k, v in data.items() if k in names}
+        if extra := set(data) - names - {"schema", "power_w", "speedup"}:
+            raise InputError(f"{where}: unknown field '{sorted(extra)[0]}'")
+        try:
+            known["phases"] = tuple(Phase(**p) for p in data["phases"])
+            if data.get("timeline"):
+                lanes = {
+                    g: {k: tuple(map(float, v)) for k, v in lane.items()}
+                    for g, lane in data["timeline"]["lanes"].items()
+                }
+                known["timeline"] = Timeline(float(data["timeline"]["bin_seconds"]), lanes)
+            return cls(**known)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{where}: not a complete siloom result: {error}") from None
+
+    @classmethod
+    def load(cls, path: Path) -> Result:
+        """Read a result file that ``siloom run --json`` wrote.
+
+        Raises:
+            InputError: absent, not JSON, or not a result.
+        """
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        except (ValueError, RecursionError):
+            raise InputError(f"{path}: is not a JSON document") from None
+        return cls.from_dict(data, str(path))
+
+
+def _adds_up(machine: str, what: str, parts: Mapping[str, float], whole: float | None) -> None:
+    if whole is not None and parts:
+        total = math.fsum(parts.values())
+        if not math.isclose(total, whole, rel_tol=1e-9, abs_tol=1e-30):
+            raise ValueError(f"{machine}: parts of the {what} add up to {total!r}, not to {whole!r}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, str) or value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Iterable):
+        return [_plain(v) for v in value]
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} does not belong in a result")
+
+
+def apportion(cycles: int, shares: Mapping[str, int]) -> dict[str, int]:
+    """Scale ``shares`` to whole numbers that add up to ``cycles``, largest remainders first.
+
+    Used to state stall causes, summed over many PEs, as parts of the phase's cycles.
+    """
+    total = sum(shares.values())
+    if total == 0 or cycles == 0:
+        return dict.fromkeys(shares, 0)
+    out = {name: cycles * share // total for name, share in shares.items()}
+    rest = {name: cycles * share % total for name, share in shares.items()}
+    left = cycles - sum(out.values())
+    for name in sorted(shares, key=lambda n: (-rest[n], n))[:left]:
+        out[name] += 1
+    return out

@@ -1,0 +1,1 @@
+"""What is computed: matrices, transformers, real training, recorded traces."""
