@@ -16,7 +16,7 @@ class SiloomError(Exception):
     exit_code = 70
 
 
-class CheckFailed(SiloomError):
+class CheckFailedError(SiloomError):
     """A check that was asked for did not hold (exit 1)."""
 
     exit_code = 1

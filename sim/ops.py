@@ -83,7 +83,7 @@ class MatMul(Operation):
 
     @property
     def multiplies(self) -> int:
-        """m * n * k * batch."""
+        """M * n * k * batch."""
         return self.m * self.n * self.k * self.batch
 
 
@@ -261,7 +261,7 @@ class Elementwise(Operation):
 
     @property
     def flops(self) -> int:
-        """elements * flops_each."""
+        """Elements * flops_each."""
         return self.elements * self.flops_each
 
 
@@ -281,7 +281,7 @@ class Reduce(Operation):
 
     @property
     def flops(self) -> int:
-        """rows * length."""
+        """Rows * length."""
         return self.rows * self.length
 
 
