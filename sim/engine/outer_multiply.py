@@ -1,0 +1,325 @@
+"""The multiply phase of an outer-product machine: columns of A meet rows of B on tiles of PEs.
+
+A central controller hands pieces of A's columns, in order, to whichever tile asks; the tile's
+controller streams the piece's elements to its PEs as they free up, one *chunk* each: element A[m, k]
+times row k of B, appended to the list of result row m. PEs of a tile share B's row through the
+tile's cache; misses go through a second-level cache that several tiles share, then to DRAM. Chunks
+are written around the caches. Linking a chunk into its row's list reads and rewrites the list's
+head in memory, because the caches are not coherent.
+
+Every PE works through the 64-byte blocks of its B row: one request per block into a queue of
+outstanding requests (stores share the queue), data in order, one multiply per ``element`` cycles.
+Events are taken in global time order, so each shared resource sees its requests in order.
+
+What it does not model: crossbar conflicts, instruction fetch, and the stalling of the tile's
+controller on its own stream of A (it reads ahead).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siloom.sim.engine import dram
+from siloom.sim.engine.cache import probe, set_start, touch
+from siloom.sim.engine.dram import DramState, DramTiming
+from siloom.sim.engine.timeline import record
+from siloom.sim.engine.tournament import NEVER, bits_for, free_slot, new_tree, replace
+from siloom.sim.jit import inline_kernel, kernel
+
+Ints = NDArray[np.int64]
+
+ELEMENT_BYTES = 12
+"""A 32-bit index and a 64-bit value."""
+LINK_BYTES = 4
+"""The pointer that heads every chunk, and the head of every row's list (padded to 8)."""
+HEAD_BYTES = 8
+
+COMPUTE, DISPATCH, OUTSTANDING, MSHR, BANDWIDTH, LATENCY, IMBALANCE = range(7)
+CAUSES = ("compute", "dispatch", "outstanding_requests", "mshr", "bandwidth", "memory_latency", "imbalance")
+"""Where a PE's cycles go, in the order of the rows of ``where`` below."""
+
+L0_HITS, L0_MISSES, L1_HITS, L1_MISSES, CHUNKS, PIECES = range(6)
+
+
+class TileArray(NamedTuple):
+    """Shape and times (cycles) of the tiles, for both phases."""
+
+    tiles: int
+    pes: int
+    tiles_per_l1: int
+    l0_sets: int
+    l0_ways: int
+    l1_sets: int
+    l1_ways: int
+    block_bits: int
+    burst_bits: int
+    l0_mshrs: int
+    l1_mshrs: int
+    outstanding: int
+    piece: int
+    dispatch: int
+    element: int
+    l0_latency: int
+    l1_latency: int
+
+
+class OuterOperands(NamedTuple):
+    """Structure of A by columns and of B by rows, and where things lie in memory (bytes).
+
+    ``a_ptr``, ``b_ptr`` [k + 1]; ``a_rows`` [nnz(A)]; ``chunk_at`` [nnz(A)] the address of each
+    chunk; ``a_base``, ``b_base`` the first element of each operand, ``a_pointers``, ``b_pointers``
+    their pointer arrays (4 bytes each), ``lists`` the list heads.
+    """
+
+    a_ptr: Ints
+    a_rows: Ints
+    b_ptr: Ints
+    chunk_at: Ints
+    a_base: int
+    b_base: int
+    a_pointers: int
+    b_pointers: int
+    lists: int
+
+
+@kernel
+def outer_multiply(
+    shape: TileArray,
+    timing: DramTiming,
+    op: OuterOperands,
+    state: DramState,
+    l0: Ints,
+    l0_used: Ints,
+    l1: Ints,
+    l1_used: Ints,
+    where: Ints,
+    counts: Ints,
+    tile_bins: Ints,
+    channel_bins: Ints,
+    shift: Ints,
+    channel_shift: Ints,
+    log: Ints,
+) -> int:
+    """Run the phase; return its cycles.
+
+    ``where`` [7, tiles * pes] receives each PE's cycles by cause, each row of PEs adding up to the
+    return value; ``counts`` [6] the cache hits and misses, chunks and pieces; ``log`` [n, 3] the
+    first n L0 accesses as (cache, block, hit). Bins as in :mod:`siloom.sim.engine.timeline`.
+    """
+    servers = shape.tiles * shape.pes
+    bits = bits_for(servers)
+    tree = new_tree(servers, bits)
+    done = np.zeros(servers, np.int64)
+    at = np.zeros(servers, np.int64)
+    end = np.zeros(servers, np.int64)
+    finished = np.zeros(servers, np.int64)
+    row_start = np.zeros(servers, np.int64)
+    chunk = np.zeros(servers, np.int64)
+    following = np.zeros(servers, np.int64)
+    linked = np.ones(servers, np.bool_)
+    queued = np.zeros(servers, np.int64)
+    blocked = np.zeros(servers, np.int64)
+    ring = np.zeros((servers, shape.outstanding), np.int64)
+    head = np.zeros(servers, np.int64)
+    lcp = np.zeros(shape.tiles, np.int64)
+    piece_at = np.zeros(shape.tiles, np.int64)
+    piece_end = np.zeros(shape.tiles, np.int64)
+    piece_k = np.zeros(shape.tiles, np.int64)
+    a_block = np.full(shape.tiles, -1, np.int64)
+    l1s = (shape.tiles + shape.tiles_per_l1 - 1) // shape.tiles_per_l1
+    l0_fill = np.zeros(l0.shape, np.int64)
+    l1_fill = np.zeros(l1.shape, np.int64)
+    l0_mshr = np.zeros((shape.tiles, shape.l0_mshrs), np.int64)
+    l1_mshr = np.zeros((l1s, shape.l1_mshrs), np.int64)
+    l0_next = np.zeros(shape.tiles, np.int64)
+    l1_next = np.zeros(l1s, np.int64)
+    stamp = 0
+    logged = 0
+    next_at = 0
+    next_k = 0
+    pointers = 0
+    total = op.a_ptr[-1]
+    whole = 1 << (shape.block_bits - shape.burst_bits)
+    unloaded = timing.latency + timing.activate
+
+    while True:
+        now = tree[1] >> bits
+        if now >= NEVER:
+            break
+        pe = tree[1] & ((1 << bits) - 1)
+        tile = pe // shape.pes
+        if at[pe] == end[pe]:
+            # The PE is free: the tile's controller has an element of A for it, or asks for a piece.
+            while piece_at[tile] == piece_end[tile] and next_at < total:
+                while op.a_ptr[next_k + 1] <= next_at:
+                    next_k += 1
+                # The central controller reads the pointers of both operands as it comes by.
+                while pointers <= next_k:
+                    for base in (op.a_pointers, op.b_pointers):
+                        block = (base + pointers * LINK_BYTES) >> shape.block_bits
+                        dram.read(block, whole, now, timing, state)
+                        record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
+                    pointers += (1 << shape.block_bits) // LINK_BYTES
+                stop = min(next_at + shape.piece, op.a_ptr[next_k + 1])
+                first = (op.a_base + next_at * ELEMENT_BYTES) >> shape.block_bits
+                last = (op.a_base + stop * ELEMENT_BYTES - 1) >> shape.block_bits
+                for block in range(first, last + 1):
+                    if block != a_block[tile]:
+                        dram.read(block, whole, now, timing, state)
+                        record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
+                a_block[tile] = last
+                if op.b_ptr[next_k + 1] > op.b_ptr[next_k]:
+                    piece_at[tile] = next_at
+                    piece_end[tile] = stop
+                    piece_k[tile] = next_k
+                    counts[PIECES] += 1
+                next_at = stop
+            if piece_at[tile] == piece_end[tile]:
+                finished[pe] = now
+                replace(tree, bits, pe, NEVER)
+                continue
+            start = max(lcp[tile], now)
+            lcp[tile] = max(lcp[tile] + shape.dispatch, start)
+            where[DISPATCH, pe] += start - now
+            k = piece_k[tile]
+            chunk[pe] = piece_at[tile]
+            piece_at[tile] += 1
+            at[pe] = op.b_ptr[k]
+            row_start[pe] = op.b_ptr[k]
+            end[pe] = op.b_ptr[k + 1]
+            following[pe] = (op.b_base + at[pe] * ELEMENT_BYTES) >> shape.block_bits
+            linked[pe] = False
+            done[pe] = start
+            counts[CHUNKS] += 1
+            if start > now:
+                # Come back at the start itself, so that memory sees requests in order of time.
+                replace(tree, bits, pe, start)
+                continue
+        if not linked[pe]:
+            linked[pe] = True
+            link = (op.lists + op.a_rows[chunk[pe]] * HEAD_BYTES) >> shape.block_bits
+            dram.read(link, 1, now, timing, state)
+            dram.write(link, 1, now, timing, state)
+            record(channel_bins, channel_shift, dram.channel_of(link, timing), now, 2)
+
+        # A place in the PE's queue of outstanding requests, and an MSHR at each level that misses.
+        slot = head[pe]
+        if ring[pe, slot] > now:
+            queued[pe] += ring[pe, slot] - now
+            replace(tree, bits, pe, ring[pe, slot])
+            continue
+        block = following[pe]
+        set0 = set_start(tile, shape.l0_sets, shape.l0_ways, block)
+        line = probe(l0, set0, shape.l0_ways, block)
+        bus_wait = 0
+        if line < 0:
+            group = tile // shape.tiles_per_l1
+            set1 = set_start(group, shape.l1_sets, shape.l1_ways, block)
+            wait = now
+            free0 = free_slot(l0_mshr, tile, l0_next[tile], now)
+            if free0 < 0:
+                wait = l0_mshr[tile, -1 - free0]
+            free1 = 0
+            if probe(l1, set1, shape.l1_ways, block) < 0:
+                free1 = free_slot(l1_mshr, group, l1_next[group], now)
+                if free1 < 0:
+                    wait = max(wait, l1_mshr[group, -1 - free1])
+            if wait > now:
+                blocked[pe] += wait - now
+                replace(tree, bits, pe, wait)
+                continue
+            stamp += 1
+            line1 = touch(l1, l1_used, set1, shape.l1_ways, block, stamp)
+            if line1 >= 0:
+                counts[L1_HITS] += 1
+                ready = max(now + shape.l0_latency + shape.l1_latency, l1_fill[line1])
+            else:
+                counts[L1_MISSES] += 1
+                ready = dram.read(block, whole, now, timing, state)
+                record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
+                bus_wait = max(0, ready - now - unloaded)
+                l1_fill[-1 - line1] = ready
+                l1_mshr[group, free1] = ready
+                l1_next[group] = (free1 + 1) % shape.l1_mshrs
+            line = touch(l0, l0_used, set0, shape.l0_ways, block, stamp)
+            l0_fill[-1 - line] = ready
+            l0_mshr[tile, free0] = ready
+            l0_next[tile] = (free0 + 1) % shape.l0_mshrs
+            counts[L0_MISSES] += 1
+            hit = 0
+        else:
+            stamp += 1
+            touch(l0, l0_used, set0, shape.l0_ways, block, stamp)
+            ready = max(now + shape.l0_latency, l0_fill[line])
+            counts[L0_HITS] += 1
+            hit = 1
+        if logged < log.shape[0]:
+            log[logged, 0] = tile
+            log[logged, 1] = block
+            log[logged, 2] = hit
+            logged += 1
+
+        # All elements whose last byte lies in this block can be multiplied once it is here.
+        upto = (((block + 1) << shape.block_bits) - op.b_base) // ELEMENT_BYTES
+        upto = min(upto, end[pe])
+        elements = upto - at[pe]
+        following[pe] = block + 1
+        begin = max(done[pe], ready)
+        waited = begin - done[pe]
+        part = min(waited, bus_wait)
+        where[BANDWIDTH, pe] += part
+        waited -= part
+        part = min(waited, blocked[pe])
+        where[MSHR, pe] += part
+        waited -= part
+        part = min(waited, queued[pe])
+        where[OUTSTANDING, pe] += part
+        where[LATENCY, pe] += waited - part
+        queued[pe] = 0
+        blocked[pe] = 0
+        work = elements * shape.element
+        where[COMPUTE, pe] += work
+        done[pe] = begin + work
+        record(tile_bins, shift, tile, now, work)
+        ring[pe, slot] = ready
+        head[pe] = (slot + 1) % shape.outstanding
+
+        # Store the products: the bursts of the chunk that this block's products begin to fill.
+        before = at[pe] - row_start[pe]
+        low = op.chunk_at[chunk[pe]] + before * ELEMENT_BYTES
+        if before > 0:
+            low += LINK_BYTES
+        high = op.chunk_at[chunk[pe]] + LINK_BYTES + (before + elements) * ELEMENT_BYTES
+        first_burst = low >> shape.burst_bits
+        if before > 0 and low & ((1 << shape.burst_bits) - 1) != 0:
+            first_burst += 1
+        bursts = ((high - 1) >> shape.burst_bits) - first_burst + 1
+        if elements > 0 and bursts > 0:
+            target = first_burst >> (shape.block_bits - shape.burst_bits)
+            taken = dram.write(target, bursts, now, timing, state)
+            record(channel_bins, channel_shift, dram.channel_of(target, timing), now, bursts)
+            slot = head[pe]
+            ring[pe, slot] = max(ring[pe, slot], taken)
+            head[pe] = (slot + 1) % shape.outstanding
+        at[pe] = upto
+        replace(tree, bits, pe, max(now + max(elements, 1), done[pe] if upto == end[pe] else 0))
+
+    return _close(shape.tiles * shape.pes, finished, done, state, where)
+
+
+@inline_kernel
+def _close(servers: int, finished: Ints, done: Ints, state: DramState, where: Ints) -> int:
+    """End the phase when the last PE is done and the memory has drained; account for the rest."""
+    last = 0
+    for pe in range(servers):
+        last = max(last, finished[pe])
+    drained = last
+    for channel in range(len(state.bus)):
+        drained = max(drained, int(np.ceil(state.bus[channel])))
+    for pe in range(servers):
+        where[IMBALANCE, pe] += last - finished[pe]
+        where[BANDWIDTH, pe] += drained - last
+    return drained

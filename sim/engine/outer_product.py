@@ -1,0 +1,238 @@
+"""An outer-product machine on real operands: lay them out in memory, multiply, merge.
+
+This is the plain-array front of the two phase kernels: it takes the operands as CSR, derives what
+each phase reads, runs both and checks the product against the operands by another road.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siloom.sim.engine import dram, row_merge
+from siloom.sim.engine.cache import new_cache
+from siloom.sim.engine.dram import DramState, DramTiming, new_dram
+from siloom.sim.engine.outer_multiply import (
+    CAUSES,
+    ELEMENT_BYTES,
+    HEAD_BYTES,
+    LINK_BYTES,
+    OuterOperands,
+    TileArray,
+    outer_multiply,
+)
+from siloom.sim.engine.row_merge import Chunks, MergeArray, Outcome, new_rows
+from siloom.sim.engine.timeline import new_timeline
+from siloom.sim.errors import InputError
+from siloom.sim.sparse import Csr
+
+Ints = NDArray[np.int64]
+Reals = NDArray[np.float64]
+
+PAGE = 4096
+SLICE_BYTES = 1 << 34
+"""Room for the results, and for the spilled rounds, of each merging PE."""
+MOST_CYCLES = 2**47
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseRun:
+    """What one phase did.
+
+    ``where`` [causes, PEs] are each PE's cycles by cause; ``counts`` and ``dram`` as the kernel and
+    the memory number them; ``tiles`` [tiles, bins] busy PE-cycles and ``channels`` [channels, bins]
+    bursts in bins of ``bin_cycles`` and ``channel_bin_cycles``; ``log`` the recorded cache accesses.
+    """
+
+    cycles: int
+    where: Ints
+    counts: Ints
+    dram: Ints
+    tiles: Ints
+    bin_cycles: int
+    channels: Ints
+    channel_bin_cycles: int
+    log: Ints
+
+    def by_cause(self) -> dict[str, int]:
+        """PE-cycles by cause, summed over PEs."""
+        return {cause: int(self.where[i].sum()) for i, cause in enumerate(CAUSES)}
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Where the operands and partial products lie, and the chunks by column and by row of A."""
+
+    multiply: OuterOperands
+    merge: Chunks
+    partial_bytes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """Sums and counts of the product's rows, and the product itself where it was kept."""
+
+    weights: Reals
+    row_sums: Reals
+    row_counts: Ints
+    values: Csr | None
+
+
+def _page(size: int) -> int:
+    return (size + PAGE - 1) // PAGE * PAGE
+
+
+def lay_out(a: Csr, b: Csr) -> Layout:
+    """Place A (by columns), B (by rows), the list heads and one chunk per useful non-zero of A."""
+    columns = a.transposed
+    # transposed sorts by column with rows ascending, so a stable sort by column maps CSR to CSC.
+    order = np.argsort(a.indices, kind="stable")
+    lengths = b.row_lengths
+    of_csr = lengths[a.indices]
+    of_csc = of_csr[order]
+    size = np.where(of_csc > 0, LINK_BYTES + ELEMENT_BYTES * of_csc, 0)
+    a_pointers = _page(ELEMENT_BYTES * a.nnz)
+    b_base = a_pointers + _page(LINK_BYTES * len(columns.indptr))
+    b_pointers = b_base + _page(ELEMENT_BYTES * b.nnz)
+    lists = b_pointers + _page(LINK_BYTES * len(b.indptr))
+    partial = lists + _page(HEAD_BYTES * a.shape[0])
+    at_csc = partial + np.cumsum(size) - size
+    partial_bytes = int(size.sum())
+    at_csr = np.empty_like(at_csc)
+    at_csr[order] = at_csc
+    used = of_csr > 0
+    pointers = partial + _page(partial_bytes)
+    result = pointers + _page(LINK_BYTES * (a.shape[0] + 1))
+    return Layout(
+        OuterOperands(columns.indptr, columns.indices, b.indptr, at_csc, 0, b_base, a_pointers, b_pointers, lists),
+        Chunks(
+            row_ptr=np.concatenate([np.zeros(1, np.int64), np.cumsum(used)])[a.indptr],
+            first=b.indptr[a.indices[used]],
+            length=of_csr[used],
+            scale=a.data[used],
+            at=at_csr[used],
+            cols=b.indices,
+            vals=b.data,
+            lists=lists,
+            pointers=pointers,
+            result=result,
+            spill=result + (1 << 46),
+            slice=SLICE_BYTES,
+        ),
+        partial_bytes,
+    )
+
+
+def multiply_phase(shape: TileArray, timing: DramTiming, operands: OuterOperands, log: int = 0) -> PhaseRun:
+    """Run the multiply phase on idle hardware, recording the first ``log`` cache accesses."""
+    state = new_dram(timing)
+    l1s = -(-shape.tiles // shape.tiles_per_l1)
+    where = np.zeros((len(CAUSES), shape.tiles * shape.pes), np.int64)
+    counts = np.zeros(6, np.int64)
+    tiles, shift = new_timeline(shape.tiles)
+    channels, channel_shift = new_timeline(1 << timing.channel_bits)
+    record = np.zeros((log, 3), np.int64)
+    cycles = outer_multiply(
+        shape, timing, operands, state,
+        *new_cache(shape.tiles, shape.l0_sets, shape.l0_ways), *new_cache(l1s, shape.l1_sets, shape.l1_ways),
+        where, counts, tiles, channels, shift, channel_shift, record,
+    )  # fmt: skip
+    return _phase(cycles, where, counts, state, tiles, shift, channels, channel_shift, record)
+
+
+def merge_phase(
+    shape: MergeArray, timing: DramTiming, chunks: Chunks, columns: int, keep: Ints | None = None, log: int = 0
+) -> tuple[PhaseRun, Product]:
+    """Run the merge phase on idle hardware; keep the product where ``keep`` [rows + 1] places it."""
+    rows = len(chunks.row_ptr) - 1
+    state = new_dram(timing)
+    # A fixed weight per column, never zero, makes each row's sum a check of positions and values.
+    weights = 0.5 + np.random.default_rng(columns).random(columns)
+    stored = 0 if keep is None else int(keep[-1])
+    outcome = Outcome(
+        weights=weights,
+        row_sums=np.zeros(rows),
+        row_counts=np.zeros(rows, np.int64),
+        keep_ptr=np.zeros(0, np.int64) if keep is None else keep,
+        keep_cols=np.zeros(stored, np.int64),
+        keep_vals=np.zeros(stored),
+    )
+    servers = shape.tiles * shape.pes
+    where = np.zeros((len(CAUSES), servers), np.int64)
+    counts = np.zeros(10, np.int64)
+    tiles, shift = new_timeline(shape.tiles)
+    channels, channel_shift = new_timeline(1 << timing.channel_bits)
+    record = np.zeros((log, 3), np.int64)
+    cycles = row_merge.row_merge(
+        shape, timing, chunks, columns, outcome, state, new_rows(servers, shape.heads), where, counts,
+        tiles, channels, shift, channel_shift, record,
+    )  # fmt: skip
+    run = _phase(cycles, where, counts, state, tiles, shift, channels, channel_shift, record)
+    values = None
+    if keep is not None:
+        values = Csr((rows, columns), keep, outcome.keep_cols, outcome.keep_vals)
+    return run, Product(weights, outcome.row_sums, outcome.row_counts, values)
+
+
+def _phase(
+    cycles: int, where: Ints, counts: Ints, state: DramState, tiles: Ints, shift: Ints, channels: Ints,
+    channel_shift: Ints, record: Ints,
+) -> PhaseRun:  # fmt: skip
+    return PhaseRun(
+        cycles=int(cycles),
+        where=where,
+        counts=counts,
+        dram=state.counts,
+        tiles=tiles,
+        bin_cycles=1 << int(shift[0]),
+        channels=channels,
+        channel_bin_cycles=1 << int(channel_shift[0]),
+        log=record,
+    )
+
+
+def check_size(multiplies: int, shape: MergeArray, timing: DramTiming) -> None:
+    """Refuse work whose cycles could leave the counters' range.
+
+    Raises:
+        InputError: the worst case of one PE doing all the work exceeds 2^47 cycles.
+    """
+    each = shape.element + shape.add + shape.step * shape.heads + 2 * (timing.latency + timing.activate)
+    if multiplies * (each + 1) >= MOST_CYCLES:
+        raise InputError(f"product: {multiplies} multiplies could take 2^47 cycles or more; nothing was simulated")
+
+
+def check_product(a: Csr, b: Csr, product: Product, counts: Ints) -> float:
+    """Hold the merged rows to the operands; return the largest relative error of a row's sum.
+
+    Rows times a weight vector must equal A (B w), and each row's entries an independent count.
+
+    Raises:
+        ArithmeticError: a row that does not agree: a defect of the simulator.
+    """
+    if not np.array_equal(product.row_counts, counts):
+        row = int(np.flatnonzero(product.row_counts != counts)[0])
+        raise ArithmeticError(f"row {row} has {product.row_counts[row]} entries, counted {counts[row]}")
+    left, right = a.to_scipy(), b.to_scipy()
+    expected = left @ (right @ product.weights)
+    scale = abs(left) @ (abs(right) @ product.weights)
+    error = np.abs(product.row_sums - expected) / np.where(scale > 0, scale, 1.0)
+    worst = float(error.max(initial=0.0))
+    if not worst <= 1e-9:
+        raise ArithmeticError(f"row {int(error.argmax())} differs from A (B w) by {worst:.2e}")
+    return worst
+
+
+__all__ = [
+    "Layout",
+    "PhaseRun",
+    "Product",
+    "check_product",
+    "check_size",
+    "dram",
+    "lay_out",
+    "merge_phase",
+    "multiply_phase",
+]

@@ -1,0 +1,640 @@
+"""The merge phase of an outer-product machine: one PE turns the chunks of a row into a result row.
+
+A PE walks the row's linked list of chunks, loads each chunk's first element into a list sorted by
+column in its scratchpad, then repeats: take the smallest head, add it to the result or start a new
+entry, refill from the same chunk, and insert the refill by walking the list from its front. Loads
+go through a private cache that all streams of the row share, so a row with more chunks than the
+cache has blocks evicts its own heads; a miss stalls the PE, since the next smallest head is not
+known before the refill is there. Rows with more chunks than the scratchpad holds are merged in
+rounds, whose results are written to memory and read again.
+
+The product is computed on the way, in the hardware's order of additions. Since a PE's cache is its
+own, what it does between two memory requests depends on its row alone: :func:`_advance` runs a row
+ahead into a short list of requests, and :func:`row_merge` serves the requests of all PEs in global
+time order.
+
+What it does not model: prefetching of refills and overlapping of loads (the machine has neither).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siloom.sim.engine import dram
+from siloom.sim.engine.cache import probe, set_start, touch
+from siloom.sim.engine.dram import DramState, DramTiming
+from siloom.sim.engine.outer_multiply import (
+    BANDWIDTH,
+    COMPUTE,
+    DISPATCH,
+    ELEMENT_BYTES,
+    HEAD_BYTES,
+    IMBALANCE,
+    LATENCY,
+    LINK_BYTES,
+    MSHR,
+)
+from siloom.sim.engine.timeline import record
+from siloom.sim.engine.tournament import NEVER, bits_for, free_slot, new_tree, replace
+from siloom.sim.jit import inline_kernel, kernel
+
+Ints = NDArray[np.int64]
+Reals = NDArray[np.float64]
+
+LOADS, MISSES, L1_HITS, L1_MISSES, STEPS, POPS, ADDS, SPILLED, ROUNDS, ROWS = range(10)
+"""Places in ``counts``."""
+
+REQUESTS = 64
+"""Requests that a PE's row runs ahead; the result does not depend on it."""
+_ROOM = 8
+
+STREAM_BITS = 24
+"""Bits of a packed head that number its stream: the scratchpad holds fewer heads than this."""
+
+WRITE = 1
+"""A request is its block, shifted left by one, and this bit where it writes."""
+START, LOAD, POP = 0, 1, 2
+
+
+class MergeArray(NamedTuple):
+    """Shape and times (cycles) of the merging PEs; sizes in bytes."""
+
+    tiles: int
+    pes: int
+    tiles_per_l1: int
+    sets: int
+    ways: int
+    l1_sets: int
+    l1_ways: int
+    block_bits: int
+    burst_bits: int
+    l1_mshrs: int
+    heads: int
+    dispatch: int
+    element: int
+    step: int
+    add: int
+    l1_latency: int
+
+
+class Chunks(NamedTuple):
+    """The partial products by result row.
+
+    Row m has chunks ``row_ptr[m] .. row_ptr[m+1]``: chunk c is ``scale[c]`` times elements
+    ``first[c] .. first[c] + length[c]`` of ``cols``, ``vals`` and lies at byte ``at[c]``. ``lists``
+    are the list heads, ``pointers`` the result's row pointers. Results go behind ``result`` and rounds behind ``spill``, each PE into its
+    own ``slice`` of bytes.
+    """
+
+    row_ptr: Ints
+    first: Ints
+    length: Ints
+    scale: Reals
+    at: Ints
+    cols: Ints
+    vals: Reals
+    lists: int
+    pointers: int
+    result: int
+    spill: int
+    slice: int
+
+
+class Outcome(NamedTuple):
+    """What the phase computes; see :func:`row_merge`."""
+
+    weights: Reals
+    row_sums: Reals
+    row_counts: Ints
+    keep_ptr: Ints
+    keep_cols: Ints
+    keep_vals: Reals
+
+
+class MergeRows(NamedTuple):
+    """What each PE (first axis) is doing with its row."""
+
+    phase: Ints
+    row: Ints
+    group: Ints
+    groups_end: Ints
+    from_runs: NDArray[np.bool_]
+    final: NDArray[np.bool_]
+    streams: Ints
+    loaded: Ints
+    size: Ints
+    heads: Ints
+    cursor: Ints
+    stop: Ints
+    place: Ints
+    slot: Ints
+    weight: Reals
+    last_col: Ints
+    last_val: Reals
+    made: Ints
+    out_bytes: Ints
+    spill_bytes: Ints
+    run_base: Ints
+    out_base: Ints
+    runs_made: Ints
+    events: Ints
+    gaps: Ints
+    blocks: Ints
+    tail: Ints
+
+
+def new_rows(servers: int, heads: int) -> MergeRows:
+    def ints(*shape: int) -> Ints:
+        return np.zeros((servers, *shape), np.int64)
+
+    flags = np.zeros(servers, np.bool_)
+    return MergeRows(
+        phase=ints(),
+        row=ints(),
+        group=ints(),
+        groups_end=ints(),
+        from_runs=flags,
+        final=flags.copy(),
+        streams=ints(),
+        loaded=ints(),
+        size=ints(),
+        heads=ints(heads),
+        cursor=ints(heads),
+        stop=ints(heads),
+        place=ints(heads),
+        slot=ints(heads),
+        weight=np.zeros((servers, heads)),
+        last_col=ints(),
+        last_val=np.zeros(servers),
+        made=ints(),
+        out_bytes=ints(),
+        spill_bytes=ints(),
+        run_base=ints(),
+        out_base=ints(),
+        runs_made=ints(),
+        events=ints(),
+        gaps=ints(REQUESTS),
+        blocks=ints(REQUESTS),
+        tail=ints(),
+    )
+
+
+@inline_kernel
+def _load(
+    low: int, size: int, block_bits: int, pe: int, sets: int, ways: int, cache: Ints, used: Ints, now: int, n: int,
+    gap: int, gaps: Ints, blocks: Ints, log: Ints,
+) -> tuple[int, int, int, int]:  # fmt: skip
+    """Read bytes ``low .. low + size`` through the PE's cache; each miss becomes a request.
+
+    ``now`` counts the accesses before. Returns the new ``now``, the number of requests, the cycles
+    since the last of them, and the slot of the last block.
+    """
+    block = low >> block_bits
+    last = (low + size - 1) >> block_bits
+    slot = 0
+    while block <= last:
+        slot = touch(cache, used, set_start(pe, sets, ways, block), ways, block, now + 1)
+        if now < len(log):
+            log[now, 0] = pe
+            log[now, 1] = block
+            log[now, 2] = slot >= 0
+        now += 1
+        if slot < 0:
+            slot = -1 - slot
+            gaps[n] = gap
+            blocks[n] = block << 1
+            n += 1
+            gap = 0
+        block += 1
+    return now, n, gap, slot
+
+
+@inline_kernel
+def _insert(heads: Ints, size: int, key: int, stream: int) -> int:
+    """Insert into a sorted list of ``size`` whose front slot is free; return the steps walked.
+
+    A head is its column and its stream in one integer; a new head goes before equal columns.
+    """
+    new = key << STREAM_BITS
+    i = 0
+    while i < size and heads[i + 1] < new:
+        heads[i] = heads[i + 1]
+        i += 1
+    heads[i] = new | stream
+    return i
+
+
+@inline_kernel
+def _start_row(pe: int, m: int, op: Chunks, st: MergeRows, shape: MergeArray) -> None:
+    st.row[pe] = m
+    st.group[pe] = op.row_ptr[m]
+    st.groups_end[pe] = op.row_ptr[m + 1]
+    st.from_runs[pe] = False
+    st.final[pe] = op.row_ptr[m + 1] - op.row_ptr[m] <= shape.heads
+    st.phase[pe] = START
+    st.runs_made[pe] = 0
+    st.made[pe] = 0
+
+
+@inline_kernel
+def _level_bound(first: int, end: int, lengths: Ints, heads: int, columns: int) -> int:
+    """Most elements that merging groups of ``heads`` runs can leave."""
+    bound = np.int64(0)
+    total = np.int64(0)
+    for c in range(first, end):
+        total += lengths[c]
+        if (c - first + 1) % heads == 0 or c == end - 1:
+            bound += min(total, columns)
+            total = 0
+    return bound
+
+
+@inline_kernel
+def _advance(
+    pe: int,
+    columns: int,
+    op: Chunks,
+    out: Outcome,
+    shape: MergeArray,
+    st: MergeRows,
+    cache: Ints,
+    used: Ints,
+    counts: Ints,
+    log: Ints,
+    run_ptr: list[Ints],
+    run_cols: list[NDArray[np.int32]],
+    run_vals: list[Reals],
+    out_ptr: list[Ints],
+    out_cols: list[NDArray[np.int32]],
+    out_vals: list[Reals],
+) -> bool:
+    """Run the PE's row until its requests fill up or the row is done; return whether it is done.
+
+    ``st.tail[pe]`` receives the cycles after the last request.
+    """
+    n = 0
+    gap = np.int64(0)
+    pops = 0
+    walked = 0
+    adds = 0
+    row_done = False
+    keep = len(out.keep_ptr) > 0
+    m = st.row[pe]
+    heads = st.heads[pe]
+    mask = (1 << STREAM_BITS) - 1
+    cursor = st.cursor[pe]
+    stop = st.stop[pe]
+    place = st.place[pe]
+    slot = st.slot[pe]
+    weight = st.weight[pe]
+    gaps = st.gaps[pe]
+    blocks = st.blocks[pe]
+    now = counts[LOADS]
+    while n < REQUESTS - _ROOM:
+        if st.phase[pe] == START:
+            first = st.group[pe]
+            if first == st.groups_end[pe]:
+                if st.final[pe]:
+                    if st.from_runs[pe]:
+                        run_cols[pe] = np.empty(0, np.int32)
+                        run_vals[pe] = np.empty(0, np.float64)
+                    row_done = True
+                    break
+                # This level's results are the next level's runs.
+                level = st.runs_made[pe]
+                run_ptr[pe] = out_ptr[pe]
+                run_cols[pe] = out_cols[pe]
+                run_vals[pe] = out_vals[pe]
+                out_cols[pe] = np.empty(0, np.int32)
+                out_vals[pe] = np.empty(0, np.float64)
+                st.run_base[pe] = st.out_base[pe]
+                st.from_runs[pe] = True
+                st.final[pe] = level <= shape.heads
+                st.group[pe] = 0
+                st.groups_end[pe] = level
+                st.runs_made[pe] = 0
+                first = 0
+            if not st.final[pe] and st.runs_made[pe] == 0:
+                end = st.groups_end[pe]
+                if st.from_runs[pe]:
+                    bound = _level_bound(0, end, np.diff(run_ptr[pe]), shape.heads, columns)
+                else:
+                    bound = _level_bound(first, end, op.length, shape.heads, columns)
+                out_ptr[pe] = np.zeros((end - first + shape.heads - 1) // shape.heads + 1, np.int64)
+                out_cols[pe] = np.empty(bound, np.int32)
+                out_vals[pe] = np.empty(bound, np.float64)
+                st.out_base[pe] = op.spill + pe * op.slice + st.spill_bytes[pe]
+                st.made[pe] = 0
+            width = min(shape.heads, st.groups_end[pe] - first)
+            st.group[pe] = first + width
+            st.streams[pe] = width
+            st.loaded[pe] = 0
+            st.size[pe] = 0
+            st.last_col[pe] = -1
+            counts[ROUNDS] += 1
+            for s in range(width):
+                c = first + s
+                if st.from_runs[pe]:
+                    cursor[s] = run_ptr[pe][c]
+                    stop[s] = run_ptr[pe][c + 1]
+                    place[s] = st.run_base[pe]
+                else:
+                    cursor[s] = op.first[c]
+                    stop[s] = op.first[c] + op.length[c]
+                    place[s] = op.at[c] + LINK_BYTES - op.first[c] * ELEMENT_BYTES
+                    weight[s] = op.scale[c]
+            st.phase[pe] = LOAD
+        elif st.phase[pe] == LOAD:
+            from_runs = st.from_runs[pe]
+            # A chunk's link and its first element lie side by side; runs have no links.
+            link = 0 if from_runs else LINK_BYTES
+            streams = st.streams[pe]
+            size = st.loaded[pe]
+            while size < streams and n < REQUESTS - _ROOM:
+                low = place[size] + cursor[size] * ELEMENT_BYTES - link
+                now, n, gap, slot[size] = _load(
+                    low, link + ELEMENT_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, used, now, n, gap,
+                    gaps, blocks, log,
+                )  # fmt: skip
+                key = np.int64(run_cols[pe][cursor[size]]) if from_runs else op.cols[cursor[size]]
+                # The walk goes from the front; behind the new head the list moves up by one.
+                steps = 0
+                while steps < size and heads[steps] < key << STREAM_BITS:
+                    steps += 1
+                for i in range(size, steps, -1):
+                    heads[i] = heads[i - 1]
+                heads[steps] = (key << STREAM_BITS) | size
+                walked += steps
+                gap += shape.step * steps
+                size += 1
+            st.loaded[pe] = size
+            st.size[pe] = size
+            if size == streams:
+                st.phase[pe] = POP
+        else:
+            from_runs = st.from_runs[pe]
+            final = st.final[pe]
+            size = st.size[pe]
+            last_col = st.last_col[pe]
+            last_val = st.last_val[pe]
+            base = op.result + pe * op.slice + st.out_bytes[pe] if final else st.out_base[pe] + st.made[pe] * ELEMENT_BYTES
+            made = out.row_counts[m] if final else st.made[pe]
+            began = made
+            row_sum = 0.0
+            while n < REQUESTS - _ROOM:
+                s = heads[0] & mask
+                col = heads[0] >> STREAM_BITS
+                if size == 0 or col != last_col:
+                    if last_col >= 0:
+                        # The entry before is complete; a block that is full is written.
+                        if final:
+                            row_sum += last_val * out.weights[last_col]
+                            if keep:
+                                out.keep_cols[out.keep_ptr[m] + made] = last_col
+                                out.keep_vals[out.keep_ptr[m] + made] = last_val
+                        else:
+                            out_cols[pe][made] = last_col
+                            out_vals[pe][made] = last_val
+                        block = base >> shape.block_bits
+                        base += ELEMENT_BYTES
+                        made += 1
+                        if base >> shape.block_bits != block:
+                            gaps[n] = gap
+                            blocks[n] = block << 1 | WRITE
+                            n += 1
+                            gap = 0
+                    last_col = -1
+                    if size == 0:
+                        break
+                    last_col = col
+                    last_val = 0.0
+                else:
+                    adds += 1
+                    gap += shape.add
+                at = cursor[s]
+                last_val += run_vals[pe][at] if from_runs else weight[s] * op.vals[at]
+                gap += shape.element
+                pops += 1
+                size -= 1
+                at += 1
+                cursor[s] = at
+                if at == stop[s]:
+                    for i in range(size):
+                        heads[i] = heads[i + 1]
+                else:
+                    low = place[s] + at * ELEMENT_BYTES
+                    here = slot[s]
+                    block = low >> shape.block_bits
+                    if (low + ELEMENT_BYTES - 1) >> shape.block_bits == block and cache[here] == block:
+                        # Still where the stream's last element was: what _load would find.
+                        if now < len(log):
+                            log[now, 0] = pe
+                            log[now, 1] = block
+                            log[now, 2] = 1
+                        now += 1
+                        used[here] = now
+                    else:
+                        now, n, gap, slot[s] = _load(
+                            low, ELEMENT_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, used, now, n, gap,
+                            gaps, blocks, log,
+                        )  # fmt: skip
+                    key = np.int64(run_cols[pe][at]) if from_runs else op.cols[at]
+                    steps = _insert(heads, size, key, s)
+                    size += 1
+                    walked += steps
+                    gap += shape.step * steps
+            st.size[pe] = size
+            st.last_col[pe] = last_col
+            st.last_val[pe] = last_val
+            if final:
+                st.out_bytes[pe] += (made - began) * ELEMENT_BYTES
+                out.row_counts[m] = made
+                out.row_sums[m] += row_sum
+            else:
+                st.made[pe] = made
+                st.spill_bytes[pe] += (made - began) * ELEMENT_BYTES
+                counts[SPILLED] += made - began
+            if size == 0 and last_col < 0:
+                if not final:
+                    st.runs_made[pe] += 1
+                    out_ptr[pe][st.runs_made[pe]] = made
+                st.phase[pe] = START
+    st.events[pe] = n
+    st.tail[pe] = gap
+    counts[LOADS] = now
+    counts[POPS] += pops
+    counts[STEPS] += walked
+    counts[ADDS] += adds
+    return row_done
+
+
+@kernel
+def row_merge(
+    shape: MergeArray,
+    timing: DramTiming,
+    op: Chunks,
+    columns: int,
+    out: Outcome,
+    state: DramState,
+    st: MergeRows,
+    where: Ints,
+    counts: Ints,
+    tile_bins: Ints,
+    channel_bins: Ints,
+    shift: Ints,
+    channel_shift: Ints,
+    log: Ints,
+) -> int:
+    """Run the phase; return its cycles.
+
+    ``out.row_sums`` [rows] receives each result row times ``out.weights`` [columns],
+    ``out.row_counts`` [rows] its entries; where ``out.keep_ptr`` [rows + 1] is not empty the entries
+    are stored from there. ``where`` [7, PEs] receives each PE's cycles by cause, ``counts`` [10] the
+    work; ``log`` [n, 3] the first accesses to the private caches as (cache, block, hit).
+    """
+    servers = shape.tiles * shape.pes
+    rows = len(op.row_ptr) - 1
+    bits = bits_for(servers)
+    tree = new_tree(servers, bits)
+    finished = np.zeros(servers, np.int64)
+    lcp = np.zeros(shape.tiles, np.int64)
+    cache = np.full(servers * shape.sets * shape.ways, -1, np.int64)
+    used = np.zeros(len(cache), np.int64)
+    groups = (shape.tiles + shape.tiles_per_l1 - 1) // shape.tiles_per_l1
+    l1 = np.full(groups * shape.l1_sets * shape.l1_ways, -1, np.int64)
+    l1_used = np.zeros(l1.shape, np.int64)
+    l1_fill = np.zeros(l1.shape, np.int64)
+    l1_mshr = np.zeros((groups, shape.l1_mshrs), np.int64)
+    run_ptr = [np.empty(0, np.int64) for _ in range(servers)]
+    run_cols = [np.empty(0, np.int32) for _ in range(servers)]
+    run_vals = [np.empty(0, np.float64) for _ in range(servers)]
+    out_ptr = [np.empty(0, np.int64) for _ in range(servers)]
+    out_cols = [np.empty(0, np.int32) for _ in range(servers)]
+    out_vals = [np.empty(0, np.float64) for _ in range(servers)]
+    served = np.zeros(servers, np.int64)
+    row_done = np.ones(servers, np.bool_)
+    waiting = np.zeros(servers, np.bool_)
+    whole = 1 << (shape.block_bits - shape.burst_bits)
+    unloaded = timing.latency + timing.activate
+    l1_next = np.zeros(groups, np.int64)
+    next_row = 0
+    pointers = 0
+    stamp = 0
+
+    while True:
+        due = tree[1] >> bits
+        now = due
+        if now >= NEVER:
+            break
+        pe = tree[1] & ((1 << bits) - 1)
+        tile = pe // shape.pes
+        if waiting[pe]:
+            # The request at hand is due now.
+            i = served[pe]
+            block = st.blocks[pe, i] >> 1
+            if st.blocks[pe, i] & WRITE:
+                taken = dram.write(block, whole, now, timing, state)
+                record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
+                where[BANDWIDTH, pe] += taken - now
+                now = taken
+            else:
+                group = tile // shape.tiles_per_l1
+                set1 = set_start(group, shape.l1_sets, shape.l1_ways, block)
+                line = probe(l1, set1, shape.l1_ways, block)
+                free = 0
+                if line < 0:
+                    free = free_slot(l1_mshr, group, l1_next[group], now)
+                    if free < 0:
+                        later = l1_mshr[group, -1 - free]
+                        where[MSHR, pe] += later - now
+                        replace(tree, bits, pe, later)
+                        continue
+                counts[MISSES] += 1
+                stamp += 1
+                line = touch(l1, l1_used, set1, shape.l1_ways, block, stamp)
+                if line >= 0:
+                    counts[L1_HITS] += 1
+                    ready = max(now + shape.l1_latency, l1_fill[line])
+                    where[LATENCY, pe] += ready - now
+                else:
+                    counts[L1_MISSES] += 1
+                    ready = dram.read(block, whole, now, timing, state)
+                    record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
+                    l1_fill[-1 - line] = ready
+                    l1_mshr[group, free] = ready
+                    l1_next[group] = (free + 1) % shape.l1_mshrs
+                    wait = max(0, ready - now - unloaded)
+                    where[BANDWIDTH, pe] += wait
+                    where[LATENCY, pe] += ready - now - wait
+                now = ready
+            served[pe] = i + 1
+            waiting[pe] = False
+
+        if served[pe] == st.events[pe]:
+            # Nothing left of what was run ahead: finish its tail, then the row's next stretch.
+            tail = st.tail[pe]
+            st.tail[pe] = 0
+            where[COMPUTE, pe] += tail
+            record(tile_bins, shift, tile, now, tail)
+            now += tail
+            if row_done[pe]:
+                while next_row < rows and op.row_ptr[next_row + 1] == op.row_ptr[next_row]:
+                    next_row += 1
+                if next_row == rows:
+                    end = op.result + pe * op.slice + st.out_bytes[pe]
+                    part = end & ((1 << shape.block_bits) - 1)
+                    if part > 0:
+                        block = end >> shape.block_bits
+                        bursts = ((part - 1) >> shape.burst_bits) + 1
+                        dram.write(block, bursts, now, timing, state)
+                        record(channel_bins, channel_shift, dram.channel_of(block, timing), now, bursts)
+                    finished[pe] = now
+                    replace(tree, bits, pe, NEVER)
+                    continue
+                start = max(lcp[tile], now)
+                lcp[tile] = max(lcp[tile] + shape.dispatch, start)
+                where[DISPATCH, pe] += start - now
+                now = start
+                # The central controller writes the result's row pointers as rows are handed out.
+                while pointers <= next_row:
+                    block = (op.pointers + pointers * LINK_BYTES) >> shape.block_bits
+                    dram.write(block, whole, due, timing, state)
+                    record(channel_bins, channel_shift, dram.channel_of(block, timing), due, whole)
+                    pointers += (1 << shape.block_bits) // LINK_BYTES
+                _start_row(pe, next_row, op, st, shape)
+                counts[ROWS] += 1
+                # The row's list head: the first request of the row, if the PE's cache has it not.
+                head = op.lists + next_row * HEAD_BYTES
+                counts[LOADS], st.events[pe], st.tail[pe], _ = _load(
+                    head, HEAD_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, used, counts[LOADS], 0, 0,
+                    st.gaps[pe], st.blocks[pe], log,
+                )  # fmt: skip
+                next_row += 1
+                row_done[pe] = False
+            else:
+                row_done[pe] = _advance(
+                    pe, columns, op, out, shape, st, cache, used, counts, log,
+                    run_ptr, run_cols, run_vals, out_ptr, out_cols, out_vals,
+                )  # fmt: skip
+            served[pe] = 0
+        if served[pe] < st.events[pe]:
+            gap = st.gaps[pe, served[pe]]
+            where[COMPUTE, pe] += gap
+            record(tile_bins, shift, tile, now, gap)
+            now += gap
+            waiting[pe] = True
+        replace(tree, bits, pe, now)
+
+    last = 0
+    for pe in range(servers):
+        last = max(last, finished[pe])
+    drained = last
+    for channel in range(len(state.bus)):
+        drained = max(drained, int(np.ceil(state.bus[channel])))
+    for pe in range(servers):
+        where[IMBALANCE, pe] += last - finished[pe]
+        where[BANDWIDTH, pe] += drained - last
+    return drained
