@@ -35,15 +35,14 @@ CycleKernel = Callable[[Codes], Codes]
 
 D = TypeVar("D", bound=Design)
 
+MAX_BITS = 64
+
 
 def fixed(promise: int | CycleKernel) -> int:
     """A promise that is the same for all operands, as a number; TypeError where operands decide."""
     if not isinstance(promise, int):
         raise TypeError("these cycles depend on the operands")
     return promise
-
-
-MAX_BITS = 64
 
 
 def _require_bits(bits: int) -> None:

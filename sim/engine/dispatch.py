@@ -99,10 +99,10 @@ def _own_queues(service: Ints, release: Ints, server: Ints, start: Ints, busy: I
 
 @kernel
 def _own_queues_one_port(
-    service: Ints, release: Ints, server: Ints, starts: int, cycles: int, start: Ints, busy: Ints
+    service: Ints, release: Ints, server: Ints, servers: int, starts: int, cycles: int, start: Ints
 ) -> None:
     """As above through a port: the tree holds when each server's next item is ready to start."""
-    items, servers = len(service), len(busy)
+    items = len(service)
     head = np.full(servers, -1, np.int64)
     following = np.empty(items, np.int64)
     for i in range(items - 1, -1, -1):
@@ -124,7 +124,6 @@ def _own_queues_one_port(
             begin = max(begin, recent[granted % starts] + cycles)
         recent[granted % starts] = begin
         start[i] = begin
-        busy[own] += service[i]
         head[own] = following[i]
         ready = _IDLE >> bits if head[own] < 0 else max(begin + service[i], release[head[own]])
         replace(tree, bits, own, ready)
@@ -201,12 +200,16 @@ def most_makespan(service: Ints, servers: int, release: Ints, port: Port = OPEN)
     if len(service) == 0:
         return 0
     longest = int(service.max())
-    at_port = -(-(len(service) - 1) // port.starts) * port.cycles
-    return int(release.max()) + at_port + (exact_sum(service) - longest) // servers + longest
+    return int(release.max()) + _most_at_port(port, len(service)) + (exact_sum(service) - longest) // servers + longest
 
 
 def _bits(servers: int) -> int:
     return (servers - 1).bit_length()
+
+
+def _most_at_port(port: Port, items: int) -> int:
+    """Cycles during which the port may be full before the last of ``items`` has passed."""
+    return -(-max(items - 1, 0) // port.starts) * port.cycles
 
 
 def _starts(port: Port, items: int) -> int:
@@ -215,16 +218,16 @@ def _starts(port: Port, items: int) -> int:
 
 
 def _fixed(service: Ints, release: Ints, server: Ints, servers: int, port: Port) -> Schedule:
-    at_port = -(-len(service) // port.starts) * port.cycles
-    longest = (int(release.max()) if len(release) else 0) + exact_sum(service) + at_port
+    last = int(release.max()) if len(release) else 0
+    require_below("dispatch", last + exact_sum(service), MAX_COUNT)
     start, busy = np.empty_like(service), np.zeros(servers, np.int64)
+    _own_queues(service, release, server, start, busy)
+    alone = _schedule(service, start, server, busy)
     if port.cycles == 0:
-        require_below("dispatch", longest, MAX_COUNT)
-        _own_queues(service, release, server, start, busy)
-    else:
-        require_below("dispatch", longest, MAX_COUNT >> _bits(servers))
-        starts = _starts(port, len(service))
-        _own_queues_one_port(service, release, server, starts, port.cycles, start, busy)
+        return alone
+    # A server falls behind only while the port is full. Time and number share 62 bits in the tree.
+    require_below("dispatch", alone.makespan + _most_at_port(port, len(service)), MAX_COUNT >> _bits(servers))
+    _own_queues_one_port(service, release, server, servers, _starts(port, len(service)), port.cycles, start)
     return _schedule(service, start, server, busy)
 
 

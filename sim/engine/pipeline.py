@@ -26,7 +26,7 @@ from siloom.sim.engine.cycles import CyclesLike, Ints, as_cycles, exact_sum, req
 from siloom.sim.jit import inline_kernel, kernel
 from siloom.sim.ops import MAX_COUNT
 
-UNBOUNDED = MAX_COUNT
+UNBOUNDED = MAX_COUNT - 1
 """As many queue places as any run has items."""
 
 
@@ -101,7 +101,7 @@ def run_pipeline(service: CyclesLike, slots: CyclesLike, arrivals: CyclesLike | 
 def run_unbounded(service: CyclesLike, arrivals: CyclesLike | None = None) -> PipelineRun:
     """The null version: queues without end, so that no stage is ever blocked."""
     times = as_cycles("pipeline: service", service, (None, None))
-    return run_pipeline(times, np.full(max(times.shape[1] - 1, 0), UNBOUNDED - 1), arrivals)
+    return run_pipeline(times, np.full(max(times.shape[1] - 1, 0), UNBOUNDED), arrivals)
 
 
 def least_makespan(service: Ints, arrivals: Ints | None = None) -> int:

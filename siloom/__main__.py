@@ -1,0 +1,5 @@
+"""``python -m siloom``: the command line."""
+
+from siloom.cli import main
+
+main()

@@ -1,0 +1,377 @@
+"""The command line. Heavy imports live inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from siloom.sim.errors import InputError, SiloomError, UsageError, did_you_mean
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Weave an algorithm and the hardware that runs it.",
+    epilog="Exit codes: 0 ok, 1 a check failed, 2 usage, 3 infeasible, 4 bad input, 5 a part is missing, 70 defect.",
+)
+rtl_app = typer.Typer(no_args_is_help=True, help="Hardware: list, emit Verilog, check against the model.")
+app.add_typer(rtl_app, name="rtl")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+MachineText = Annotated[str, typer.Argument(metavar="MACHINE", help="A name with settings, or ./file.py.")]
+WorkloadText = Annotated[str, typer.Argument(metavar="WORKLOAD", help="A file, or a name with settings.")]
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, sort_keys=True, allow_nan=False))
+
+
+@app.command()
+def run(
+    machine: MachineText,
+    workload: WorkloadText,
+    rest: Annotated[str | None, typer.Option(metavar="MACHINE", help="Runs what MACHINE does not support.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="Write a Chrome/Perfetto trace (.json or .json.gz).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep the product (.npz) or the result (.json).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate WORKLOAD on MACHINE."""
+    from siloom import api
+    from siloom.watch import watching
+
+    kind = None if out is None else _suffix(out, (".npz", ".json"))
+    _writable(out)
+    _writable(trace)
+    with watching(f"reading {workload}") as watch:
+        chosen, work = api.machine(machine), api.load(workload)
+        other = None if rest is None else api.machine(rest)
+        watch(f"simulating {machine} on {workload}")
+        result = api.run(chosen, work, rest=other, trace=trace, values=kind == ".npz")
+    if out is not None and kind == ".npz":
+        if result.values is None:
+            raise UsageError(f"--out {out}: {machine} computes no product for this workload")
+        import scipy.sparse
+
+        _write(out, lambda path: scipy.sparse.save_npz(path, result.values.to_scipy()))  # type: ignore[union-attr]
+    elif out is not None:
+        _write(out, lambda path: path.write_text(result.to_json() + "\n", encoding="utf-8"))
+    if as_json:
+        print(result.to_json())
+    else:
+        from siloom.show import show_result
+
+        show_result(result)
+
+
+@app.command()
+def compare(
+    workload: WorkloadText,
+    machines: Annotated[list[str], typer.Argument(metavar="MACHINE...", help="Machines to compare.")],
+    baseline: Annotated[list[str] | None, typer.Option(metavar="MACHINE", help="Speed-ups are over these.")] = None,
+    rest: Annotated[str | None, typer.Option(metavar="MACHINE", help="Runs what a machine does not support.")] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write a figure (.pdf, .svg, .png) and its data (.csv).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare machines on the operations of WORKLOAD that all of them run."""
+    from siloom import api
+    from siloom.watch import watching
+
+    if figure is not None:
+        _suffix(figure, (".pdf", ".svg", ".png"))
+        _writable(figure)
+    with watching(f"reading {workload}") as watch:
+        chosen = [api.machine(text) for text in machines]
+        bases = [api.machine(text) for text in baseline or []]
+        other = None if rest is None else api.machine(rest)
+        work = api.load(workload)
+        comparison = api.compare_results(
+            work, chosen, bases, other, watch=lambda label: watch(f"running {label} on {workload}")
+        )
+    if figure is not None:
+        from siloom.reports.figure import write_figure
+
+        write_figure(list(comparison.results), figure, comparison.speedups)
+    if as_json:
+        _print_json(comparison.to_dict())
+    else:
+        from siloom.show import show_comparison
+
+        show_comparison(comparison)
+
+
+@app.command()
+def machines(as_json: Json = False) -> None:
+    """List machines: name, kind, operations, fields, source."""
+    from siloom.models.registry import machines as every
+
+    rows = [known.describe() for known in every()]
+    if as_json:
+        _print_json(rows)
+        return
+    from siloom.show import show_rows
+
+    short = [{k: row[k] for k in ("name", "kind", "operations", "summary")} for row in rows]
+    show_rows("machines (siloom machines --json lists every field)", short)
+
+
+@app.command()
+def workloads(as_json: Json = False) -> None:
+    """List workloads: files that are read and names with their settings."""
+    from dataclasses import asdict
+
+    from siloom.workloads.registry import list_workloads
+
+    rows = [asdict(info) for info in list_workloads()]
+    if as_json:
+        _print_json(rows)
+        return
+    from siloom.show import show_rows
+
+    short = [
+        {
+            "name": row["name"],
+            "operations": row["operations"],
+            "settings": ", ".join(f"{f['name']}={f['default']}" for f in row["fields"]),
+        }
+        for row in rows
+    ]
+    show_rows("workloads", short)
+
+
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT...", help="Files of run --json or compare --json.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The page to write (.html).")],
+    title: Annotated[str | None, typer.Option(help="Heading of the page.")] = None,
+) -> None:
+    """Write one stand-alone page from results."""
+    from siloom.reports.page import load_results, write_page
+
+    _suffix(out, (".html",))
+    _writable(out)
+    loaded, speedups = load_results(results)
+    print(write_page(loaded, out, title=title, speedups=speedups))
+
+
+@app.command()
+def reproduce(
+    papers: Annotated[list[str] | None, typer.Argument(metavar="[PAPER...]", help="Default: all.")] = None,
+    matrices: Annotated[
+        Path | None, typer.Option(help="Folder of .mtx files (default: ../shared/data/matrices where it is).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print papers' tables and figures: published beside simulated."""
+    from siloom.reports import reproduce as experiments
+    from siloom.watch import watching
+
+    chosen = experiments.find(papers or [])
+    if matrices is not None and not matrices.is_dir():
+        raise InputError(f"{matrices}: no such folder")
+    with watching("reproducing") as watch:
+        tables = [table for experiment in chosen for table in experiment(matrices, watch)]
+    if as_json:
+        _print_json({table.title: {"rows": list(table.rows), "notes": list(table.notes)} for table in tables})
+        return
+    from siloom.show import show_rows
+
+    for table in tables:
+        show_rows(table.title, list(table.rows))
+        for note in table.notes:
+            print(f"  {note}")
+
+
+@app.command("check-machine")
+def check_machine(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A Python file with a Machine class.")],
+    as_json: Json = False,
+) -> None:
+    """Put a machine of your own through the conformance tests."""
+    from siloom.models.registry import machines_of_file
+    from siloom.sim.errors import CheckFailedError
+    from siloom.sim.testing import check_conformance
+
+    rows = []
+    for known in machines_of_file(file):
+        made = known.machine(known.machine.design_type().with_settings(known.name, known.settings), known.name)
+        rows += [{"machine": known.name, **row} for row in check_conformance(made)]
+    if as_json:
+        _print_json(rows)
+    else:
+        from siloom.show import show_rows
+
+        show_rows(f"conformance of {file}", list(rows))
+    failed = [row for row in rows if not row["passed"]]
+    if failed:
+        raise CheckFailedError(f"{file}: {len(failed)} of {len(rows)} checks failed")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what is installed and what each missing part would add."""
+    from siloom.doctor import examine
+
+    found = examine()
+    if as_json:
+        _print_json(found)
+        return
+    from siloom.show import show_rows
+
+    print(f"siloom {found['siloom']}, Python {found['python']}, kernels cached in {found['kernel_cache']}")
+    rows = [
+        {"part": p["name"], "found": p["version"] or "missing", "adds": p["adds"], "install": p["install"]}
+        for p in found["parts"]
+    ]
+    show_rows("parts", list(rows))
+
+
+@rtl_app.command("list")
+def rtl_list(as_json: Json = False) -> None:
+    """List what can be emitted."""
+    from siloom.rtl.api import list_units
+
+    rows = list_units()
+    if as_json:
+        _print_json(rows)
+        return
+    from siloom.show import show_rows
+
+    show_rows("hardware", list(rows))
+
+
+@rtl_app.command("emit")
+def rtl_emit(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A unit with settings, e.g. mac:a_bits=8.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")],
+    as_json: Json = False,
+) -> None:
+    """Write Verilog with a README of its ports."""
+    from siloom.rtl.api import emit
+    from siloom.watch import watching
+
+    with watching(f"emitting {name}"):
+        files = emit(name, out)
+    if as_json:
+        _print_json({"files": [str(f) for f in files]})
+    else:
+        for file in files:
+            print(file)
+
+
+@rtl_app.command("check")
+def rtl_check(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all.")] = None,
+    vectors: Annotated[int, typer.Option(min=1, max=10_000_000, help="Operand vectors for each unit.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the operands.")] = 0,
+    simulator: Annotated[
+        list[str] | None, typer.Option(help="amaranth and verilator; repeat for both (the default).")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run hardware and model side by side: same bits, same cycles."""
+    from siloom.rtl.api import check
+    from siloom.sim.errors import CheckFailedError
+    from siloom.watch import watching
+
+    with watching("checking hardware against the model"):
+        rows = check(names or None, vectors=vectors, seed=seed, simulators=tuple(simulator or ("amaranth", "verilator")))
+    if as_json:
+        _print_json(rows)
+    else:
+        from siloom.show import show_rows
+
+        show_rows("hardware against the model", list(rows))
+    wrong = [r for r in rows if r["mismatched_bits"] or r["model_cycles"] != r["rtl_cycles"]]
+    if wrong:
+        raise CheckFailedError(f"{len(wrong)} of {len(rows)} rows disagree, first {wrong[0]['name']}")
+
+
+def _suffix(path: Path, allowed: tuple[str, ...]) -> str:
+    for suffix in allowed:
+        if path.name.endswith(suffix):
+            return suffix
+    raise UsageError(f"{path}: the file's name must end in {' or '.join(allowed)}")
+
+
+def _writable(path: Path | None) -> None:
+    """Refuse a target that could not be written before any work is done for it."""
+    if path is None:
+        return
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"{path}: the folder {folder} does not exist")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{path}: the folder {folder} is not writable")
+
+
+def _write(path: Path, fill: Any) -> None:
+    """Write through a temporary neighbour, so that a file is whole or absent."""
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        fill(part)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """Run the command line and leave with the exit code that DESIGN names."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    os.environ.setdefault("COLUMNS", "140" if not sys.stdout.isatty() else os.environ.get("COLUMNS", ""))
+    if not os.environ["COLUMNS"]:
+        del os.environ["COLUMNS"]
+    try:
+        code = app(args=arguments, prog_name="siloom", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except SiloomError as error:
+        print(f"siloom: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except typer.TyperException as error:
+        print(f"siloom: {_usage(error)}", file=sys.stderr)
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        print("siloom: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except MemoryError:
+        print("siloom: out of memory; the workload does not fit this machine", file=sys.stderr)
+        return 4
+    except Exception as error:
+        if os.environ.get("SILOOM_TRACEBACK"):
+            raise
+        print(
+            f"siloom: internal error: {type(error).__name__}: {error} (SILOOM_TRACEBACK=1 shows where)", file=sys.stderr
+        )
+        return 70
+
+
+def _usage(error: Any) -> str:
+    """One line for a usage error, with the nearest command name."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message()
+    if message.startswith("No such command") and context is not None:
+        word = message.split("'")[1] if "'" in message else ""
+        known = getattr(context.command, "commands", {})
+        return f"no command '{word}'{did_you_mean(word, known)}"
+    # Without arguments the message is the whole help text, which keeps its lines.
+    return message if "\n" in message else " ".join(message.split())
+
+
+if __name__ == "__main__":
+    main()

