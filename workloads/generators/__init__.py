@@ -1,0 +1,1 @@
+"""Named workloads, one file each; found by folder."""

@@ -1,0 +1,54 @@
+"""Dense attention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from siloom.sim.design import parameter
+from siloom.sim.errors import InputError, UsageError
+from siloom.sim.ops import Attention as AttentionOperation
+from siloom.sim.ops import Item
+from siloom.workloads.generator import OperationGenerator, number_format, seed, size
+
+
+@dataclass(frozen=True)
+class Attention(OperationGenerator):
+    """softmax(Q K^T / sqrt(dim)) V; the setting ``pass`` is the field ``pass_``."""
+
+    name: ClassVar[str] = "attention"
+    summary: ClassVar[str] = "softmax(Q K^T / sqrt(dim)) V over batch x heads, forward or backward"
+    source: ClassVar[str] = "defaults: BERT-base on 384 tokens (SQuAD)"
+    kinds: ClassVar[tuple[str, ...]] = ("attention",)
+
+    seq: int = size(384, "tokens")
+    heads: int = size(12, "heads")
+    dim: int = size(64, "elements per head")
+    batch: int = size(1, "sequences")
+    causal: bool = parameter(False, unit="", source="chosen by the user", status="assumed")
+    pass_: str = parameter("fwd", unit="", choices=("fwd", "bwd"), source="chosen by the user", status="assumed")
+    seed: int = seed()
+    format: str = number_format()
+
+    def with_settings(self, owner: str, settings: Mapping[str, object]) -> Self:
+        """As every design; ``pass`` is a word of Python, which no field can be called."""
+        if "pass_" in settings:
+            raise UsageError(f"{owner}: no field 'pass_' - did you mean 'pass'?")
+        try:
+            return super().with_settings(owner, {"pass_" if k == "pass" else k: v for k, v in settings.items()})
+        except (UsageError, InputError) as error:
+            raise type(error)(str(error).replace("pass_", "pass")) from None
+
+    def build(self) -> tuple[tuple[Item, ...], dict[str, Any]]:
+        """One operation; the seed is for machines that draw operands, and goes to the provenance."""
+        op = AttentionOperation(
+            seq=self.seq,
+            heads=self.heads,
+            dim=self.dim,
+            batch=self.batch,
+            causal=self.causal,
+            direction=self.pass_,
+            format=self.format,
+        )
+        return (Item(op),), {}
