@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -334,17 +335,22 @@ class OuterSpace(Machine):
         timing, tiles, merging = design.timing(), design.tile_array(), design.merge_array()
         multiplies = int(np.bincount(a.indices, minlength=a.shape[1]) @ b.row_lengths)
         check_size(multiplies, merging, timing)
-        _, counts = gustavson.count(a.shape[0], b.shape[1], a.indptr, a.indices, b.indptr, b.indices)
-        keep = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)]) if values else None
-
-        phases: dict[str, PhaseRun] = {}
-        if design.conversion == "a":
-            turned = lay_out(a.transposed, _identity(a.shape[0]))
-            phases["convert-load"] = multiply_phase(tiles, timing, turned.multiply)
-            phases["convert-merge"], _ = merge_phase(merging, timing, turned.merge, a.shape[0])
         layout = lay_out(a, b)
-        phases["multiply"] = multiply_phase(tiles, timing, layout.multiply)
-        phases["merge"], product = merge_phase(merging, timing, layout.merge, b.shape[1], keep)
+        phases: dict[str, PhaseRun] = {}
+        # The phases do not depend on each other's timing and the kernels hold no lock, so a second
+        # core, where there is one, counts and multiplies while this one merges.
+        with ThreadPoolExecutor(1) as other:
+            counting = other.submit(_count, a, b)
+            multiplying = other.submit(multiply_phase, tiles, timing, layout.multiply)
+            if design.conversion == "a":
+                turned = lay_out(a.transposed, _identity(a.shape[0]))
+                phases["convert-load"] = multiply_phase(tiles, timing, turned.multiply)
+                phases["convert-merge"], _ = merge_phase(merging, timing, turned.merge, a.shape[0])
+            keep = np.concatenate([np.zeros(1, np.int64), np.cumsum(counting.result())]) if values else None
+            merge, product = merge_phase(merging, timing, layout.merge, b.shape[1], keep)
+            counts = counting.result()
+            phases["multiply"] = multiplying.result()
+        phases["merge"] = merge
         worst = check_product(a, b, product, counts)
         return self._result(a, b, multiplies, counts, phases, product, worst)
 
@@ -424,6 +430,11 @@ def _as_product(op: Operation) -> SpGEMM:
         )
         return SpGEMM(name=op.name, a=op.a, b=full)
     raise TypeError(f"outerspace does not run {op.kind}")
+
+
+def _count(a: Csr, b: Csr) -> np.ndarray:
+    """Entries of each result row, by an algorithm that shares nothing with the simulator."""
+    return gustavson.count(a.shape[0], b.shape[1], a.indptr, a.indices, b.indptr, b.indices)[1]
 
 
 def _identity(n: int) -> Csr:
