@@ -123,7 +123,7 @@ UNIT = Unit(
     sizes=(
         Mac(a_bits=4, b_bits=4, acc_bits=10, overflow="saturate", stages=1),
         Mac(),
-        Mac(a_bits=8, b_bits=8, acc_bits=20, overflow="saturate", stages=3),
+        Mac(a_bits=8, b_bits=8, acc_bits=18, overflow="saturate", stages=3),
         Mac(a_bits=5, b_bits=3, acc_bits=6, stages=2),
         Mac(a_bits=32, b_bits=32, acc_bits=64, overflow="saturate", stages=4),
     ),

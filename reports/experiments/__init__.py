@@ -1,0 +1,1 @@
+"""The papers, one file each; see :mod:`siloom.reports.reproduce`."""

@@ -1,0 +1,71 @@
+"""Papers' experiments: what was published beside what is simulated.
+
+Each file of ``experiments/`` is one paper: its function ``tables(matrices, watch)`` returns the
+tables that ``siloom reproduce NAME`` prints. Published values stand in ``published/<name>.csv``.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import siloom.reports.experiments
+from siloom.sim.errors import UsageError, did_you_mean
+
+_FOLDER = Path(__file__).resolve().parent / "published"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with the same keys, and sentences that say how to read them."""
+
+    title: str
+    rows: Sequence[Mapping[str, Any]]
+    notes: Sequence[str] = ()
+
+
+Experiment = Callable[[Path | None, Callable[[str], None]], Iterable[Table]]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published number."""
+
+    table: str
+    case: str
+    quantity: str
+    value: float
+    unit: str
+    source: str
+    status: str
+
+
+def published(name: str) -> list[Published]:
+    """The rows of ``published/<name>.csv``, comments left out."""
+    lines = (_FOLDER / f"{name}.csv").read_text(encoding="utf-8").splitlines()
+    rows = csv.DictReader(line for line in lines if not line.startswith("#"))
+    return [Published(**{**row, "value": float(row["value"])}) for row in rows]
+
+
+def names() -> list[str]:
+    """The papers that can be reproduced."""
+    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(siloom.reports.experiments.__path__))
+
+
+def find(papers: Sequence[str]) -> list[Experiment]:
+    """The experiments of the papers named; all where none is.
+
+    Raises:
+        UsageError: an unknown paper.
+    """
+    known = names()
+    for paper in papers:
+        if paper not in known:
+            raise UsageError(f"no paper '{paper}'{did_you_mean(paper, known)}")
+    stems = [paper.replace("-", "_") for paper in (papers or known)]
+    return [importlib.import_module(f"siloom.reports.experiments.{stem}").tables for stem in stems]

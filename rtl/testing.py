@@ -1,0 +1,225 @@
+"""Conformance: does a twin keep its Contract, bit for bit and cycle for cycle?
+
+The model side (results and the cycle of every transfer) is computed from the Contract before any RTL
+runs. Then the twin is driven with the same beats and both are compared. See :func:`make_plans` for
+what is tried. Units of your own are tested by the same call: ``conform(contract, make_twin, ...)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from siloom.rtl.exchange import Plan, Seen
+from siloom.sim.contract import Answer, Codes, Contract, Float, Format, Schedule, as_code
+
+SIMULATORS = {"amaranth": "siloom.rtl.pysim", "verilator": "siloom.rtl.verilator"}
+"""Name -> the module whose ``simulate(twin, plans)`` runs it; Verilator is driven by cocotb."""
+
+EXHAUSTIVE_BITS = 12
+"""Beats of at most this many bits are all tried."""
+
+_SLACK_CYCLES = 64
+
+
+@dataclass(frozen=True)
+class Case:
+    """One plan with the model's side of it."""
+
+    plan: Plan
+    answer: Answer
+    schedule: Schedule
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a twin compares with its Contract, over all cases of one run.
+
+    ``mismatched_bits`` counts wrong bits of results, all bits of one missing or too many, and one for
+    each cycle in which a waiting result changed. ``mismatched_cycles`` counts transfers in another
+    cycle than the model's. ``fault`` says where the first difference is; empty when there is none.
+    """
+
+    vectors: int
+    mismatched_bits: int
+    mismatched_cycles: int
+    model_cycles: int
+    rtl_cycles: int
+    fault: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every bit and every cycle agreed."""
+        return not (self.mismatched_bits or self.mismatched_cycles or self.fault)
+
+
+def conform(
+    contract: Contract, make: Callable[[], Any], *, vectors: int, seed: int, simulator: str = "amaranth"
+) -> Verdict:
+    """Drive a twin with about ``vectors`` beats and compare it with its Contract.
+
+    Args:
+        contract: the promise.
+        make: makes the twin, a component with streams ``i`` and ``o`` of the Contract's ports.
+        vectors: beats in all, shared among the cases; small streams are tried exhaustively besides.
+        seed: of all operands, stalls and junk.
+        simulator: a name in ``SIMULATORS``.
+
+    Raises:
+        MissingPartError: the simulator is not installed.
+    """
+    cases = make_cases(contract, vectors, seed)
+    sightings = import_module(SIMULATORS[simulator]).simulate(make(), [case.plan for case in cases])
+    return judge(contract, cases, sightings)
+
+
+def make_cases(contract: Contract, vectors: int, seed: int) -> list[Case]:
+    """What is tried, with what the model says to it.
+
+    - ``back-to-back``: random codes without a gap, the consumer always ready.
+    - ``corners``: corner codes of every format, without a gap, the consumer stalling.
+    - ``streaks``: most columns hold a code, mostly an end of its range, for a while: sums run to their limits.
+    - ``stalled``: random codes, both sides stalling at random, in single cycles and in long bursts.
+    - ``exhaustive``: every code of the whole beat, in random order, where it has few bits.
+    """
+    rng = np.random.default_rng([seed, sum(contract.name.encode())])
+    count = max(vectors // 4, 16)
+    formats = contract.inputs.formats
+    free, stall = _never, _bursts
+    recipes = [
+        ("back-to-back", _columns(formats, lambda form: _random(rng, form, count)), free, free),
+        ("corners", _columns(formats, lambda form: _corners(rng, form, count)), free, stall),
+        ("streaks", _streaks(rng, formats, count), stall, free),
+        ("stalled", _columns(formats, lambda form: _random(rng, form, count)), stall, stall),
+    ]
+    if contract.inputs.bits <= EXHAUSTIVE_BITS:
+        every = rng.permutation(1 << contract.inputs.bits).tolist()
+        recipes.append(("exhaustive", contract.inputs.unpack(every), stall, free))
+    return [
+        _case(contract, name, beats, idle(rng, len(beats)), ~_bits(rng, consumer, len(beats)), int(rng.integers(2**31)))
+        for name, beats, idle, consumer in recipes
+    ]
+
+
+def _case(
+    contract: Contract, name: str, beats: Codes, idle: Codes, ready: npt.NDArray[np.bool_], junk_seed: int
+) -> Case:
+    if contract.legal is not None:
+        beats = contract.legal(beats)
+        idle = np.resize(idle, len(beats))
+    answer = contract.answer(beats)
+    schedule = contract.schedule(beats, idle, ready)
+    plan = Plan(
+        name=name,
+        bits=contract.inputs.bits,
+        result_bits=contract.outputs.bits,
+        payloads=contract.inputs.pack(beats),
+        idle=idle.tolist(),
+        ready=ready.tolist(),
+        expected=len(answer.beats),
+        # A slower twin is let run on a little, so that what it does can be told, but not for ever.
+        limit=3 * schedule.cycles + _SLACK_CYCLES,
+        seed=junk_seed,
+    )
+    return Case(plan, answer, schedule)
+
+
+def judge(contract: Contract, cases: Sequence[Case], sightings: Sequence[Seen]) -> Verdict:
+    """Compare what was seen with what the model says."""
+    bits = cycles = model_cycles = rtl_cycles = vectors = 0
+    fault = ""
+    for case, seen in zip(cases, sightings, strict=True):
+        wrong_bits, bits_fault = _compare_bits(contract, case, seen)
+        wrong_cycles, cycles_fault = _compare_cycles(case, seen)
+        bits += wrong_bits
+        cycles += wrong_cycles
+        vectors += len(case.plan.payloads)
+        model_cycles += case.schedule.cycles
+        rtl_cycles += 1 + max(seen.taken[-1:] + seen.left[-1:], default=-1)
+        if not fault and (first := bits_fault or cycles_fault):
+            fault = f"{case.plan.name}: {first}"
+    return Verdict(vectors, bits, cycles, model_cycles, rtl_cycles, fault)
+
+
+def _compare_bits(contract: Contract, case: Case, seen: Seen) -> tuple[int, str]:
+    expected = contract.outputs.pack(case.answer.beats)
+    wrong = abs(len(expected) - len(seen.payloads)) * contract.outputs.bits + seen.unstable
+    fault = f"{seen.unstable} waiting results changed or were withdrawn" if seen.unstable else ""
+    if len(expected) != len(seen.payloads):
+        fault = f"{len(expected)} results expected, {len(seen.payloads)} came"
+    for k, (want, got) in enumerate(zip(expected, seen.payloads, strict=False)):
+        if want != got:
+            if not wrong:
+                fault = f"result {k} is {got:#x}, not {want:#x}"
+            wrong += (want ^ got).bit_count()
+    return wrong, fault
+
+
+def _compare_cycles(case: Case, seen: Seen) -> tuple[int, str]:
+    wrong, fault = 0, ""
+    for what, word in (("taken", "beat"), ("shown", "result"), ("left", "result")):
+        model, rtl = getattr(case.schedule, what).tolist(), getattr(seen, what)
+        differ = [k for k, (want, got) in enumerate(zip(model, rtl, strict=False)) if want != got]
+        wrong += len(differ) + abs(len(model) - len(rtl))
+        if not fault and differ:
+            k = differ[0]
+            fault = f"{word} {k} was {what} in cycle {rtl[k]}, not {model[k]}"
+        elif not fault and len(model) != len(rtl):
+            fault = f"{len(rtl)} {word}s were {what}, not {len(model)}"
+    return wrong, fault
+
+
+# Operands: one column at a time, as int64 codes.
+
+
+def _columns(formats: Sequence[Format], draw: Callable[[Format], Codes]) -> Codes:
+    return np.stack([draw(form) for form in formats], axis=1)
+
+
+def _random(rng: np.random.Generator, form: Format, count: int) -> Codes:
+    words = rng.integers(0, 2**64, count, np.uint64) >> np.uint64(64 - form.bits)
+    return np.array([as_code(w, form) for w in words.tolist()], np.int64)
+
+
+def _corners(rng: np.random.Generator, form: Format, count: int) -> Codes:
+    return rng.choice(np.array(form.corners(), np.int64), count)
+
+
+def _streaks(rng: np.random.Generator, formats: Sequence[Format], count: int) -> Codes:
+    streak = np.cumsum(rng.random(count) < 1 / 48)  # about 48 beats each
+
+    def draw(form: Format) -> Codes:
+        ends = form.corners() if isinstance(form, Float) else (form.corners()[0], form.corners()[-1])
+        extreme = rng.choice(np.array(ends, np.int64), count)
+        held = np.where(rng.random(count) < 0.9, extreme, _random(rng, form, count))[streak]
+        return np.where((rng.random(count) < 0.9)[streak], held, _random(rng, form, count))
+
+    return _columns(formats, draw)
+
+
+# Stalls: cycles to wait before each of ``count`` beats.
+
+
+def _never(rng: np.random.Generator, count: int) -> Codes:
+    return np.zeros(count, np.int64)
+
+
+def _bursts(rng: np.random.Generator, count: int) -> Codes:
+    """Half the beats at once, most others after a cycle or two, a few after twenty or so."""
+    short = rng.integers(1, 4, count)
+    long = rng.integers(8, 32, count)
+    kind = rng.random(count)
+    return np.where(kind < 0.5, 0, np.where(kind < 0.95, short, long)).astype(np.int64)
+
+
+def _bits(rng: np.random.Generator, stalls: Callable[[np.random.Generator, int], Codes], count: int) -> Any:
+    """The same as a pattern by cycle: True where the consumer stalls."""
+    waits = stalls(rng, count)
+    out = np.ones(int(waits.sum()) + count, np.bool_)
+    out[np.cumsum(waits + 1) - 1] = False
+    return out

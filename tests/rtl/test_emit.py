@@ -1,0 +1,101 @@
+"""Does emitting give a folder one can use, or one clear line and nothing?"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("amaranth", reason="the optional part 'rtl' is not installed")
+
+from siloom.rtl import api, emit
+from siloom.sim.errors import InputError, UsageError
+
+
+def test_emit_writes_verilog_and_what_one_must_know_to_connect_it(tmp_path):
+    written = api.emit("mac:a_bits=5,acc_bits=20,overflow=saturate,stages=3", tmp_path / "deep" / "out")
+    assert [p.name for p in written] == ["mac.v", "README.md"]
+    assert all(p.is_file() for p in written)
+    text = written[1].read_text()
+    for said in (
+        "| 4:0 | `a` | s5 |",
+        "| 12:5 | `b` | s8 |",
+        "| `m_axis_tdata` | out | 20 |",
+        "valid | 3 |",
+        "active high",
+    ):
+        assert said in text, said
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["out"]
+
+
+def test_emit_into_a_folder_in_use_replaces_its_own_files_only(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    first = api.emit("mac", tmp_path)[0].read_bytes()
+    assert api.emit("mac", tmp_path)[0].read_bytes() == first
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "mac.v", "notes.txt"]
+
+
+def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
+    write = Path.write_text
+
+    def full_disk(path, *args, **kwargs):
+        if path.name == "README.md":
+            raise OSError(28, "No space left on device")
+        return write(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "write_text", full_disk)
+    for folder in (tmp_path / "new", tmp_path):
+        with pytest.raises(InputError, match="cannot be written: No space left on device"):
+            emit.write_files({"mac.v": "module", "README.md": "text"}, folder)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "taken").write_text("")
+    for folder in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        with pytest.raises(InputError, match=r"taken.*cannot be written"):
+            emit.write_files({"mac.v": "module"}, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("mak", UsageError, "no hardware named 'mak' - did you mean 'mac'"),
+        ("mac:abits=8", UsageError, "mac: no field 'abits' - did you mean 'a_bits'"),
+        ("mac:a_bits", UsageError, "setting 'a_bits' must have the form key=value"),
+        ("mac:a_bits=0", InputError, "a_bits must be at least 2 bit, got 0"),
+        ("mac:acc_bits=4096", InputError, "acc_bits must be at most 64 bit, got 4096"),
+        ("mac:overflow=clip", InputError, "overflow must be one of wrap, saturate, got 'clip'"),
+    ],
+)
+def test_wrong_names_and_values_get_one_line(name, error, message, tmp_path):
+    for act in (
+        lambda: api.emit(name, tmp_path / "out"),
+        lambda: api.check([name], vectors=1, seed=0, simulators=("amaranth",)),
+    ):
+        with pytest.raises(error, match=message) as caught:
+            act()
+        assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_arguments_of_check_get_one_line():
+    with pytest.raises(UsageError, match="no simulator named 'verilater' - did you mean 'verilator'"):
+        api.check(None, vectors=1, seed=0, simulators=("verilater",))
+    with pytest.raises(InputError, match="vectors must be 1 to 10000000, got 0"):
+        api.check(None, vectors=0, seed=0)
+    with pytest.raises(InputError, match="seed must be at least 0, got -1"):
+        api.check(None, vectors=1, seed=-1)
+
+
+def test_units_are_listed_without_loading_the_optional_parts():
+    code = (
+        "import sys; from siloom.rtl import api; rows = api.list_units();"
+        "print([r['name'] for r in rows], rows[0]['fields']['acc_bits']['high'], rows[0]['latency']);"
+        "assert not {'amaranth', 'cocotb', 'verilator'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert "'mac'" in done.stdout
+    assert "64 2" in done.stdout
