@@ -96,7 +96,9 @@ def _find(name: str) -> Known:
     if name.endswith(".py"):
         return _only(machines_of_file(Path(name)), name)
     if name.endswith(".toml"):
-        raise InputError(f"{name}: files of measured machines are not read by this version; name a machine or a .py file")
+        raise InputError(
+            f"{name}: files of measured machines are not read by this version; name a machine or a .py file"
+        )
     stem = name.replace("-", "_")
     if stem in _stems():
         for known in _of_module(_import(stem), "siloom"):

@@ -49,7 +49,12 @@ def published(name: str) -> list[Published]:
     """The rows of ``published/<name>.csv``, comments left out."""
     lines = (_FOLDER / f"{name}.csv").read_text(encoding="utf-8").splitlines()
     rows = csv.DictReader(line for line in lines if not line.startswith("#"))
-    return [Published(**{**row, "value": float(row["value"])}) for row in rows]
+    return [
+        Published(
+            row["table"], row["case"], row["quantity"], float(row["value"]), row["unit"], row["source"], row["status"]
+        )
+        for row in rows
+    ]
 
 
 def names() -> list[str]:

@@ -103,7 +103,6 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """The document that ``siloom compare --json`` prints."""
         return {
-            "schema": 1,
             "baselines": list(self.baselines),
             "operations": list(self.operations),
             "left_out": list(self.left_out),
@@ -138,7 +137,9 @@ def compare_results(
     )
     if not shared:
         kinds = sorted({item.op.kind for item in work.items})
-        raise InfeasibleError(f"{work.name}: no operation of {', '.join(kinds)} is supported by all of {', '.join(everyone)}")
+        raise InfeasibleError(
+            f"{work.name}: no operation of {', '.join(kinds)} is supported by all of {', '.join(everyone)}"
+        )
     results = []
     for label, item in everyone.items():
         if watch is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -106,7 +106,7 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
         console.print(f"note: {note}")
 
 
-def show_rows(title: str, rows: list[Mapping[str, Any]], console: Console | None = None) -> None:
+def show_rows(title: str, rows: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:
     """Print a list of records with the same keys."""
     console = console or Console()
     if not rows:

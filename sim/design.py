@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal, Self
 
 from siloom.sim.errors import InputError, UsageError, did_you_mean
@@ -51,10 +52,11 @@ class Parameter:
         if kind is str:
             return str(value)
         number = _as_number(where, value, kind)
+        unit = f" {self.unit}" if self.unit else ""
         if self.low is not None and number < self.low:
-            raise InputError(f"{where} must be at least {self.low:g} {self.unit}, got {number:g}".rstrip())
+            raise InputError(f"{where} must be at least {_exact(self.low)}{unit}, got {_exact(number)}")
         if self.high is not None and number > self.high:
-            raise InputError(f"{where} must be at most {self.high:g} {self.unit}, got {number:g}".rstrip())
+            raise InputError(f"{where} must be at most {_exact(self.high)}{unit}, got {_exact(number)}")
         return number
 
 
@@ -67,10 +69,19 @@ def _as_bool(where: str, value: object) -> bool:
     raise InputError(f"{where} must be 0 or 1, got {value!r}")
 
 
+def _exact(number: float) -> str:
+    """All digits of a number of ordinary size, so that a value just past its limit differs from it."""
+    return str(int(number)) if abs(number) < 1e21 and number == int(number) else repr(float(number))
+
+
 def _as_number(where: str, value: object, kind: type) -> int | float:
     word = "a whole number" if kind is int else "a number"
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, Real | str):
         raise InputError(f"{where} must be {word}, got {value!r}")
+    if not isinstance(value, str):  # numpy's scalars too, as a sweep makes them
+        value = int(value) if isinstance(value, Integral) else float(value)
+    if isinstance(value, int) and abs(value) >= 2**1023:
+        raise InputError(f"{where} must be {word} that a float can hold, got one of {value.bit_length()} bits")
     if isinstance(value, str) and len(value) > 40:
         raise InputError(f"{where} must be {word} of at most 40 characters, got {len(value)} characters")
     try:

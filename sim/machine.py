@@ -136,6 +136,14 @@ def _combine(
                 out[key] = out.get(key, 0) + value * item.repeat
         return out
 
+    def split(field: str, whole: str) -> dict[str, Any]:
+        """Totals of a field whose parts add up to ``whole``, kept adding up where a result has no parts."""
+        out = total(field)
+        unsplit = sum((getattr(r, whole) or 0) * item.repeat for item, _, r in parts if not getattr(r, field))
+        if out and unsplit:
+            out["not attributed"] = out.get("not attributed", 0) + unsplit
+        return out
+
     results = [r for _, _, r in parts]
     one_clock = len({r.clock_hz for r in results}) == 1 and results[0].clock_hz is not None
     whole = one_clock and all(r.cycles is not None for r in results)
@@ -144,7 +152,7 @@ def _combine(
     with_energy = all(r.energy_j is not None for r in results)
     busy = [(r.utilization or 0.0) * r.seconds * i.repeat for i, _, r in parts]
     own = next((r for _, m, r in parts if m is machine), results[0])
-    energy_parts = total("energy_parts") if with_energy else {}
+    energy_parts = split("energy_parts", "energy_j") if with_energy else {}
     return Result(
         machine=machine.label,
         workload=workload,
@@ -169,7 +177,7 @@ def _combine(
             for item, _, r in parts
             for p in r.phases
         ),
-        stalls=total("stalls") if whole else {},
+        stalls=split("stalls", "cycles") if whole else {},
         utilization=sum(busy) / seconds if seconds and all(r.utilization is not None for r in results) else None,
         coverage=coverage,
         unsupported=missing,

@@ -29,6 +29,17 @@ def _positive(owner: str, **sizes: int) -> None:
             raise InputError(f"{owner}: {name} must be at least 1, got {value}")
 
 
+def _not_negative(owner: str, **sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 0:
+            raise InputError(f"{owner}: {name} must be at least 0, got {value}")
+
+
+def _countable(owner: str, count: int, what: str = "multiplies") -> None:
+    if count >= MAX_COUNT:
+        raise InputError(f"{owner}: must count below 2^62 {what}, got {count}")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Operation:
     """Base of all operations. ``multiplies`` and ``adds`` count scalar work that is not zero."""
@@ -135,6 +146,7 @@ class SpMM(Operation):
     def __post_init__(self) -> None:
         """Refuse an empty dense side or one that does not conform."""
         _positive("spmm", n=self.n)
+        _countable("spmm", self.multiplies)
         if self.b is not None and self.b.shape != (self.a.shape[1], self.n):
             raise InputError(f"spmm: b must be {self.a.shape[1]} x {self.n}, got {self.b.shape}")
 
@@ -154,8 +166,13 @@ class SDDMM(Operation):
     y: np.ndarray[Any, Any] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse an empty inner size."""
+        """Refuse an empty inner size and dense sides that do not conform."""
         _positive("sddmm", k=self.k)
+        _countable("sddmm", self.multiplies)
+        rows, cols = self.mask.shape
+        for name, side, shape in (("x", self.x, (rows, self.k)), ("y", self.y, (self.k, cols))):
+            if side is not None and side.shape != shape:
+                raise InputError(f"sddmm: {name} must be {shape[0]} x {shape[1]}, got {side.shape}")
 
     @property
     def multiplies(self) -> int:
@@ -176,8 +193,11 @@ class Attention(Operation):
     format: str = "fp16"
 
     def __post_init__(self) -> None:
-        """Refuse empty sizes."""
+        """Refuse empty or absurd sizes and an unknown direction."""
         _positive("attention", seq=self.seq, heads=self.heads, dim=self.dim, batch=self.batch)
+        if self.direction not in ("fwd", "bwd"):
+            raise InputError(f"attention: direction must be fwd or bwd, got {self.direction!r}")
+        _countable("attention", self.multiplies)
 
     @property
     def multiplies(self) -> int:
@@ -195,6 +215,11 @@ class KeyFilter(Operation):
     keys: int
     dim: int
     heads: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse empty or absurd sizes."""
+        _positive("keyfilter", queries=self.queries, keys=self.keys, dim=self.dim, heads=self.heads)
+        _countable("keyfilter", self.multiplies)
 
     @property
     def multiplies(self) -> int:
@@ -228,6 +253,7 @@ class Conv(Operation):
             raise InputError(f"conv: groups must divide c and k, got {self.groups} for {self.c} and {self.k}")
         if self.r > self.h + 2 * self.pad or self.s > self.w + 2 * self.pad:
             raise InputError(f"conv: kernel {self.r} x {self.s} is larger than its padded input")
+        _countable("conv", self.multiplies)
 
     @property
     def out_hw(self) -> tuple[int, int]:
@@ -254,6 +280,12 @@ class Elementwise(Operation):
     function: str = "add"
     format: str = "fp16"
 
+    def __post_init__(self) -> None:
+        """Refuse empty or absurd sizes."""
+        _positive("elementwise", elements=self.elements)
+        _not_negative("elementwise", reads=self.reads, flops_each=self.flops_each)
+        _countable("elementwise", self.elements * (self.reads + self.flops_each), "reads and operations")
+
     @property
     def multiplies(self) -> int:
         """None: elementwise work is counted in ``flops``."""
@@ -274,6 +306,11 @@ class Reduce(Operation):
     function: str = "sum"
     format: str = "fp16"
 
+    def __post_init__(self) -> None:
+        """Refuse empty or absurd sizes."""
+        _positive("reduce", rows=self.rows, length=self.length)
+        _countable("reduce", self.rows * self.length, "elements")
+
     @property
     def multiplies(self) -> int:
         """None: reductions add."""
@@ -293,6 +330,12 @@ class Collective(Operation):
     bytes_each: int
     peers: int
 
+    def __post_init__(self) -> None:
+        """Refuse a group without members and absurd sizes."""
+        _positive("collective", peers=self.peers)
+        _not_negative("collective", bytes_each=self.bytes_each)
+        _countable("collective", self.bytes_each * self.peers, "bytes")
+
     @property
     def multiplies(self) -> int:
         """None: a collective moves data."""
@@ -305,6 +348,10 @@ class Item:
 
     op: Operation
     repeat: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse an operation that is not run."""
+        _positive(self.op.name or self.op.kind, repeat=self.repeat)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,17 +28,18 @@ def parse_named(text: str) -> Named:
         UsageError: an empty name, a setting without ``=``, an empty key, or a key given twice.
     """
     name, colon, rest = text.partition(":")
+    name = name.strip()
     if not name:
-        raise UsageError(f"'{text}': a name comes before the ':'")
+        raise UsageError(f"{text!r}: a name comes before the ':'")
     settings: dict[str, str] = {}
     if colon and not rest:
-        raise UsageError(f"'{text}': no setting after the ':'")
+        raise UsageError(f"{text!r}: no setting after the ':'")
     for part in rest.split(",") if rest else []:
         key, equals, value = part.partition("=")
         key = key.strip()
         if not equals or not key or not value.strip():
-            raise UsageError(f"'{text}': setting '{part}' must have the form key=value")
+            raise UsageError(f"{text!r}: setting {part!r} must have the form key=value")
         if key in settings:
-            raise UsageError(f"'{text}': setting '{key}' is given twice")
+            raise UsageError(f"{text!r}: setting {key!r} is given twice")
         settings[key] = value.strip()
-    return Named(name.strip(), settings)
+    return Named(name, settings)

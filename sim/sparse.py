@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from siloom.sim.errors import InputError
+
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
@@ -32,8 +34,14 @@ class Csr:
 
     @classmethod
     def from_scipy(cls, matrix: Any) -> Csr:
-        """Take any scipy sparse matrix or array; doubled entries are summed."""
+        """Take any scipy sparse matrix or array; doubled entries are summed.
+
+        Raises:
+            InputError: complex entries, which no machine here computes with.
+        """
         csr = matrix.tocsr()
+        if csr.dtype.kind == "c":
+            raise InputError(f"matrix: entries must be real, got {csr.dtype}")
         if not csr.has_canonical_format:
             csr = csr.copy()
             csr.sum_duplicates()

@@ -147,6 +147,8 @@ def _speedups(
     notes = [
         "baselines are models (siloom machines says on what they were fitted), not the paper's measurements;",
         "no constant of ours was chosen by these means.",
+        "the published means imply 2.9 / 7.9 = 0.37 GFLOPS for MKL 2017 on the Xeon; the MKL of 2026 that our model",
+        "is fitted on does more than that on one core of a host, which is where most of that distance comes from.",
     ]
     if not sources:
         sources = list(STAND_INS)
@@ -161,23 +163,25 @@ def _speedups(
         if ours.operations["multiplies"] == 0:
             continue
         others = {name: _simulate(workload, name) for name in baselines}
-        rates.append((ours.operations["multiplies"] + ours.operations["adds"]) / ours.seconds / 1e9)
+        rates.append(2 * ours.operations["multiplies"] / ours.seconds / 1e9)
         results.append(ours)
         marked.append(workload.name.split(".")[0] in IN_PAPER)
         row: dict[str, Any] = {"matrix": workload.name, "outerspace_ms": ours.seconds * 1e3}
         row.update({f"over {name}": other.seconds / ours.seconds for name, other in others.items()})
         rows.append(row)
     columns = [f"over {name}" for name in baselines]
-    for title, chosen in (("all matrices", rows), ("those of the paper", [r for r, m in zip(rows, marked, strict=True) if m])):
-        if not chosen:
-            continue
-        for word, mean in (("mean", fmean), ("geometric mean", _gmean)):
-            rows = [*rows, {"matrix": f"{word}, {title}", "outerspace_ms": None, **{c: mean([r[c] for r in chosen]) for c in columns}}]
-    rows.append({"matrix": "published mean", "outerspace_ms": None, **{f"over {p.case}": p.value for p in points}})
-    whole = next(r for r in rows if r["matrix"] == "mean, all matrices")
-    distance = {f"over {p.case}": _percent(whole[f"over {p.case}"] / p.value - 1) for p in points}
-    rows.append({"matrix": "distance of our mean", "outerspace_ms": None, **distance})
-    return Table("OuterSPACE: speed-up", rows, notes), rates, results
+    chosen = {"all matrices": rows, "those of the paper": [r for r, m in zip(rows, marked, strict=True) if m]}
+    means: list[dict[str, Any]] = [
+        {"matrix": f"{word}, {title}", "outerspace_ms": None, **{c: mean([r[c] for r in some]) for c in columns}}
+        for title, some in chosen.items()
+        for word, mean in (("mean", fmean), ("geometric mean", _gmean))
+        if some
+    ]
+    beside = {f"over {p.case}": p.value for p in points}
+    distance = {c: _percent(means[0][c] / beside[c] - 1) for c in columns}
+    means.append({"matrix": "published mean", "outerspace_ms": None, **beside})
+    means.append({"matrix": "distance of our mean, all matrices", "outerspace_ms": None, **distance})
+    return Table("OuterSPACE: speed-up", [*rows, *means], notes), rates, results
 
 
 def _gmean(values: list[float]) -> float:
@@ -205,5 +209,8 @@ def _whole(points: list[Published], rates: list[float], results: list[Result]) -
     return Table(
         "OuterSPACE: rate, power and area",
         rows,
-        ("rate and power are means over the matrices above, whose set differs from the paper's.",),
+        (
+            "rate and power are means over the matrices above, whose set differs from the paper's;",
+            "a rate counts two operations a multiply, as the paper's does.",
+        ),
     )

@@ -1,7 +1,8 @@
 """Set-associative caches with least-recently-used replacement, by address stream.
 
-A cache is two plain arrays: the block held in each slot and when the slot was last used. The slots
-of a set lie together, then the sets of a cache, then several caches of one shape.
+A cache is one plain array: for each slot the block it holds and when it was last used, side by side,
+so that a set of four ways fills one 64-byte line of the host. The slots of a set lie together, then
+the sets of a cache, then several caches of one shape.
 
 What it does not do: write-backs (the machines here write around their caches) and coherence.
 """
@@ -20,9 +21,12 @@ from siloom.sim.jit import inline_kernel, kernel
 Ints = NDArray[np.int64]
 
 
-def new_cache(count: int, sets: int, ways: int) -> tuple[Ints, Ints]:
-    """Empty caches: blocks [count * sets * ways] (-1 = nothing) and last uses, the same shape."""
-    return np.full(count * sets * ways, -1, np.int64), np.zeros(count * sets * ways, np.int64)
+@inline_kernel
+def new_cache(count: int, sets: int, ways: int) -> Ints:
+    """Empty caches, [2 * slots]: block -1 (nothing), last used at 0."""
+    lines = np.zeros(2 * count * sets * ways, np.int64)
+    lines[::2] = -1
+    return lines
 
 
 @inline_kernel
@@ -32,7 +36,7 @@ def set_start(cache: int, sets: int, ways: int, block: int) -> int:
 
 
 @inline_kernel
-def touch(blocks: Ints, used: Ints, first: int, ways: int, block: int, now: int) -> int:
+def touch(lines: Ints, first: int, ways: int, block: int, now: int) -> int:
     """Look ``block`` up in the set at ``first`` and make it most recently used.
 
     A miss evicts the least recently used. ``now`` must grow with every call. Returns the slot on a
@@ -40,21 +44,21 @@ def touch(blocks: Ints, used: Ints, first: int, ways: int, block: int, now: int)
     """
     oldest = first
     for slot in range(first, first + ways):
-        if blocks[slot] == block:
-            used[slot] = now
+        if lines[2 * slot] == block:
+            lines[2 * slot + 1] = now
             return slot
-        if used[slot] < used[oldest]:
+        if lines[2 * slot + 1] < lines[2 * oldest + 1]:
             oldest = slot
-    blocks[oldest] = block
-    used[oldest] = now
+    lines[2 * oldest] = block
+    lines[2 * oldest + 1] = now
     return -1 - oldest
 
 
 @inline_kernel
-def probe(blocks: Ints, first: int, ways: int, block: int) -> int:
+def probe(lines: Ints, first: int, ways: int, block: int) -> int:
     """Slot of the set at ``first`` that holds ``block``, or -1; changes nothing."""
     for slot in range(first, first + ways):
-        if blocks[slot] == block:
+        if lines[2 * slot] == block:
             return slot
     return -1
 
@@ -62,11 +66,10 @@ def probe(blocks: Ints, first: int, ways: int, block: int) -> int:
 @kernel
 def replay(stream: Ints, sets: int, ways: int) -> NDArray[np.bool_]:
     """Hit or miss of every access of ``stream`` [n] (block numbers) to one empty cache."""
-    blocks = np.full(sets * ways, -1, np.int64)
-    used = np.zeros(sets * ways, np.int64)
+    lines = new_cache(1, sets, ways)
     hits = np.empty(len(stream), np.bool_)
     for i in range(len(stream)):
-        hits[i] = touch(blocks, used, set_start(0, sets, ways, stream[i]), ways, stream[i], i + 1) >= 0
+        hits[i] = touch(lines, set_start(0, sets, ways, stream[i]), ways, stream[i], i + 1) >= 0
     return hits
 
 

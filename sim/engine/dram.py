@@ -79,13 +79,13 @@ def _row_ready(block: int, cycle: int, timing: DramTiming, state: DramState) -> 
     place = (channel_of(block, timing) << timing.bank_bits) + (row & ((1 << timing.bank_bits) - 1))
     if state.open_row[place] == row:
         state.counts[ROW_HITS] += 1
-        return max(cycle, state.row_ready[place])
+        return max(cycle, int(state.row_ready[place]))
     state.counts[ROW_MISSES] += 1
-    start = max(cycle, state.bank_free[place])
+    start = max(cycle, int(state.bank_free[place]))
     state.open_row[place] = row
     state.bank_free[place] = start + timing.row_cycle
     state.row_ready[place] = start + timing.activate
-    return state.row_ready[place]
+    return int(state.row_ready[place])
 
 
 @inline_kernel

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine import dram
-from siloom.sim.engine.cache import probe, set_start, touch
+from siloom.sim.engine.cache import new_cache, probe, set_start, touch
 from siloom.sim.engine.dram import DramState, DramTiming
 from siloom.sim.engine.timeline import record
 from siloom.sim.engine.tournament import NEVER, bits_for, free_slot, new_tree, replace
@@ -91,10 +91,6 @@ def outer_multiply(
     timing: DramTiming,
     op: OuterOperands,
     state: DramState,
-    l0: Ints,
-    l0_used: Ints,
-    l1: Ints,
-    l1_used: Ints,
     where: Ints,
     counts: Ints,
     tile_bins: Ints,
@@ -130,8 +126,10 @@ def outer_multiply(
     piece_k = np.zeros(shape.tiles, np.int64)
     a_block = np.full(shape.tiles, -1, np.int64)
     l1s = (shape.tiles + shape.tiles_per_l1 - 1) // shape.tiles_per_l1
-    l0_fill = np.zeros(l0.shape, np.int64)
-    l1_fill = np.zeros(l1.shape, np.int64)
+    l0 = new_cache(shape.tiles, shape.l0_sets, shape.l0_ways)
+    l1 = new_cache(l1s, shape.l1_sets, shape.l1_ways)
+    l0_fill = np.zeros(len(l0) // 2, np.int64)
+    l1_fill = np.zeros(len(l1) // 2, np.int64)
     l0_mshr = np.zeros((shape.tiles, shape.l0_mshrs), np.int64)
     l1_mshr = np.zeros((l1s, shape.l1_mshrs), np.int64)
     l0_next = np.zeros(shape.tiles, np.int64)
@@ -232,7 +230,7 @@ def outer_multiply(
                 replace(tree, bits, pe, wait)
                 continue
             stamp += 1
-            line1 = touch(l1, l1_used, set1, shape.l1_ways, block, stamp)
+            line1 = touch(l1, set1, shape.l1_ways, block, stamp)
             if line1 >= 0:
                 counts[L1_HITS] += 1
                 ready = max(now + shape.l0_latency + shape.l1_latency, l1_fill[line1])
@@ -244,7 +242,7 @@ def outer_multiply(
                 l1_fill[-1 - line1] = ready
                 l1_mshr[group, free1] = ready
                 l1_next[group] = (free1 + 1) % shape.l1_mshrs
-            line = touch(l0, l0_used, set0, shape.l0_ways, block, stamp)
+            line = touch(l0, set0, shape.l0_ways, block, stamp)
             l0_fill[-1 - line] = ready
             l0_mshr[tile, free0] = ready
             l0_next[tile] = (free0 + 1) % shape.l0_mshrs
@@ -252,7 +250,7 @@ def outer_multiply(
             hit = 0
         else:
             stamp += 1
-            touch(l0, l0_used, set0, shape.l0_ways, block, stamp)
+            touch(l0, set0, shape.l0_ways, block, stamp)
             ready = max(now + shape.l0_latency, l0_fill[line])
             counts[L0_HITS] += 1
             hit = 1

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine import dram, row_merge
-from siloom.sim.engine.cache import new_cache
 from siloom.sim.engine.dram import DramState, DramTiming, new_dram
 from siloom.sim.engine.outer_multiply import (
     CAUSES,
@@ -26,6 +25,7 @@ from siloom.sim.engine.outer_multiply import (
 from siloom.sim.engine.row_merge import Chunks, MergeArray, Outcome, new_rows
 from siloom.sim.engine.timeline import new_timeline
 from siloom.sim.errors import InputError
+from siloom.sim.jit import kernel
 from siloom.sim.sparse import Csr
 
 Ints = NDArray[np.int64]
@@ -84,17 +84,35 @@ def _page(size: int) -> int:
     return (size + PAGE - 1) // PAGE * PAGE
 
 
+@kernel
+def by_columns(columns: int, indptr: Ints, indices: Ints) -> tuple[Ints, Ints, Ints]:
+    """Turn CSR into CSC: column pointers, rows, and each CSC entry's place in CSR."""
+    ptr = np.zeros(columns + 1, np.int64)
+    for j in indices:
+        ptr[j + 1] += 1
+    for j in range(columns):
+        ptr[j + 1] += ptr[j]
+    rows = np.empty(len(indices), np.int64)
+    order = np.empty(len(indices), np.int64)
+    at = ptr[:-1].copy()
+    for i in range(len(indptr) - 1):
+        for e in range(indptr[i], indptr[i + 1]):
+            to = at[indices[e]]
+            rows[to] = i
+            order[to] = e
+            at[indices[e]] = to + 1
+    return ptr, rows, order
+
+
 def lay_out(a: Csr, b: Csr) -> Layout:
     """Place A (by columns), B (by rows), the list heads and one chunk per useful non-zero of A."""
-    columns = a.transposed
-    # transposed sorts by column with rows ascending, so a stable sort by column maps CSR to CSC.
-    order = np.argsort(a.indices, kind="stable")
+    a_ptr, a_rows, order = by_columns(a.shape[1], a.indptr, a.indices)
     lengths = b.row_lengths
     of_csr = lengths[a.indices]
     of_csc = of_csr[order]
     size = np.where(of_csc > 0, LINK_BYTES + ELEMENT_BYTES * of_csc, 0)
     a_pointers = _page(ELEMENT_BYTES * a.nnz)
-    b_base = a_pointers + _page(LINK_BYTES * len(columns.indptr))
+    b_base = a_pointers + _page(LINK_BYTES * len(a_ptr))
     b_pointers = b_base + _page(ELEMENT_BYTES * b.nnz)
     lists = b_pointers + _page(LINK_BYTES * len(b.indptr))
     partial = lists + _page(HEAD_BYTES * a.shape[0])
@@ -106,7 +124,7 @@ def lay_out(a: Csr, b: Csr) -> Layout:
     pointers = partial + _page(partial_bytes)
     result = pointers + _page(LINK_BYTES * (a.shape[0] + 1))
     return Layout(
-        OuterOperands(columns.indptr, columns.indices, b.indptr, at_csc, 0, b_base, a_pointers, b_pointers, lists),
+        OuterOperands(a_ptr, a_rows, b.indptr, at_csc, 0, b_base, a_pointers, b_pointers, lists),
         Chunks(
             row_ptr=np.concatenate([np.zeros(1, np.int64), np.cumsum(used)])[a.indptr],
             first=b.indptr[a.indices[used]],
@@ -128,16 +146,13 @@ def lay_out(a: Csr, b: Csr) -> Layout:
 def multiply_phase(shape: TileArray, timing: DramTiming, operands: OuterOperands, log: int = 0) -> PhaseRun:
     """Run the multiply phase on idle hardware, recording the first ``log`` cache accesses."""
     state = new_dram(timing)
-    l1s = -(-shape.tiles // shape.tiles_per_l1)
     where = np.zeros((len(CAUSES), shape.tiles * shape.pes), np.int64)
     counts = np.zeros(6, np.int64)
     tiles, shift = new_timeline(shape.tiles)
     channels, channel_shift = new_timeline(1 << timing.channel_bits)
     record = np.zeros((log, 3), np.int64)
     cycles = outer_multiply(
-        shape, timing, operands, state,
-        *new_cache(shape.tiles, shape.l0_sets, shape.l0_ways), *new_cache(l1s, shape.l1_sets, shape.l1_ways),
-        where, counts, tiles, channels, shift, channel_shift, record,
+        shape, timing, operands, state, where, counts, tiles, channels, shift, channel_shift, record,
     )  # fmt: skip
     return _phase(cycles, where, counts, state, tiles, shift, channels, channel_shift, record)
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine import dram
-from siloom.sim.engine.cache import probe, set_start, touch
+from siloom.sim.engine.cache import new_cache, probe, set_start, touch
 from siloom.sim.engine.dram import DramState, DramTiming
 from siloom.sim.engine.outer_multiply import (
     BANDWIDTH,
@@ -57,6 +57,8 @@ STREAM_BITS = 24
 WRITE = 1
 """A request is its block, shifted left by one, and this bit where it writes."""
 START, LOAD, POP = 0, 1, 2
+CURSOR, STOP, PLACE, SLOT = 0, 1, 2, 3
+"""A stream: its next element, its end, the address of element 0, and the cache slot of its last element."""
 
 
 class MergeArray(NamedTuple):
@@ -85,8 +87,8 @@ class Chunks(NamedTuple):
 
     Row m has chunks ``row_ptr[m] .. row_ptr[m+1]``: chunk c is ``scale[c]`` times elements
     ``first[c] .. first[c] + length[c]`` of ``cols``, ``vals`` and lies at byte ``at[c]``. ``lists``
-    are the list heads, ``pointers`` the result's row pointers. Results go behind ``result`` and rounds behind ``spill``, each PE into its
-    own ``slice`` of bytes.
+    are the list heads, ``pointers`` the result's row pointers. Results go behind ``result`` and
+    rounds behind ``spill``, each PE into its own ``slice`` of bytes.
     """
 
     row_ptr: Ints
@@ -127,10 +129,7 @@ class MergeRows(NamedTuple):
     loaded: Ints
     size: Ints
     heads: Ints
-    cursor: Ints
-    stop: Ints
-    place: Ints
-    slot: Ints
+    stream: Ints
     weight: Reals
     last_col: Ints
     last_val: Reals
@@ -147,6 +146,8 @@ class MergeRows(NamedTuple):
 
 
 def new_rows(servers: int, heads: int) -> MergeRows:
+    """PEs without work, for a scratchpad of ``heads``."""
+
     def ints(*shape: int) -> Ints:
         return np.zeros((servers, *shape), np.int64)
 
@@ -162,10 +163,7 @@ def new_rows(servers: int, heads: int) -> MergeRows:
         loaded=ints(),
         size=ints(),
         heads=ints(heads),
-        cursor=ints(heads),
-        stop=ints(heads),
-        place=ints(heads),
-        slot=ints(heads),
+        stream=ints(heads, 4),
         weight=np.zeros((servers, heads)),
         last_col=ints(),
         last_val=np.zeros(servers),
@@ -184,7 +182,7 @@ def new_rows(servers: int, heads: int) -> MergeRows:
 
 @inline_kernel
 def _load(
-    low: int, size: int, block_bits: int, pe: int, sets: int, ways: int, cache: Ints, used: Ints, now: int, n: int,
+    low: int, size: int, block_bits: int, pe: int, sets: int, ways: int, cache: Ints, now: int, n: int,
     gap: int, gaps: Ints, blocks: Ints, log: Ints,
 ) -> tuple[int, int, int, int]:  # fmt: skip
     """Read bytes ``low .. low + size`` through the PE's cache; each miss becomes a request.
@@ -196,7 +194,7 @@ def _load(
     last = (low + size - 1) >> block_bits
     slot = 0
     while block <= last:
-        slot = touch(cache, used, set_start(pe, sets, ways, block), ways, block, now + 1)
+        slot = touch(cache, set_start(pe, sets, ways, block), ways, block, now + 1)
         if now < len(log):
             log[now, 0] = pe
             log[now, 1] = block
@@ -242,8 +240,8 @@ def _start_row(pe: int, m: int, op: Chunks, st: MergeRows, shape: MergeArray) ->
 @inline_kernel
 def _level_bound(first: int, end: int, lengths: Ints, heads: int, columns: int) -> int:
     """Most elements that merging groups of ``heads`` runs can leave."""
-    bound = np.int64(0)
-    total = np.int64(0)
+    bound = 0
+    total = 0
     for c in range(first, end):
         total += lengths[c]
         if (c - first + 1) % heads == 0 or c == end - 1:
@@ -261,7 +259,6 @@ def _advance(
     shape: MergeArray,
     st: MergeRows,
     cache: Ints,
-    used: Ints,
     counts: Ints,
     log: Ints,
     run_ptr: list[Ints],
@@ -276,7 +273,7 @@ def _advance(
     ``st.tail[pe]`` receives the cycles after the last request.
     """
     n = 0
-    gap = np.int64(0)
+    gap = 0
     pops = 0
     walked = 0
     adds = 0
@@ -285,10 +282,7 @@ def _advance(
     m = st.row[pe]
     heads = st.heads[pe]
     mask = (1 << STREAM_BITS) - 1
-    cursor = st.cursor[pe]
-    stop = st.stop[pe]
-    place = st.place[pe]
-    slot = st.slot[pe]
+    stream = st.stream[pe]
     weight = st.weight[pe]
     gaps = st.gaps[pe]
     blocks = st.blocks[pe]
@@ -338,13 +332,13 @@ def _advance(
             for s in range(width):
                 c = first + s
                 if st.from_runs[pe]:
-                    cursor[s] = run_ptr[pe][c]
-                    stop[s] = run_ptr[pe][c + 1]
-                    place[s] = st.run_base[pe]
+                    stream[s, CURSOR] = run_ptr[pe][c]
+                    stream[s, STOP] = run_ptr[pe][c + 1]
+                    stream[s, PLACE] = st.run_base[pe]
                 else:
-                    cursor[s] = op.first[c]
-                    stop[s] = op.first[c] + op.length[c]
-                    place[s] = op.at[c] + LINK_BYTES - op.first[c] * ELEMENT_BYTES
+                    stream[s, CURSOR] = op.first[c]
+                    stream[s, STOP] = op.first[c] + op.length[c]
+                    stream[s, PLACE] = op.at[c] + LINK_BYTES - op.first[c] * ELEMENT_BYTES
                     weight[s] = op.scale[c]
             st.phase[pe] = LOAD
         elif st.phase[pe] == LOAD:
@@ -354,12 +348,12 @@ def _advance(
             streams = st.streams[pe]
             size = st.loaded[pe]
             while size < streams and n < REQUESTS - _ROOM:
-                low = place[size] + cursor[size] * ELEMENT_BYTES - link
-                now, n, gap, slot[size] = _load(
-                    low, link + ELEMENT_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, used, now, n, gap,
+                low = stream[size, PLACE] + stream[size, CURSOR] * ELEMENT_BYTES - link
+                now, n, gap, stream[size, SLOT] = _load(
+                    low, link + ELEMENT_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, now, n, gap,
                     gaps, blocks, log,
                 )  # fmt: skip
-                key = np.int64(run_cols[pe][cursor[size]]) if from_runs else op.cols[cursor[size]]
+                key = int(run_cols[pe][stream[size, CURSOR]]) if from_runs else int(op.cols[stream[size, CURSOR]])
                 # The walk goes from the front; behind the new head the list moves up by one.
                 steps = 0
                 while steps < size and heads[steps] < key << STREAM_BITS:
@@ -380,8 +374,12 @@ def _advance(
             size = st.size[pe]
             last_col = st.last_col[pe]
             last_val = st.last_val[pe]
-            base = op.result + pe * op.slice + st.out_bytes[pe] if final else st.out_base[pe] + st.made[pe] * ELEMENT_BYTES
-            made = out.row_counts[m] if final else st.made[pe]
+            if final:
+                base = op.result + pe * op.slice + st.out_bytes[pe]
+                made = out.row_counts[m]
+            else:
+                base = st.out_base[pe] + st.made[pe] * ELEMENT_BYTES
+                made = st.made[pe]
             began = made
             row_sum = 0.0
             while n < REQUESTS - _ROOM:
@@ -414,34 +412,34 @@ def _advance(
                 else:
                     adds += 1
                     gap += shape.add
-                at = cursor[s]
+                at = stream[s, CURSOR]
                 last_val += run_vals[pe][at] if from_runs else weight[s] * op.vals[at]
                 gap += shape.element
                 pops += 1
                 size -= 1
                 at += 1
-                cursor[s] = at
-                if at == stop[s]:
+                stream[s, CURSOR] = at
+                if at == stream[s, STOP]:
                     for i in range(size):
                         heads[i] = heads[i + 1]
                 else:
-                    low = place[s] + at * ELEMENT_BYTES
-                    here = slot[s]
+                    low = stream[s, PLACE] + at * ELEMENT_BYTES
+                    here = stream[s, SLOT]
                     block = low >> shape.block_bits
-                    if (low + ELEMENT_BYTES - 1) >> shape.block_bits == block and cache[here] == block:
+                    if (low + ELEMENT_BYTES - 1) >> shape.block_bits == block and cache[2 * here] == block:
                         # Still where the stream's last element was: what _load would find.
                         if now < len(log):
                             log[now, 0] = pe
                             log[now, 1] = block
                             log[now, 2] = 1
                         now += 1
-                        used[here] = now
+                        cache[2 * here + 1] = now
                     else:
-                        now, n, gap, slot[s] = _load(
-                            low, ELEMENT_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, used, now, n, gap,
+                        now, n, gap, stream[s, SLOT] = _load(
+                            low, ELEMENT_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, now, n, gap,
                             gaps, blocks, log,
                         )  # fmt: skip
-                    key = np.int64(run_cols[pe][at]) if from_runs else op.cols[at]
+                    key = int(run_cols[pe][at]) if from_runs else int(op.cols[at])
                     steps = _insert(heads, size, key, s)
                     size += 1
                     walked += steps
@@ -501,12 +499,10 @@ def row_merge(
     tree = new_tree(servers, bits)
     finished = np.zeros(servers, np.int64)
     lcp = np.zeros(shape.tiles, np.int64)
-    cache = np.full(servers * shape.sets * shape.ways, -1, np.int64)
-    used = np.zeros(len(cache), np.int64)
+    cache = new_cache(servers, shape.sets, shape.ways)
     groups = (shape.tiles + shape.tiles_per_l1 - 1) // shape.tiles_per_l1
-    l1 = np.full(groups * shape.l1_sets * shape.l1_ways, -1, np.int64)
-    l1_used = np.zeros(l1.shape, np.int64)
-    l1_fill = np.zeros(l1.shape, np.int64)
+    l1 = new_cache(groups, shape.l1_sets, shape.l1_ways)
+    l1_fill = np.zeros(len(l1) // 2, np.int64)
     l1_mshr = np.zeros((groups, shape.l1_mshrs), np.int64)
     run_ptr = [np.empty(0, np.int64) for _ in range(servers)]
     run_cols = [np.empty(0, np.int32) for _ in range(servers)]
@@ -554,7 +550,7 @@ def row_merge(
                         continue
                 counts[MISSES] += 1
                 stamp += 1
-                line = touch(l1, l1_used, set1, shape.l1_ways, block, stamp)
+                line = touch(l1, set1, shape.l1_ways, block, stamp)
                 if line >= 0:
                     counts[L1_HITS] += 1
                     ready = max(now + shape.l1_latency, l1_fill[line])
@@ -609,14 +605,14 @@ def row_merge(
                 # The row's list head: the first request of the row, if the PE's cache has it not.
                 head = op.lists + next_row * HEAD_BYTES
                 counts[LOADS], st.events[pe], st.tail[pe], _ = _load(
-                    head, HEAD_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, used, counts[LOADS], 0, 0,
+                    head, HEAD_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, counts[LOADS], 0, 0,
                     st.gaps[pe], st.blocks[pe], log,
                 )  # fmt: skip
                 next_row += 1
                 row_done[pe] = False
             else:
                 row_done[pe] = _advance(
-                    pe, columns, op, out, shape, st, cache, used, counts, log,
+                    pe, columns, op, out, shape, st, cache, counts, log,
                     run_ptr, run_cols, run_vals, out_ptr, out_cols, out_vals,
                 )  # fmt: skip
             served[pe] = 0

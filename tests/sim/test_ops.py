@@ -1,0 +1,184 @@
+"""Do operations count their work as the definitions say, refuse absurd sizes, and tell themselves apart?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from siloom.sim.errors import InputError
+from siloom.sim.ops import (
+    MAX_COUNT,
+    SDDMM,
+    Attention,
+    Collective,
+    Conv,
+    Elementwise,
+    Item,
+    KeyFilter,
+    MatMul,
+    Operation,
+    Reduce,
+    SpGEMM,
+    SpMM,
+    Workload,
+)
+from siloom.sim.sparse import Csr
+
+
+def matrix(rows: int, cols: int, seed: int = 0, density: float = 0.3) -> Csr:
+    return Csr.from_scipy(sp.random_array((rows, cols), density=density, format="csr", rng=seed))
+
+
+def dense(csr: Csr) -> np.ndarray:
+    return (csr.to_scipy().toarray() != 0).astype(np.int64)
+
+
+def test_sparse_product_counts_equal_the_dense_definition() -> None:
+    a, b = matrix(9, 7, 1), matrix(7, 11, 2)
+    op = SpGEMM(a=a, b=b)
+    pairs = dense(a)[:, :, None] * dense(b)[None, :, :]
+    assert op.multiplies == pairs.sum()
+    assert op.chunks == (pairs.sum(axis=2) > 0).sum()
+    assert op.flops == 2 * op.multiplies
+
+
+def test_a_product_of_empty_matrices_is_no_work() -> None:
+    op = SpGEMM(a=matrix(5, 4, density=0), b=matrix(4, 6, density=0))
+    assert (op.multiplies, op.chunks) == (0, 0)
+
+
+def test_sparse_dense_and_sampled_products_count_non_zeros_times_the_free_size() -> None:
+    a = matrix(9, 7)
+    assert SpMM(a=a, n=5).multiplies == a.nnz * 5
+    assert SDDMM(mask=a, k=6).multiplies == a.nnz * 6
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_counts_the_pairs_that_are_kept(causal: bool) -> None:
+    kept = np.tril(np.ones((6, 6))) if causal else np.ones((6, 6))
+    forward = Attention(seq=6, heads=3, dim=4, batch=2, causal=causal)
+    assert forward.multiplies == 2 * 3 * 2 * 4 * kept.sum()
+    backward = Attention(seq=6, heads=3, dim=4, batch=2, causal=causal, direction="bwd")
+    assert 2 * backward.multiplies == 5 * forward.multiplies
+
+
+@pytest.mark.parametrize(("stride", "pad", "groups"), [(1, 0, 1), (1, 1, 2), (2, 1, 1), (3, 2, 4)])
+def test_convolution_counts_every_output_and_its_window(stride: int, pad: int, groups: int) -> None:
+    op = Conv(h=9, w=7, c=8, r=3, s=2, k=4, stride=stride, pad=pad, groups=groups, batch=2)
+    rows = len(range(0, 9 + 2 * pad - 3 + 1, stride))
+    cols = len(range(0, 7 + 2 * pad - 2 + 1, stride))
+    assert op.out_hw == (rows, cols)
+    assert op.multiplies == 2 * rows * cols * 4 * (3 * 2 * 8 // groups)
+
+
+def test_small_operations_count_as_said() -> None:
+    assert MatMul(m=2, n=3, k=4, batch=5).multiplies == 120
+    assert KeyFilter(queries=2, keys=3, dim=4, heads=5).multiplies == 120
+    assert (Elementwise(elements=7, flops_each=3).flops, Elementwise(elements=7).multiplies) == (21, 0)
+    assert (Reduce(rows=3, length=5).flops, Reduce(rows=3, length=5).multiplies) == (15, 0)
+    assert Collective(function="allreduce", bytes_each=8, peers=2).flops == 0
+
+
+A = matrix(5, 4)
+HUGE = 2**40
+REFUSED: list[tuple[Callable[[], object], str]] = [
+    (lambda: SpGEMM(a=A, b=A), "product: columns of A must equal rows of B, got 5 x 4 times 5 x 4"),
+    (lambda: MatMul(m=0, n=1, k=1), "gemm: m must be at least 1, got 0"),
+    (lambda: MatMul(m=HUGE, n=HUGE, k=1), f"gemm: m*n*k*batch must be below 2^62, got {2**80}"),
+    (lambda: SpMM(a=A, n=0), "spmm: n must be at least 1, got 0"),
+    (lambda: SpMM(a=A, n=2**62), f"spmm: must count below 2^62 multiplies, got {A.nnz * 2**62}"),
+    (lambda: SpMM(a=A, n=3, b=np.zeros((3, 3))), "spmm: b must be 4 x 3, got (3, 3)"),
+    (lambda: SDDMM(mask=A, k=0), "sddmm: k must be at least 1, got 0"),
+    (lambda: SDDMM(mask=A, k=2**62), f"sddmm: must count below 2^62 multiplies, got {A.nnz * 2**62}"),
+    (lambda: SDDMM(mask=A, k=2, x=np.zeros((2, 5))), "sddmm: x must be 5 x 2, got (2, 5)"),
+    (lambda: SDDMM(mask=A, k=2, y=np.zeros((4, 2))), "sddmm: y must be 2 x 4, got (4, 2)"),
+    (lambda: Attention(seq=0, heads=1, dim=1), "attention: seq must be at least 1, got 0"),
+    (lambda: Attention(seq=HUGE, heads=1, dim=1), f"attention: must count below 2^62 multiplies, got {2**81}"),
+    (
+        lambda: Attention(seq=1, heads=1, dim=1, direction="up"),
+        "attention: direction must be fwd or bwd, got 'up'",
+    ),
+    (lambda: KeyFilter(queries=1, keys=-1, dim=1), "keyfilter: keys must be at least 1, got -1"),
+    (
+        lambda: KeyFilter(queries=HUGE, keys=HUGE, dim=1),
+        f"keyfilter: must count below 2^62 multiplies, got {2**80}",
+    ),
+    (lambda: Conv(h=4, w=4, c=0, r=1, s=1, k=1), "conv: c must be at least 1, got 0"),
+    (lambda: Conv(h=4, w=4, c=1, r=1, s=1, k=1, stride=0), "conv: stride must be at least 1, got 0"),
+    (lambda: Conv(h=4, w=4, c=1, r=1, s=1, k=1, pad=-1), "conv: pad must be at least 0, got -1"),
+    (lambda: Conv(h=4, w=4, c=3, r=1, s=1, k=2, groups=2), "conv: groups must divide c and k, got 2 for 3 and 2"),
+    (lambda: Conv(h=4, w=4, c=1, r=5, s=1, k=1), "conv: kernel 5 x 1 is larger than its padded input"),
+    (lambda: Conv(h=HUGE, w=HUGE, c=1, r=1, s=1, k=1), f"conv: must count below 2^62 multiplies, got {2**80}"),
+    (lambda: Elementwise(elements=0), "elementwise: elements must be at least 1, got 0"),
+    (lambda: Elementwise(elements=1, reads=-1), "elementwise: reads must be at least 0, got -1"),
+    (
+        lambda: Elementwise(elements=2**61),
+        f"elementwise: must count below 2^62 reads and operations, got {2**62}",
+    ),
+    (lambda: Reduce(rows=1, length=0), "reduce: length must be at least 1, got 0"),
+    (lambda: Reduce(rows=HUGE, length=HUGE), f"reduce: must count below 2^62 elements, got {2**80}"),
+    (lambda: Collective(function="f", bytes_each=-1, peers=1), "collective: bytes_each must be at least 0, got -1"),
+    (lambda: Collective(function="f", bytes_each=1, peers=0), "collective: peers must be at least 1, got 0"),
+    (
+        lambda: Collective(function="f", bytes_each=HUGE, peers=HUGE),
+        f"collective: must count below 2^62 bytes, got {2**80}",
+    ),
+    (lambda: Item(MatMul(m=1, n=1, k=1), 0), "matmul: repeat must be at least 1, got 0"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED, ids=[message for _, message in REFUSED])
+def test_refuses_with_field_rule_and_value(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        make()
+    assert str(caught.value) == message
+
+
+def test_the_largest_count_is_just_below_the_limit() -> None:
+    assert MatMul(m=MAX_COUNT - 1, n=1, k=1).multiplies == MAX_COUNT - 1
+
+
+def test_an_operation_without_a_rule_says_so() -> None:
+    with pytest.raises(TypeError, match="operation: counts no multiplies"):
+        _ = Operation().multiplies
+
+
+def test_a_workload_adds_up_its_items_with_their_repeats() -> None:
+    small, large = MatMul(m=1, n=2, k=3), MatMul(m=4, n=5, k=6)
+    workload = Workload("two", (Item(small, 7), Item(large)))
+    assert workload.flops == 2 * (7 * 6 + 120)
+    assert Workload.of("one", small, source="here").provenance == {"source": "here"}
+    assert Workload.of("none").flops == 0
+
+
+def test_descriptions_are_plain_and_hold_no_data() -> None:
+    described = SpMM(a=A, n=3, b=np.ones((4, 3)), name="x").describe()
+    assert json.loads(json.dumps(described)) == described
+    assert described["kind"] == "spmm"
+    assert described["a"] == {"shape": [5, 4], "nnz": A.nnz, "hash": A.content_hash}
+    assert described["b"]["shape"] == [4, 3]
+
+
+def test_the_hash_follows_everything_that_changes_the_work() -> None:
+    def base(**changes: int) -> Workload:
+        return Workload("w", (Item(MatMul(m=1, n=2, k=3), **changes),))
+
+    other_value = Csr(A.shape, A.indptr, A.indices, A.data + 1)
+    workloads = [
+        base(),
+        base(repeat=2),
+        Workload.of("w", MatMul(m=3, n=2, k=1)),
+        Workload.of("w", MatMul(m=1, n=2, k=3, format="bf16")),
+        Workload.of("w", MatMul(m=1, n=2, k=3), MatMul(m=1, n=2, k=3)),
+        Workload.of("w", SpMM(a=A, n=2)),
+        Workload.of("w", SpMM(a=other_value, n=2)),
+        Workload.of("w", SpMM(a=A, n=2, b=np.zeros((4, 2)))),
+        Workload.of("w", SpMM(a=A, n=2, b=np.ones((4, 2)))),
+    ]
+    assert len({w.content_hash for w in workloads}) == len(workloads)
+    assert base().content_hash == base().content_hash
+    assert Workload("another name", base().items).content_hash == base().content_hash
