@@ -37,8 +37,12 @@ _KEEP_DAYS = 30
 
 
 def kernel_sources() -> list[Path]:
-    """Every file whose code may be compiled into a kernel, in a fixed order."""
-    return sorted(path for folder in _KERNEL_FOLDERS for path in folder.rglob("*.py"))
+    """Every file whose code may be compiled into a kernel, in a fixed order.
+
+    Plain-Python references hold no kernels, and an edit of one recompiles nothing.
+    """
+    found = (path for folder in _KERNEL_FOLDERS for path in folder.rglob("*.py"))
+    return sorted(path for path in found if not path.stem.endswith("_reference"))
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ row that is not open costs precharge and activation, and the bank's row cycle), 
 it on the bus, and for writes only when the write buffer is full. Every burst, read or write, takes
 its time on the bus, so no stream ever moves faster than the pins.
 
+A refresh holds back what would start in it, requests and transfers alike; rows stay open through it.
 Requests of one channel are served in order except that reads overtake buffered writes and that a
 request never waits for another bank's activation: what a scheduler with a deep queue approaches.
 Times are in cycles of the caller's clock; ``block`` is an address divided by the block size, and
@@ -100,19 +101,27 @@ def _after_refresh(cycle: int, timing: DramTiming) -> int:
 
 
 @inline_kernel
+def _slot(start: float, timing: DramTiming) -> float:
+    """Move a transfer that would start in a refresh to the refresh's end."""
+    whole = int(start)
+    after = _after_refresh(whole, timing)
+    return start if after == whole else float(after)
+
+
+@inline_kernel
 def read(block: int, bursts: int, cycle: int, timing: DramTiming, state: DramState) -> int:
     """Read ``bursts`` of ``block`` asked for at ``cycle``; return the cycle its data are back."""
     channel = channel_of(block, timing)
     begin = _after_refresh(cycle, timing)
     ready = _row_ready(block, begin, timing, state)
     bus = state.bus[channel]
-    start = max(float(begin), state.read_bus[channel], bus - timing.write_buffer)
+    start = _slot(max(float(begin), state.read_bus[channel], bus - timing.write_buffer), timing)
     state.counts[READ_BURSTS] += bursts
     state.counts[BUS_WAIT] += int(start) - begin
     state.counts[BANK_WAIT] += max(0, ready - max(begin, int(start)))
     moved = bursts * timing.burst
     state.read_bus[channel] = start + moved
-    state.bus[channel] = max(bus, float(begin)) + moved
+    state.bus[channel] = _slot(max(bus, float(begin)), timing) + moved
     return int(np.ceil(max(start, float(ready)) + moved)) + timing.latency
 
 
@@ -123,7 +132,7 @@ def write(block: int, bursts: int, cycle: int, timing: DramTiming, state: DramSt
     begin = _after_refresh(cycle, timing)
     _row_ready(block, begin, timing, state)
     state.counts[WRITE_BURSTS] += bursts
-    state.bus[channel] = max(state.bus[channel], float(begin)) + bursts * timing.burst
+    state.bus[channel] = _slot(max(state.bus[channel], float(begin)), timing) + bursts * timing.burst
     return max(cycle, int(np.ceil(state.bus[channel] - timing.write_buffer)))
 
 

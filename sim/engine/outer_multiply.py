@@ -11,6 +11,9 @@ Every PE works through the 64-byte blocks of its B row: one request per block in
 outstanding requests (stores share the queue), data in order, one multiply per ``element`` cycles.
 Events are taken in global time order, so each shared resource sees its requests in order.
 
+The tile's controller prepares one element ahead: after a pause two can go at once. The bursts that
+one block's products fill go out as one request, to the channel of the first.
+
 What it does not model: crossbar conflicts, instruction fetch, and the stalling of the tile's
 controller on its own stream of A (it reads ahead).
 """

@@ -6,6 +6,7 @@ each phase reads, runs both and checks the product against the operands by anoth
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -214,7 +215,8 @@ def check_size(multiplies: int, shape: MergeArray, timing: DramTiming) -> None:
     Raises:
         InputError: the worst case of one PE doing all the work exceeds 2^47 cycles.
     """
-    each = shape.element + shape.add + shape.step * shape.heads + 2 * (timing.latency + timing.activate)
+    request = timing.latency + timing.activate + timing.row_cycle + timing.refresh + math.ceil(8 * timing.burst)
+    each = shape.element + shape.add + shape.step * shape.heads + shape.dispatch + 2 * request
     if multiplies * (each + 1) >= MOST_CYCLES:
         raise InputError(f"product: {multiplies} multiplies could take 2^47 cycles or more; nothing was simulated")
 

@@ -13,7 +13,9 @@ own, what it does between two memory requests depends on its row alone: :func:`_
 ahead into a short list of requests, and :func:`row_merge` serves the requests of all PEs in global
 time order.
 
-What it does not model: prefetching of refills and overlapping of loads (the machine has neither).
+What it does not model: prefetching of refills and overlapping of loads (the machine has neither). The
+last, partly filled block of a spilled round stays in the PE's write buffer. ``log`` lists the accesses
+of each cache in order, but those of different PEs as they were run ahead.
 """
 
 from __future__ import annotations
@@ -576,6 +578,11 @@ def row_merge(
             where[COMPUTE, pe] += tail
             record(tile_bins, shift, tile, now, tail)
             now += tail
+            if row_done[pe] and now > due:
+                # Come back when the row is done, so that rows are taken, and memory sees the last
+                # block, in order of time.
+                replace(tree, bits, pe, now)
+                continue
             if row_done[pe]:
                 while next_row < rows and op.row_ptr[next_row + 1] == op.row_ptr[next_row]:
                     next_row += 1
