@@ -13,10 +13,13 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from siloom.sim.cost import table, table_hash
+from siloom.models import _outerspace_cost as cost
+from siloom.models._outerspace_traffic import product_payload, sampled_payload, with_bursts
+from siloom.sim.cost import table_hash
 from siloom.sim.design import Design, parameter
 from siloom.sim.engine import dram, gustavson, outer_multiply, row_merge
 from siloom.sim.engine.cache import sets_of
@@ -24,7 +27,6 @@ from siloom.sim.engine.dram import DramTiming
 from siloom.sim.engine.outer_multiply import TileArray
 from siloom.sim.engine.outer_product import (
     PhaseRun,
-    Product,
     check_product,
     check_size,
     lay_out,
@@ -32,14 +34,16 @@ from siloom.sim.engine.outer_product import (
     multiply_phase,
 )
 from siloom.sim.engine.row_merge import MergeArray
+from siloom.sim.engine.sampled_product import check_sampled_size, lay_out_sampled, sampled_product
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
-from siloom.sim.ops import Operation, SpGEMM, SpMM
+from siloom.sim.ops import SDDMM, Operation, SpGEMM, SpMM
 from siloom.sim.result import Phase, Result, Timeline, apportion
 from siloom.sim.sparse import Csr
 
 PAPER = "Pal et al., HPCA 2018"
-_TABLE = "outerspace"
+_MOST_DENSE = 2**27
+"""Elements of a dense B that are laid out, 16 bytes each: 2 GiB."""
 
 
 @dataclass(frozen=True)
@@ -264,18 +268,8 @@ class OuterSpaceDesign(Design):
         )
 
     def area_parts(self) -> dict[str, float]:
-        """Area by component in mm2 at 32 nm: the published machine's, scaled by this design's fields.
-
-        Cores by number, caches by bytes and ports, crossbars by the square of their ports.
-        """
-        cost, own = table(_TABLE), _published()
-        ports = self.pes_per_tile / own.pes_per_tile
-        return {
-            "cores": cost["cores", "area_mm2"].value * _cores(self) / _cores(own),
-            "l0": cost["l0", "area_mm2"].value * _l0_bytes(self) / _l0_bytes(own) * ports,
-            "l1": cost["l1", "area_mm2"].value * self.l1_caches * self.l1_bytes / (own.l1_caches * own.l1_bytes),
-            "crossbar": cost["crossbar", "area_mm2"].value * self.tiles / own.tiles * ports**2,
-        }
+        """Area by component in mm2 at 32 nm; see :func:`._outerspace_cost.area_parts`."""
+        return cost.area_parts(self, OuterSpaceDesign())
 
     @property
     def area_mm2(self) -> float:
@@ -284,12 +278,7 @@ class OuterSpaceDesign(Design):
 
     def power_parts(self) -> dict[str, float]:
         """Mean power by component in W at the activity of the published runs."""
-        cost, own = table(_TABLE), _published()
-        clock = self.clock_hz / own.clock_hz
-        area = {name: part / own.area_parts()[name] for name, part in self.area_parts().items()}
-        out = {name: cost[name, "power_w"].value * area[name] * clock for name in area}
-        out["dram"] = cost["dram", "power_w"].value * self.dram_bytes_per_s / own.dram_bytes_per_s
-        return out
+        return cost.power_parts(self, OuterSpaceDesign())
 
     @property
     def power_w(self) -> float:
@@ -297,36 +286,25 @@ class OuterSpaceDesign(Design):
         return math.fsum(self.power_parts().values())
 
 
-def _published() -> OuterSpaceDesign:
-    return OuterSpaceDesign()
-
-
-def _cores(design: OuterSpaceDesign) -> int:
-    """PEs, one controller a tile, and the central controller: 256 + 16 + 1 as published."""
-    return design.pes + design.tiles + 1
-
-
-def _l0_bytes(design: OuterSpaceDesign) -> int:
-    """Caches of all tiles and scratchpads of all PEs."""
-    return design.tiles * design.l0_bytes + design.pes * design.scratchpad_bytes
-
-
 class OuterSpace(Machine):
-    """OuterSPACE on SpGEMM and SpMM, both phases; see the module's docstring."""
+    """OuterSPACE on SpGEMM and SpMM, both phases, and on SDDMM, one; see the module's docstring."""
 
     name = "outerspace"
     kind = "accelerator"
     summary = f"outer-product SpGEMM, 256 PEs in 16 tiles, HBM ({PAPER})"
-    operations = (SpGEMM, SpMM)
+    operations = (SpGEMM, SpMM, SDDMM)
     design_type = OuterSpaceDesign
     design: OuterSpaceDesign
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
-        """Simulate one product.
+        """Simulate one product, or one sampled product.
 
         Raises:
-            InputError: a product so large that cycle counters could overflow.
+            InputError: one so large that cycle counters could overflow or memory not hold it; a
+                dense side that is not finite.
         """
+        if isinstance(op, SDDMM):
+            return self._sample(op, values=values)
         product = _as_product(op)
         return self._multiply_and_merge(product.a, product.b, values=values)
 
@@ -336,36 +314,81 @@ class OuterSpace(Machine):
         multiplies = int(np.bincount(a.indices, minlength=a.shape[1]) @ b.row_lengths)
         check_size(multiplies, merging, timing)
         layout = lay_out(a, b)
-        phases: dict[str, PhaseRun] = {}
         # The phases do not depend on each other's timing and the kernels hold no lock, so a second
         # core, where there is one, counts and multiplies while this one merges.
         with ThreadPoolExecutor(1) as other:
             counting = other.submit(_count, a, b)
             multiplying = other.submit(multiply_phase, tiles, timing, layout.multiply)
-            if design.conversion == "a":
-                turned = lay_out(a.transposed, _identity(a.shape[0]))
-                phases["convert-load"] = multiply_phase(tiles, timing, turned.multiply)
-                phases["convert-merge"], _ = merge_phase(merging, timing, turned.merge, a.shape[0])
+            phases = self._convert(a)
             keep = np.concatenate([np.zeros(1, np.int64), np.cumsum(counting.result())]) if values else None
             merge, product = merge_phase(merging, timing, layout.merge, b.shape[1], keep)
             counts = counting.result()
             phases["multiply"] = multiplying.result()
         phases["merge"] = merge
         worst = check_product(a, b, product, counts)
-        return self._result(a, b, multiplies, counts, phases, product, worst)
+        spilled = int(merge.counts[row_merge.SPILLED])
+        results = int(counts.sum())
+        return self._result(
+            phases,
+            operations={
+                "multiplies": multiplies,
+                "adds": int(merge.counts[row_merge.ADDS]),
+                "effective_multiplies": multiplies,
+                "effective_adds": multiplies - results,
+                "results": results,
+            },
+            payload=product_payload(a, b, multiplies, counts, spilled),
+            checks={"row_entries_equal": True, "largest_relative_error": worst},
+            notes=() if a.nnz and b.nnz else ("an operand is empty: there is nothing to multiply",),
+            values=product.values,
+        )
+
+    def _sample(self, op: SDDMM, *, values: bool) -> Result:
+        """Dot products in the multiply phase; the mask takes the place of A."""
+        mask, timing, tiles = op.mask, self.design.timing(), self.design.tile_array()
+        check_sampled_size(mask, op.k, tiles, timing)
+        product, worst = sampled_product(mask, op.k, op.x, op.y)
+        phases = self._convert(mask)
+        phases["sample"] = multiply_phase(tiles, timing, lay_out_sampled(mask, op.k))
+        adds = mask.nnz * (op.k - 1)
+        return self._result(
+            phases,
+            operations={
+                "multiplies": op.multiplies,
+                "adds": adds,
+                "effective_multiplies": op.multiplies,
+                "effective_adds": adds,
+                "results": mask.nnz,
+            },
+            payload=sampled_payload(mask, op.k),
+            checks={"largest_relative_error": worst},
+            notes=() if mask.nnz else ("the mask is empty: there is nothing to compute",),
+            values=product if values else None,
+        )
+
+    def _convert(self, a: Csr) -> dict[str, PhaseRun]:
+        """The phases that turn A from rows to columns, where the design wants them."""
+        if self.design.conversion == "none":
+            return {}
+        timing, merging = self.design.timing(), self.design.merge_array()
+        check_size(a.nnz, merging, timing)
+        turned = lay_out(a.transposed, _identity(a.shape[0]))
+        return {
+            "convert-load": multiply_phase(self.design.tile_array(), timing, turned.multiply),
+            "convert-merge": merge_phase(merging, timing, turned.merge, a.shape[0])[0],
+        }
 
     def _result(
         self,
-        a: Csr,
-        b: Csr,
-        multiplies: int,
-        counts: np.ndarray,
         phases: Mapping[str, PhaseRun],
-        product: Product,
-        worst: float,
+        *,
+        operations: dict[str, int],
+        payload: dict[str, int],
+        checks: dict[str, Any],
+        notes: tuple[str, ...],
+        values: Csr | None,
     ) -> Result:
         design = self.design
-        merge = phases["merge"]
         cycles = sum(run.cycles for run in phases.values())
         stalls: dict[str, int] = {}
         rows = []
@@ -374,13 +397,8 @@ class OuterSpace(Machine):
             rows.append(Phase(name, run.cycles, run.cycles / design.clock_hz, part))
             for cause, value in part.items():
                 stalls[cause] = stalls.get(cause, 0) + value
-        energy = _energy(design, phases)
-        adds = int(merge.counts[row_merge.ADDS])
+        energy = cost.energy_parts(design, OuterSpaceDesign(), phases)
         busy = sum(int(run.where[outer_multiply.COMPUTE].sum()) for run in phases.values())
-        results = int(counts.sum())
-        notes = []
-        if a.nnz == 0 or b.nnz == 0:
-            notes.append("an operand is empty: there is nothing to multiply")
         return Result(
             machine=self.label,
             workload="",
@@ -391,18 +409,12 @@ class OuterSpace(Machine):
             energy_parts=energy,
             area_mm2=design.area_mm2,
             area_parts=design.area_parts(),
-            operations={
-                "multiplies": multiplies,
-                "adds": adds,
-                "effective_multiplies": multiplies,
-                "effective_adds": multiplies - results,
-                "results": results,
-            },
-            traffic_bytes=_traffic(design, a, b, multiplies, counts, phases),
+            operations=operations,
+            traffic_bytes=_traffic(design, payload, phases),
             phases=tuple(rows),
             stalls=stalls,
             utilization=busy / (design.pes * cycles) if cycles else 0.0,
-            checks={"row_entries_equal": True, "largest_relative_error": worst},
+            checks=checks,
             counters=_counters(phases),
             peaks={"operations_per_s": design.peak_operations_per_s, "bytes_per_s": design.dram_bytes_per_s},
             timeline=_timeline(design, phases),
@@ -410,9 +422,9 @@ class OuterSpace(Machine):
             design=design.as_dict(),
             provenance={
                 "design_hash": design.content_hash(),
-                "tables": {_TABLE: table_hash(_TABLE)},
+                "tables": {cost.TABLE: table_hash(cost.TABLE)},
             },
-            values=product.values,
+            values=values,
         )
 
 
@@ -421,7 +433,11 @@ def _as_product(op: Operation) -> SpGEMM:
         return op
     if isinstance(op, SpMM):
         rows = op.a.shape[1]
+        if rows * op.n > _MOST_DENSE:
+            raise InputError(f"spmm: b must hold at most 2^27 elements to be simulated, got {rows} x {op.n}")
         dense = np.ones((rows, op.n)) if op.b is None else np.asarray(op.b, np.float64)
+        if not np.isfinite(dense).all():
+            raise InputError("spmm: b must be finite")
         full = Csr(
             (rows, op.n),
             np.arange(rows + 1, dtype=np.int64) * op.n,
@@ -441,106 +457,36 @@ def _identity(n: int) -> Csr:
     return Csr((n, n), np.arange(n + 1, dtype=np.int64), np.arange(n, dtype=np.int64), np.ones(n))
 
 
-def _pad(size: int) -> int:
-    return (size + 7) // 8 * 8
-
-
-def _traffic(
-    design: OuterSpaceDesign,
-    a: Csr,
-    b: Csr,
-    multiplies: int,
-    counts: np.ndarray,
-    phases: Mapping[str, PhaseRun],
-) -> dict[str, int]:
-    """Payload by tensor, and what really crosses the memory's pins.
-
-    Indices have 4 bytes and values 8; the indices of a column or row, and each list of pointers, are
-    padded to 8 bytes. Partial products and their pointers are written once and read once.
-    """
-    columns = np.bincount(a.indices, minlength=a.shape[1])
-    met = b.row_lengths[columns > 0]
-    chunks = np.bincount(
-        np.repeat(np.arange(a.shape[0]), a.row_lengths)[b.row_lengths[a.indices] > 0], minlength=a.shape[0]
-    )
-    lists = chunks[chunks > 0]
-    payload = {
-        "a": 12 * a.nnz + _pad(4 * a.shape[1]) + 4 * int((columns % 2).sum()),
-        "b": 12 * int(met.sum()) + _pad(4 * b.shape[0]) + 4 * int((met % 2).sum()),
-        "partial": 2 * (12 * multiplies + int((((lists + 2) // 2) * 8).sum())),
-        "c": 12 * int(counts.sum()) + _pad(4 * int((counts > 0).sum())) + 4 * int((counts % 2).sum()),
-        "spill": 24 * int(phases["merge"].counts[row_merge.SPILLED]),
-    }
-    product = [phases["multiply"], phases["merge"]]
-    read = design.burst_bytes * sum(int(run.dram[dram.READ_BURSTS]) for run in product)
-    write = design.burst_bytes * sum(int(run.dram[dram.WRITE_BURSTS]) for run in product)
-    out = {**payload, "dram_read": read, "dram_write": write, "padding": read + write - sum(payload.values())}
-    extra = [run for name, run in phases.items() if name.startswith("convert")]
-    if extra:
-        bursts = sum(int(run.dram[dram.READ_BURSTS] + run.dram[dram.WRITE_BURSTS]) for run in extra)
-        out["conversion"] = bursts * design.burst_bytes
+def _traffic(design: OuterSpaceDesign, payload: dict[str, int], phases: Mapping[str, PhaseRun]) -> dict[str, int]:
+    """Payload by tensor and real bursts of the product itself; those of the conversion apart."""
+    own = [run for name, run in phases.items() if name not in _CONVERSION]
+    out = with_bursts(payload, design.burst_bytes, own)
+    if converting := [phases[name] for name in _CONVERSION if name in phases]:
+        moved = with_bursts({}, design.burst_bytes, converting)
+        out["conversion"] = moved["dram_read"] + moved["dram_write"]
     return out
+
+
+_CONVERSION = ("convert-load", "convert-merge")
+_COUNTERS = {
+    "multiply": ("l0_hits", "l0_misses", "l1_hits", "l1_misses", "chunks", "pieces"),
+    "sample": ("l0_hits", "l0_misses", "l1_hits", "l1_misses", "positions", "pieces"),
+    "merge": (
+        "l0_accesses", "l0_misses", "l1_hits", "l1_misses", "list_steps", "pops", "adds", "spilled", "rounds", "rows",
+    ),
+}  # fmt: skip
 
 
 def _counters(phases: Mapping[str, PhaseRun]) -> dict[str, int]:
     out: dict[str, int] = {}
-    names = {
-        "multiply": ("l0_hits", "l0_misses", "l1_hits", "l1_misses", "chunks", "pieces"),
-        "merge": (
-            "l0_accesses", "l0_misses", "l1_hits", "l1_misses", "list_steps", "pops", "adds", "spilled", "rounds",
-            "rows",
-        ),
-    }  # fmt: skip
-    for phase, words in names.items():
-        for word, value in zip(words, phases[phase].counts, strict=True):
+    for phase, run in phases.items():
+        if phase in _CONVERSION:
+            continue
+        for word, value in zip(_COUNTERS[phase], run.counts, strict=True):
             out[f"{phase}_{word}"] = int(value)
         for place, word in ((dram.ROW_HITS, "dram_row_hits"), (dram.ROW_MISSES, "dram_row_misses")):
-            out[f"{phase}_{word}"] = int(phases[phase].dram[place])
+            out[f"{phase}_{word}"] = int(run.dram[place])
     return out
-
-
-def _energy(design: OuterSpaceDesign, phases: Mapping[str, PhaseRun]) -> dict[str, float]:
-    """Energy by component in J: a standing part over time, and a part for each event.
-
-    The paper gives mean powers only. The events' energies are from the sources in the table; what
-    they leave of the mean power, at the table's mean rates, is the standing part. Cores count while
-    they are on: half the PEs are gated while merging.
-    """
-    cost, own = table(_TABLE), _published()
-    clock = design.clock_hz / own.clock_hz
-    area = {name: part / own.area_parts()[name] for name, part in design.area_parts().items()}
-    per_core = cost["cores", "power_w"].value / cost["cores", "on"].value * clock
-    gated = cost["cores", "gated_share"].value
-    out = dict.fromkeys(("cores", "l0", "l1", "crossbar", "dram"), 0.0)
-    bits = 8 * cost["dram", "energy_per_bit_j"].value
-    standing = {
-        name: (cost[name, "power_w"].value - cost[name, "energy_j"].value * cost[name, "accesses_per_s"].value)
-        * area[name]
-        * clock
-        for name in ("l0", "l1")
-    }
-    memory = (cost["dram", "power_w"].value - bits * cost["dram", "bytes_per_s"].value) * (
-        design.dram_bytes_per_s / own.dram_bytes_per_s
-    )
-    for name, run in phases.items():
-        seconds = run.cycles / design.clock_hz
-        off = design.tiles * (design.pes_per_tile - design.merge_pes_per_tile) if name.endswith("merge") else 0
-        out["cores"] += per_core * seconds * (_cores(design) - off * (1 - gated))
-        requests, misses = _accesses(name, run)
-        out["l0"] += standing["l0"] * seconds + cost["l0", "energy_j"].value * requests
-        out["l1"] += standing["l1"] * seconds + cost["l1", "energy_j"].value * misses
-        out["crossbar"] += cost["crossbar", "power_w"].value * area["crossbar"] * clock * seconds
-        moved = design.burst_bytes * int(run.dram[dram.READ_BURSTS] + run.dram[dram.WRITE_BURSTS])
-        out["dram"] += memory * seconds + bits * moved
-    return out
-
-
-def _accesses(name: str, run: PhaseRun) -> tuple[int, int]:
-    """Requests to the L0 caches and to the L1 caches of a phase."""
-    if name.endswith("merge"):
-        return int(run.counts[row_merge.LOADS]), int(run.counts[row_merge.MISSES])
-    hits, misses = run.counts[outer_multiply.L0_HITS], run.counts[outer_multiply.L0_MISSES]
-    return int(hits + misses), int(misses)
 
 
 def _timeline(design: OuterSpaceDesign, phases: Mapping[str, PhaseRun]) -> Timeline:

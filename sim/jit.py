@@ -120,8 +120,8 @@ class _KernelCache(FunctionCache):
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile ``function`` with numba, without object mode or fast maths, cached on disk."""
-    compiled = numba.njit(error_model="numpy")(function)
+    """Compile ``function`` with numba, without object mode, fast maths or the GIL, cached on disk."""
+    compiled = numba.njit(error_model="numpy", nogil=True)(function)
     folder = cache_dir() if _is_kernel_source(function) else None
     if folder is not None and not numba_config.DISABLE_JIT:
         _keep_in(folder, compiled)
@@ -130,7 +130,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 def inline_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """As :func:`kernel`, for small callees: LLVM inlines them and they get no cache file."""
-    return cast("Callable[P, R]", numba.njit(error_model="numpy")(function))
+    return cast("Callable[P, R]", numba.njit(error_model="numpy", forceinline=True)(function))
 
 
 def _is_kernel_source(function: Callable[..., Any]) -> bool:

@@ -11,11 +11,16 @@ Every PE works through the 64-byte blocks of its B row: one request per block in
 outstanding requests (stores share the queue), data in order, one multiply per ``element`` cycles.
 Events are taken in global time order, so each shared resource sees its requests in order.
 
+Dot products run on the same PEs: A is then a mask, an element A[m, k] meets row k of B *and* row m
+of a second operand of equally long rows. The PE asks for the row that is behind, multiplies what is
+there of both, adds up as it multiplies, and writes one element: nothing is linked.
+
 The tile's controller prepares one element ahead: after a pause two can go at once. The bursts that
 one block's products fill go out as one request, to the channel of the first.
 
-What it does not model: crossbar conflicts, instruction fetch, and the stalling of the tile's
-controller on its own stream of A (it reads ahead).
+What it does not model: crossbar conflicts, instruction fetch, the stalling of the tile's
+controller on its own stream of A (it reads ahead), the last add of a dot product, and how the
+controller knows the place of a dot product's result.
 """
 
 from __future__ import annotations
@@ -73,8 +78,11 @@ class OuterOperands(NamedTuple):
     """Structure of A by columns and of B by rows, and where things lie in memory (bytes).
 
     ``a_ptr``, ``b_ptr`` [k + 1]; ``a_rows`` [nnz(A)]; ``chunk_at`` [nnz(A)] the address of each
-    chunk; ``a_base``, ``b_base`` the first element of each operand, ``a_pointers``, ``b_pointers``
-    their pointer arrays (4 bytes each), ``lists`` the list heads.
+    chunk, or of each dot product's result; ``a_base``, ``b_base`` the first element of each operand,
+    ``a_pointers``, ``b_pointers`` their pointer arrays (4 bytes each), ``lists`` the list heads;
+    ``a_element`` the bytes of one element of A; ``second`` the first element of the second operand,
+    whose rows are as long as B's. -1: B has no pointers, results are not linked into lists, there is
+    no second operand.
     """
 
     a_ptr: Ints
@@ -86,6 +94,8 @@ class OuterOperands(NamedTuple):
     a_pointers: int
     b_pointers: int
     lists: int
+    a_element: int = ELEMENT_BYTES
+    second: int = -1
 
 
 @kernel
@@ -118,6 +128,8 @@ def outer_multiply(
     row_start = np.zeros(servers, np.int64)
     chunk = np.zeros(servers, np.int64)
     following = np.zeros(servers, np.int64)
+    partner = np.zeros(servers, np.int64)
+    offset = np.zeros(servers, np.int64)
     linked = np.ones(servers, np.bool_)
     queued = np.zeros(servers, np.int64)
     blocked = np.zeros(servers, np.int64)
@@ -160,13 +172,15 @@ def outer_multiply(
                 # The central controller reads the pointers of both operands as it comes by.
                 while pointers <= next_k:
                     for base in (op.a_pointers, op.b_pointers):
+                        if base < 0:
+                            continue
                         block = (base + pointers * LINK_BYTES) >> shape.block_bits
                         dram.read(block, whole, now, timing, state)
                         record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
                     pointers += (1 << shape.block_bits) // LINK_BYTES
                 stop = min(next_at + shape.piece, op.a_ptr[next_k + 1])
-                first = (op.a_base + next_at * ELEMENT_BYTES) >> shape.block_bits
-                last = (op.a_base + stop * ELEMENT_BYTES - 1) >> shape.block_bits
+                first = (op.a_base + next_at * op.a_element) >> shape.block_bits
+                last = (op.a_base + stop * op.a_element - 1) >> shape.block_bits
                 for block in range(first, last + 1):
                     if block != a_block[tile]:
                         dram.read(block, whole, now, timing, state)
@@ -192,7 +206,11 @@ def outer_multiply(
             row_start[pe] = op.b_ptr[k]
             end[pe] = op.b_ptr[k + 1]
             following[pe] = (op.b_base + at[pe] * ELEMENT_BYTES) >> shape.block_bits
-            linked[pe] = False
+            linked[pe] = op.lists < 0
+            if op.second >= 0:
+                # Element e of this row of B meets element e + offset of the second operand.
+                offset[pe] = op.a_rows[chunk[pe]] * (end[pe] - at[pe]) - at[pe]
+                partner[pe] = (op.second + (at[pe] + offset[pe]) * ELEMENT_BYTES) >> shape.block_bits
             done[pe] = start
             counts[CHUNKS] += 1
             if start > now:
@@ -213,6 +231,12 @@ def outer_multiply(
             replace(tree, bits, pe, ring[pe, slot])
             continue
         block = following[pe]
+        behind = False
+        if op.second >= 0:
+            reached = _whole_before(partner[pe], op.second, shape.block_bits) - offset[pe]
+            behind = max(at[pe], reached) < _whole_before(block, op.b_base, shape.block_bits)
+            if behind:
+                block = partner[pe]
         set0 = set_start(tile, shape.l0_sets, shape.l0_ways, block)
         line = probe(l0, set0, shape.l0_ways, block)
         bus_wait = 0
@@ -263,11 +287,16 @@ def outer_multiply(
             log[logged, 2] = hit
             logged += 1
 
-        # All elements whose last byte lies in this block can be multiplied once it is here.
-        upto = (((block + 1) << shape.block_bits) - op.b_base) // ELEMENT_BYTES
-        upto = min(upto, end[pe])
+        # All elements whose last byte has been asked for can be multiplied once this block is here.
+        if behind:
+            partner[pe] = block + 1
+        else:
+            following[pe] = block + 1
+        upto = min(_whole_before(following[pe], op.b_base, shape.block_bits), end[pe])
+        if op.second >= 0:
+            reached = _whole_before(partner[pe], op.second, shape.block_bits) - offset[pe]
+            upto = max(at[pe], min(upto, reached))
         elements = upto - at[pe]
-        following[pe] = block + 1
         begin = max(done[pe], ready)
         waited = begin - done[pe]
         part = min(waited, bus_wait)
@@ -288,16 +317,23 @@ def outer_multiply(
         ring[pe, slot] = ready
         head[pe] = (slot + 1) % shape.outstanding
 
-        # Store the products: the bursts of the chunk that this block's products begin to fill.
-        before = at[pe] - row_start[pe]
-        low = op.chunk_at[chunk[pe]] + before * ELEMENT_BYTES
-        if before > 0:
-            low += LINK_BYTES
-        high = op.chunk_at[chunk[pe]] + LINK_BYTES + (before + elements) * ELEMENT_BYTES
-        first_burst = low >> shape.burst_bits
-        if before > 0 and low & ((1 << shape.burst_bits) - 1) != 0:
-            first_burst += 1
-        bursts = ((high - 1) >> shape.burst_bits) - first_burst + 1
+        low = op.chunk_at[chunk[pe]]
+        if op.second >= 0:
+            # Store the sum, whole, when its last products have been issued.
+            first_burst = low >> shape.burst_bits
+            bursts = ((low + ELEMENT_BYTES - 1) >> shape.burst_bits) - first_burst + 1
+            bursts = bursts if upto == end[pe] else 0
+        else:
+            # Store the products: the bursts of the chunk that this block's products begin to fill.
+            before = at[pe] - row_start[pe]
+            high = low + LINK_BYTES + (before + elements) * ELEMENT_BYTES
+            low += before * ELEMENT_BYTES
+            if before > 0:
+                low += LINK_BYTES
+            first_burst = low >> shape.burst_bits
+            if before > 0 and low & ((1 << shape.burst_bits) - 1) != 0:
+                first_burst += 1
+            bursts = ((high - 1) >> shape.burst_bits) - first_burst + 1
         if elements > 0 and bursts > 0:
             target = first_burst >> (shape.block_bits - shape.burst_bits)
             taken = dram.write(target, bursts, now, timing, state)
@@ -309,6 +345,12 @@ def outer_multiply(
         replace(tree, bits, pe, max(now + max(elements, 1), done[pe] if upto == end[pe] else 0))
 
     return _close(shape.tiles * shape.pes, finished, done, state, where)
+
+
+@inline_kernel
+def _whole_before(block: int, base: int, block_bits: int) -> int:
+    """Elements of an operand at ``base`` that end before ``block`` begins."""
+    return ((block << block_bits) - base) // ELEMENT_BYTES
 
 
 @inline_kernel

@@ -144,6 +144,15 @@ def lay_out(a: Csr, b: Csr) -> Layout:
     )
 
 
+@kernel
+def column_weights(columns: int) -> Reals:
+    """The weight of each column by which the merge phase sums rows, [columns]."""
+    out = np.empty(columns)
+    for j in range(columns):
+        out[j] = row_merge.column_weight(j)
+    return out
+
+
 def multiply_phase(shape: TileArray, timing: DramTiming, operands: OuterOperands, log: int = 0) -> PhaseRun:
     """Run the multiply phase on idle hardware, recording the first ``log`` cache accesses."""
     state = new_dram(timing)
@@ -164,11 +173,8 @@ def merge_phase(
     """Run the merge phase on idle hardware; keep the product where ``keep`` [rows + 1] places it."""
     rows = len(chunks.row_ptr) - 1
     state = new_dram(timing)
-    # A fixed weight per column, never zero, makes each row's sum a check of positions and values.
-    weights = 0.5 + np.random.default_rng(columns).random(columns)
     stored = 0 if keep is None else int(keep[-1])
     outcome = Outcome(
-        weights=weights,
         row_sums=np.zeros(rows),
         row_counts=np.zeros(rows, np.int64),
         keep_ptr=np.zeros(0, np.int64) if keep is None else keep,
@@ -189,7 +195,7 @@ def merge_phase(
     values = None
     if keep is not None:
         values = Csr((rows, columns), keep, outcome.keep_cols, outcome.keep_vals)
-    return run, Product(weights, outcome.row_sums, outcome.row_counts, values)
+    return run, Product(column_weights(columns), outcome.row_sums, outcome.row_counts, values)
 
 
 def _phase(

@@ -219,6 +219,25 @@ def _finish(
     return ReferenceRun(drained, where, counts, memory.counts, log)
 
 
+@dataclass
+class Row:
+    """A row of an operand on its way to a PE: ``length`` elements from byte ``at`` on, block by block."""
+
+    at: int
+    length: int
+    size: int
+    """Bytes of a block."""
+
+    def __post_init__(self) -> None:
+        """The row is read from the block that holds its first byte."""
+        self.block = self.at // self.size
+
+    @property
+    def whole(self) -> int:
+        """Elements whose last byte is in a block that has been asked for."""
+        return min(max(0, (self.block * self.size - self.at) // ELEMENT_BYTES), self.length)
+
+
 class MultiplyMachine:
     """What the PEs of the multiply phase share."""
 
@@ -242,14 +261,16 @@ class MultiplyMachine:
     def _pieces(self) -> Iterator[tuple[int, int, int]]:
         """The central controller's (column, first, end): A's columns in order, cut into pieces.
 
-        It reads the pointers of both operands, a block of each at a time, as far as it has come.
+        It reads the pointers of both operands, a block of each at a time, as far as it has come. An
+        operand whose rows are equally long has none.
         """
         pointers = 0
+        arrays = [base for base in (self.op.a_pointers, self.op.b_pointers) if base != -1]
         for k in range(len(self.op.a_ptr) - 1):
             end = int(self.op.a_ptr[k + 1])
             for first in range(int(self.op.a_ptr[k]), end, self.shape.piece):
                 while pointers <= k:
-                    for base in (self.op.a_pointers, self.op.b_pointers):
+                    for base in arrays:
                         block = (base + pointers * LINK_BYTES) // self.block
                         self.memory.read(block, self.block // self.burst, self.now)
                     pointers += self.block // LINK_BYTES
@@ -263,8 +284,8 @@ class MultiplyMachine:
         """
         held = -1
         for k, first, end in self.pieces:
-            low = (self.op.a_base + first * ELEMENT_BYTES) // self.block
-            high = (self.op.a_base + end * ELEMENT_BYTES - 1) // self.block
+            low = (self.op.a_base + first * self.op.a_element) // self.block
+            high = (self.op.a_base + end * self.op.a_element - 1) // self.block
             for block in range(low, high + 1):
                 if block != held:
                     self.memory.read(block, self.block // self.burst, self.now)
@@ -306,6 +327,29 @@ class MultiplyMachine:
         mine.take(ready)
         return ready, waited
 
+    def rows(self, element: int, k: int) -> list[Row]:
+        """What element A[m, k] meets: row k of B, and row m of the second operand if there is one."""
+        op, begin = self.op, int(self.op.b_ptr[k])
+        length = int(op.b_ptr[k + 1]) - begin
+        met = [Row(op.b_base + begin * ELEMENT_BYTES, length, self.block)]
+        if op.second != -1:
+            m = int(op.a_rows[element])
+            met.append(Row(op.second + m * length * ELEMENT_BYTES, length, self.block))
+        return met
+
+    def link(self, element: int, now: int) -> None:
+        """Link a chunk into its row's list: read the head and write it back, at once."""
+        if self.op.lists != -1:
+            head = (self.op.lists + int(self.op.a_rows[element]) * HEAD_BYTES) // self.block
+            self.memory.read(head, 1, now)
+            self.memory.write(head, 1, now)
+
+    def store_sum(self, element: int, now: int) -> int:
+        """Write a dot product: every burst that its element lies in; as :meth:`store`."""
+        at = int(self.op.chunk_at[element])
+        touched = {byte // self.burst for byte in range(at, at + ELEMENT_BYTES)}
+        return self.memory.write(at // self.block, len(touched), now)
+
     def store(self, element: int, begin: int, end: int, now: int) -> int | None:
         """Write products ``begin .. end`` of a chunk: the bursts that they are the first to touch.
 
@@ -321,7 +365,7 @@ class MultiplyMachine:
         return self.memory.write(low * self.burst // self.block, bursts, now)
 
     def pe(self, number: int) -> Process:
-        """One PE: a chunk at a time, block by block of the row of B."""
+        """One PE: a chunk, or a dot product, at a time, block by block of the rows that it needs."""
         shape, op, where = self.shape, self.op, self.where[number]
         tile = number // shape.pes
         # The outstanding requests take the places of a ring in turn; each place is taken until:
@@ -340,32 +384,31 @@ class MultiplyMachine:
             if start > now:
                 yield start
             now = done = start
-            # Link the chunk into its row's list: read the head and write it back, at once.
-            link = (op.lists + int(op.a_rows[element]) * HEAD_BYTES) // self.block
-            self.memory.read(link, 1, now)
-            self.memory.write(link, 1, now)
+            self.link(element, now)
 
-            begin, end = int(op.b_ptr[k]), int(op.b_ptr[k + 1])
-            at = begin
-            block = (op.b_base + begin * ELEMENT_BYTES) // self.block
-            while at < end:
+            rows = self.rows(element, k)
+            at, length = 0, rows[0].length
+            while at < length:
+                # The row that is behind goes on, the row of B where they are level.
+                row = min(rows, key=lambda row: row.whole)
                 queued = blocked = 0
                 if places[turn] > now:
                     queued = places[turn] - now
                     now = places[turn]
                     yield now
-                answer = self.fetch(tile, block, now)
+                answer = self.fetch(tile, row.block, now)
                 while isinstance(answer, int):
                     blocked += answer - now
                     now = answer
                     yield now
-                    answer = self.fetch(tile, block, now)
+                    answer = self.fetch(tile, row.block, now)
                 ready, loaded = answer
                 places[turn] = ready
                 turn = (turn + 1) % shape.outstanding
 
-                # Elements whose last byte is in this block can be multiplied once it is there.
-                upto = min(((block + 1) * self.block - op.b_base) // ELEMENT_BYTES, end)
+                # Elements that have been asked for to their last byte can be multiplied once it is there.
+                row.block += 1
+                upto = min(row.whole for row in rows)
                 idle = max(0, ready - done)
                 for cause, most in (("bandwidth", loaded), ("mshr", blocked), ("outstanding_requests", queued)):
                     part = min(idle, most)
@@ -376,15 +419,17 @@ class MultiplyMachine:
                 done = max(done, ready) + (upto - at) * shape.element
 
                 # A store takes the next place without waiting for it, behind who holds it.
-                taken = self.store(element, at - begin, upto - begin, now)
+                if op.second == -1:
+                    taken = self.store(element, at, upto, now)
+                else:
+                    taken = self.store_sum(element, now) if upto == length else None
                 if taken is not None:
                     places[turn] = max(places[turn], taken)
                     turn = (turn + 1) % shape.outstanding
                 # The next block is asked for when this one's products have been issued.
                 now += max(upto - at, 1)
                 at = upto
-                block += 1
-                if at == end:
+                if at == length:
                     now = max(now, done)
                 yield now
 

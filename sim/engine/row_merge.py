@@ -59,8 +59,8 @@ STREAM_BITS = 24
 WRITE = 1
 """A request is its block, shifted left by one, and this bit where it writes."""
 START, LOAD, POP = 0, 1, 2
-CURSOR, STOP, PLACE, SLOT = 0, 1, 2, 3
-"""A stream: its next element, its end, the address of element 0, and the cache slot of its last element."""
+CURSOR, STOP, PLACE, SLOT, KEY = 0, 1, 2, 3, 4
+"""A stream: its head, its end, the address of element 0, its head's cache slot, its first column."""
 
 
 class MergeArray(NamedTuple):
@@ -107,10 +107,18 @@ class Chunks(NamedTuple):
     slice: int
 
 
+@inline_kernel
+def column_weight(column: int) -> float:
+    """A fixed weight in [1, 2) for each column: rows times these check positions and values.
+
+    Multiplicative hashing rather than a table, which would be one more miss for every entry.
+    """
+    return 1.0 + ((column * 0x9E3779B1) & 0xFFFFFF) / 16777216.0
+
+
 class Outcome(NamedTuple):
     """What the phase computes; see :func:`row_merge`."""
 
-    weights: Reals
     row_sums: Reals
     row_counts: Ints
     keep_ptr: Ints
@@ -118,74 +126,64 @@ class Outcome(NamedTuple):
     keep_vals: Reals
 
 
-class MergeRows(NamedTuple):
-    """What each PE (first axis) is doing with its row."""
+(
+    PHASE,
+    ROW,
+    GROUP,
+    GROUPS_END,
+    FROM_RUNS,
+    FINAL,
+    STREAMS,
+    LOADED,
+    SIZE,
+    LAST_COL,
+    MADE,
+    OUT_BYTES,
+    SPILL_BYTES,
+    RUN_BASE,
+    OUT_BASE,
+    RUNS_MADE,
+    EVENTS,
+    TAIL,
+    FIELDS,
+) = range(19)
+"""Columns of ``MergeRows.pes``."""
 
-    phase: Ints
-    row: Ints
-    group: Ints
-    groups_end: Ints
-    from_runs: NDArray[np.bool_]
-    final: NDArray[np.bool_]
-    streams: Ints
-    loaded: Ints
-    size: Ints
+
+class MergeRows(NamedTuple):
+    """What each PE (first axis) is doing with its row.
+
+    Few arrays with named columns rather than many arrays: each array of an argument costs two counts
+    of references a call, and what a PE needs at once lies together. ``pes`` [PEs, FIELDS]; of its
+    sorted list ``heads`` [PEs, heads], and of each stream ``stream`` [PEs, heads, 5] and ``value``
+    [PEs, heads, 2], the head's product and the chunk's factor; ``last_val`` [PEs] the open entry;
+    ``requests`` [PEs, REQUESTS, 2] cycles since the one before, and block with the WRITE bit.
+    """
+
+    pes: Ints
     heads: Ints
     stream: Ints
-    weight: Reals
-    last_col: Ints
+    value: Reals
     last_val: Reals
-    made: Ints
-    out_bytes: Ints
-    spill_bytes: Ints
-    run_base: Ints
-    out_base: Ints
-    runs_made: Ints
-    events: Ints
-    gaps: Ints
-    blocks: Ints
-    tail: Ints
+    requests: Ints
 
 
 def new_rows(servers: int, heads: int) -> MergeRows:
     """PEs without work, for a scratchpad of ``heads``."""
-
-    def ints(*shape: int) -> Ints:
-        return np.zeros((servers, *shape), np.int64)
-
-    flags = np.zeros(servers, np.bool_)
     return MergeRows(
-        phase=ints(),
-        row=ints(),
-        group=ints(),
-        groups_end=ints(),
-        from_runs=flags,
-        final=flags.copy(),
-        streams=ints(),
-        loaded=ints(),
-        size=ints(),
-        heads=ints(heads),
-        stream=ints(heads, 4),
-        weight=np.zeros((servers, heads)),
-        last_col=ints(),
+        pes=np.zeros((servers, FIELDS), np.int64),
+        heads=np.zeros((servers, heads), np.int64),
+        stream=np.zeros((servers, heads, 5), np.int64),
+        value=np.zeros((servers, heads, 2)),
         last_val=np.zeros(servers),
-        made=ints(),
-        out_bytes=ints(),
-        spill_bytes=ints(),
-        run_base=ints(),
-        out_base=ints(),
-        runs_made=ints(),
-        events=ints(),
-        gaps=ints(REQUESTS),
-        blocks=ints(REQUESTS),
-        tail=ints(),
+        requests=np.zeros((servers, REQUESTS, 2), np.int64),
     )
 
 
 @inline_kernel
 def _load(
     low: int, size: int, block_bits: int, pe: int, sets: int, ways: int, cache: Ints, now: int, n: int,
-    gap: int, gaps: Ints, blocks: Ints, log: Ints,
+    gap: int, requests: Ints, log: Ints,
 ) -> tuple[int, int, int, int]:  # fmt: skip
     """Read bytes ``low .. low + size`` through the PE's cache; each miss becomes a request.
 
@@ -204,8 +202,8 @@ def _load(
         now += 1
         if slot < 0:
             slot = -1 - slot
-            gaps[n] = gap
-            blocks[n] = block << 1
+            requests[n, 0] = gap
+            requests[n, 1] = block << 1
             n += 1
             gap = 0
         block += 1
@@ -228,15 +226,16 @@ def _insert(heads: Ints, size: int, key: int, stream: int) -> int:
 
 
 @inline_kernel
-def _start_row(pe: int, m: int, op: Chunks, st: MergeRows, shape: MergeArray) -> None:
-    st.row[pe] = m
-    st.group[pe] = op.row_ptr[m]
-    st.groups_end[pe] = op.row_ptr[m + 1]
-    st.from_runs[pe] = False
-    st.final[pe] = op.row_ptr[m + 1] - op.row_ptr[m] <= shape.heads
-    st.phase[pe] = START
-    st.runs_made[pe] = 0
-    st.made[pe] = 0
+def _start_row(pe: int, m: int, first: int, end: int, heads: int, pes: Ints) -> None:
+    """Give row ``m`` with chunks ``first`` to ``end`` to the PE."""
+    pes[pe, PHASE] = START
+    pes[pe, ROW] = m
+    pes[pe, GROUP] = first
+    pes[pe, GROUPS_END] = end
+    pes[pe, FROM_RUNS] = 0
+    pes[pe, FINAL] = end - first <= heads
+    pes[pe, RUNS_MADE] = 0
+    pes[pe, MADE] = 0
 
 
 @inline_kernel
@@ -272,7 +271,7 @@ def _advance(
 ) -> bool:
     """Run the PE's row until its requests fill up or the row is done; return whether it is done.
 
-    ``st.tail[pe]`` receives the cycles after the last request.
+    ``mine[TAIL]`` receives the cycles after the last request.
     """
     n = 0
     gap = 0
@@ -281,81 +280,107 @@ def _advance(
     adds = 0
     row_done = False
     keep = len(out.keep_ptr) > 0
-    m = st.row[pe]
+    mine = st.pes[pe]
+    m = mine[ROW]
     heads = st.heads[pe]
     mask = (1 << STREAM_BITS) - 1
     stream = st.stream[pe]
-    weight = st.weight[pe]
-    gaps = st.gaps[pe]
-    blocks = st.blocks[pe]
+    value = st.value[pe]
+    requests = st.requests[pe]
     now = counts[LOADS]
+    # Arrays are taken out of their tuples once: each access in the loop would count a reference.
+    chunk_first, chunk_length, chunk_scale, chunk_at = op.first, op.length, op.scale, op.at
+    cols, vals = op.cols, op.vals
+    row_counts, row_sums = out.row_counts, out.row_sums
+    keep_ptr, keep_cols, keep_vals = out.keep_ptr, out.keep_cols, out.keep_vals
+    phase = mine[PHASE]
     while n < REQUESTS - _ROOM:
-        if st.phase[pe] == START:
-            first = st.group[pe]
-            if first == st.groups_end[pe]:
-                if st.final[pe]:
-                    if st.from_runs[pe]:
+        if phase == START:
+            first = mine[GROUP]
+            if first == mine[GROUPS_END]:
+                if mine[FINAL] != 0:
+                    if mine[FROM_RUNS] != 0:
                         run_cols[pe] = np.empty(0, np.int32)
                         run_vals[pe] = np.empty(0, np.float64)
                     row_done = True
                     break
                 # This level's results are the next level's runs.
-                level = st.runs_made[pe]
+                level = mine[RUNS_MADE]
                 run_ptr[pe] = out_ptr[pe]
                 run_cols[pe] = out_cols[pe]
                 run_vals[pe] = out_vals[pe]
                 out_cols[pe] = np.empty(0, np.int32)
                 out_vals[pe] = np.empty(0, np.float64)
-                st.run_base[pe] = st.out_base[pe]
-                st.from_runs[pe] = True
-                st.final[pe] = level <= shape.heads
-                st.group[pe] = 0
-                st.groups_end[pe] = level
-                st.runs_made[pe] = 0
+                mine[RUN_BASE] = mine[OUT_BASE]
+                mine[FROM_RUNS] = 1
+                mine[FINAL] = level <= shape.heads
+                mine[GROUP] = 0
+                mine[GROUPS_END] = level
+                mine[RUNS_MADE] = 0
                 first = 0
-            if not st.final[pe] and st.runs_made[pe] == 0:
-                end = st.groups_end[pe]
-                if st.from_runs[pe]:
+            if mine[FINAL] == 0 and mine[RUNS_MADE] == 0:
+                end = mine[GROUPS_END]
+                if mine[FROM_RUNS] != 0:
                     bound = _level_bound(0, end, np.diff(run_ptr[pe]), shape.heads, columns)
                 else:
-                    bound = _level_bound(first, end, op.length, shape.heads, columns)
+                    bound = _level_bound(first, end, chunk_length, shape.heads, columns)
                 out_ptr[pe] = np.zeros((end - first + shape.heads - 1) // shape.heads + 1, np.int64)
                 out_cols[pe] = np.empty(bound, np.int32)
                 out_vals[pe] = np.empty(bound, np.float64)
-                st.out_base[pe] = op.spill + pe * op.slice + st.spill_bytes[pe]
-                st.made[pe] = 0
-            width = min(shape.heads, st.groups_end[pe] - first)
-            st.group[pe] = first + width
-            st.streams[pe] = width
-            st.loaded[pe] = 0
-            st.size[pe] = 0
-            st.last_col[pe] = -1
+                mine[OUT_BASE] = op.spill + pe * op.slice + mine[SPILL_BYTES]
+                mine[MADE] = 0
+            width = min(shape.heads, mine[GROUPS_END] - first)
+            mine[GROUP] = first + width
+            mine[STREAMS] = width
+            mine[LOADED] = 0
+            mine[SIZE] = 0
+            mine[LAST_COL] = -1
             counts[ROUNDS] += 1
             for s in range(width):
                 c = first + s
-                if st.from_runs[pe]:
+                if mine[FROM_RUNS] != 0:
                     stream[s, CURSOR] = run_ptr[pe][c]
                     stream[s, STOP] = run_ptr[pe][c + 1]
-                    stream[s, PLACE] = st.run_base[pe]
+                    stream[s, PLACE] = mine[RUN_BASE]
+                    stream[s, KEY] = run_cols[pe][stream[s, CURSOR]]
+                    value[s, 0] = run_vals[pe][stream[s, CURSOR]]
                 else:
-                    stream[s, CURSOR] = op.first[c]
-                    stream[s, STOP] = op.first[c] + op.length[c]
-                    stream[s, PLACE] = op.at[c] + LINK_BYTES - op.first[c] * ELEMENT_BYTES
-                    weight[s] = op.scale[c]
-            st.phase[pe] = LOAD
-        elif st.phase[pe] == LOAD:
-            from_runs = st.from_runs[pe]
+                    stream[s, CURSOR] = chunk_first[c]
+                    stream[s, STOP] = chunk_first[c] + chunk_length[c]
+                    stream[s, PLACE] = chunk_at[c] + LINK_BYTES - chunk_first[c] * ELEMENT_BYTES
+                    # All first elements are fetched here, where the host can fetch many at a time.
+                    stream[s, KEY] = cols[chunk_first[c]]
+                    value[s, 0] = chunk_scale[c] * vals[chunk_first[c]]
+                    value[s, 1] = chunk_scale[c]
+            phase = LOAD
+        elif phase == LOAD:
+            from_runs = mine[FROM_RUNS] != 0
             # A chunk's link and its first element lie side by side; runs have no links.
             link = 0 if from_runs else LINK_BYTES
-            streams = st.streams[pe]
-            size = st.loaded[pe]
+            streams = mine[STREAMS]
+            size = mine[LOADED]
             while size < streams and n < REQUESTS - _ROOM:
                 low = stream[size, PLACE] + stream[size, CURSOR] * ELEMENT_BYTES - link
-                now, n, gap, stream[size, SLOT] = _load(
-                    low, link + ELEMENT_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, now, n, gap,
-                    gaps, blocks, log,
-                )  # fmt: skip
-                key = int(run_cols[pe][stream[size, CURSOR]]) if from_runs else int(op.cols[stream[size, CURSOR]])
+                block = low >> shape.block_bits
+                end = (low + link + ELEMENT_BYTES - 1) >> shape.block_bits
+                while True:
+                    here = touch(cache, set_start(pe, shape.sets, shape.ways, block), shape.ways, block, now + 1)
+                    if now < len(log):
+                        log[now, 0] = pe
+                        log[now, 1] = block
+                        log[now, 2] = here >= 0
+                    now += 1
+                    if here < 0:
+                        here = -1 - here
+                        requests[n, 0] = gap
+                        requests[n, 1] = block << 1
+                        n += 1
+                        gap = 0
+                    if block == end:
+                        break
+                    block += 1
+                stream[size, SLOT] = here
+                key = int(stream[size, KEY])
                 # The walk goes from the front; behind the new head the list moves up by one.
                 steps = 0
                 while steps < size and heads[steps] < key << STREAM_BITS:
@@ -366,22 +391,22 @@ def _advance(
                 walked += steps
                 gap += shape.step * steps
                 size += 1
-            st.loaded[pe] = size
-            st.size[pe] = size
+            mine[LOADED] = size
+            mine[SIZE] = size
             if size == streams:
-                st.phase[pe] = POP
+                phase = POP
         else:
-            from_runs = st.from_runs[pe]
-            final = st.final[pe]
-            size = st.size[pe]
-            last_col = st.last_col[pe]
+            from_runs = mine[FROM_RUNS] != 0
+            final = mine[FINAL] != 0
+            size = mine[SIZE]
+            last_col = mine[LAST_COL]
             last_val = st.last_val[pe]
             if final:
-                base = op.result + pe * op.slice + st.out_bytes[pe]
-                made = out.row_counts[m]
+                base = op.result + pe * op.slice + mine[OUT_BYTES]
+                made = row_counts[m]
             else:
-                base = st.out_base[pe] + st.made[pe] * ELEMENT_BYTES
-                made = st.made[pe]
+                base = mine[OUT_BASE] + mine[MADE] * ELEMENT_BYTES
+                made = mine[MADE]
             began = made
             row_sum = 0.0
             while n < REQUESTS - _ROOM:
@@ -391,10 +416,10 @@ def _advance(
                     if last_col >= 0:
                         # The entry before is complete; a block that is full is written.
                         if final:
-                            row_sum += last_val * out.weights[last_col]
+                            row_sum += last_val * column_weight(last_col)
                             if keep:
-                                out.keep_cols[out.keep_ptr[m] + made] = last_col
-                                out.keep_vals[out.keep_ptr[m] + made] = last_val
+                                keep_cols[keep_ptr[m] + made] = last_col
+                                keep_vals[keep_ptr[m] + made] = last_val
                         else:
                             out_cols[pe][made] = last_col
                             out_vals[pe][made] = last_val
@@ -402,8 +427,8 @@ def _advance(
                         base += ELEMENT_BYTES
                         made += 1
                         if base >> shape.block_bits != block:
-                            gaps[n] = gap
-                            blocks[n] = block << 1 | WRITE
+                            requests[n, 0] = gap
+                            requests[n, 1] = block << 1 | WRITE
                             n += 1
                             gap = 0
                     last_col = -1
@@ -415,7 +440,7 @@ def _advance(
                     adds += 1
                     gap += shape.add
                 at = stream[s, CURSOR]
-                last_val += run_vals[pe][at] if from_runs else weight[s] * op.vals[at]
+                last_val += value[s, 0]
                 gap += shape.element
                 pops += 1
                 size -= 1
@@ -437,33 +462,56 @@ def _advance(
                         now += 1
                         cache[2 * here + 1] = now
                     else:
-                        now, n, gap, stream[s, SLOT] = _load(
-                            low, ELEMENT_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, now, n, gap,
-                            gaps, blocks, log,
-                        )  # fmt: skip
-                    key = int(run_cols[pe][at]) if from_runs else int(op.cols[at])
+                        block = low >> shape.block_bits
+                        end = (low + ELEMENT_BYTES - 1) >> shape.block_bits
+                        while True:
+                            here = touch(
+                                cache, set_start(pe, shape.sets, shape.ways, block), shape.ways, block, now + 1
+                            )
+                            if now < len(log):
+                                log[now, 0] = pe
+                                log[now, 1] = block
+                                log[now, 2] = here >= 0
+                            now += 1
+                            if here < 0:
+                                here = -1 - here
+                                requests[n, 0] = gap
+                                requests[n, 1] = block << 1
+                                n += 1
+                                gap = 0
+                            if block == end:
+                                break
+                            block += 1
+                        stream[s, SLOT] = here
+                    if from_runs:
+                        key = int(run_cols[pe][at])
+                        value[s, 0] = run_vals[pe][at]
+                    else:
+                        key = int(cols[at])
+                        value[s, 0] = value[s, 1] * vals[at]
                     steps = _insert(heads, size, key, s)
                     size += 1
                     walked += steps
                     gap += shape.step * steps
-            st.size[pe] = size
-            st.last_col[pe] = last_col
+            mine[SIZE] = size
+            mine[LAST_COL] = last_col
             st.last_val[pe] = last_val
             if final:
-                st.out_bytes[pe] += (made - began) * ELEMENT_BYTES
-                out.row_counts[m] = made
-                out.row_sums[m] += row_sum
+                mine[OUT_BYTES] += (made - began) * ELEMENT_BYTES
+                row_counts[m] = made
+                row_sums[m] += row_sum
             else:
-                st.made[pe] = made
-                st.spill_bytes[pe] += (made - began) * ELEMENT_BYTES
+                mine[MADE] = made
+                mine[SPILL_BYTES] += (made - began) * ELEMENT_BYTES
                 counts[SPILLED] += made - began
             if size == 0 and last_col < 0:
                 if not final:
-                    st.runs_made[pe] += 1
-                    out_ptr[pe][st.runs_made[pe]] = made
-                st.phase[pe] = START
-    st.events[pe] = n
-    st.tail[pe] = gap
+                    mine[RUNS_MADE] += 1
+                    out_ptr[pe][mine[RUNS_MADE]] = made
+                phase = START
+    mine[PHASE] = phase
+    mine[EVENTS] = n
+    mine[TAIL] = gap
     counts[LOADS] = now
     counts[POPS] += pops
     counts[STEPS] += walked
@@ -490,13 +538,14 @@ def row_merge(
 ) -> int:
     """Run the phase; return its cycles.
 
-    ``out.row_sums`` [rows] receives each result row times ``out.weights`` [columns],
+    ``out.row_sums`` [rows] receives each result row times :func:`column_weight`,
     ``out.row_counts`` [rows] its entries; where ``out.keep_ptr`` [rows + 1] is not empty the entries
     are stored from there. ``where`` [7, PEs] receives each PE's cycles by cause, ``counts`` [10] the
     work; ``log`` [n, 3] the first accesses to the private caches as (cache, block, hit).
     """
     servers = shape.tiles * shape.pes
-    rows = len(op.row_ptr) - 1
+    row_ptr, pes, requests = op.row_ptr, st.pes, st.requests
+    rows = len(row_ptr) - 1
     bits = bits_for(servers)
     tree = new_tree(servers, bits)
     finished = np.zeros(servers, np.int64)
@@ -532,8 +581,8 @@ def row_merge(
         if waiting[pe]:
             # The request at hand is due now.
             i = served[pe]
-            block = st.blocks[pe, i] >> 1
-            if st.blocks[pe, i] & WRITE:
+            block = requests[pe, i, 1] >> 1
+            if requests[pe, i, 1] & WRITE:
                 taken = dram.write(block, whole, now, timing, state)
                 record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
                 where[BANDWIDTH, pe] += taken - now
@@ -541,15 +590,12 @@ def row_merge(
             else:
                 group = tile // shape.tiles_per_l1
                 set1 = set_start(group, shape.l1_sets, shape.l1_ways, block)
-                line = probe(l1, set1, shape.l1_ways, block)
-                free = 0
-                if line < 0:
-                    free = free_slot(l1_mshr, group, l1_next[group], now)
-                    if free < 0:
-                        later = l1_mshr[group, -1 - free]
-                        where[MSHR, pe] += later - now
-                        replace(tree, bits, pe, later)
-                        continue
+                free = free_slot(l1_mshr, group, l1_next[group], now)
+                if free < 0 and probe(l1, set1, shape.l1_ways, block) < 0:
+                    later = l1_mshr[group, -1 - free]
+                    where[MSHR, pe] += later - now
+                    replace(tree, bits, pe, later)
+                    continue
                 counts[MISSES] += 1
                 stamp += 1
                 line = touch(l1, set1, shape.l1_ways, block, stamp)
@@ -571,10 +617,10 @@ def row_merge(
             served[pe] = i + 1
             waiting[pe] = False
 
-        if served[pe] == st.events[pe]:
+        if served[pe] == pes[pe, EVENTS]:
             # Nothing left of what was run ahead: finish its tail, then the row's next stretch.
-            tail = st.tail[pe]
-            st.tail[pe] = 0
+            tail = pes[pe, TAIL]
+            pes[pe, TAIL] = 0
             where[COMPUTE, pe] += tail
             record(tile_bins, shift, tile, now, tail)
             now += tail
@@ -584,10 +630,10 @@ def row_merge(
                 replace(tree, bits, pe, now)
                 continue
             if row_done[pe]:
-                while next_row < rows and op.row_ptr[next_row + 1] == op.row_ptr[next_row]:
+                while next_row < rows and row_ptr[next_row + 1] == row_ptr[next_row]:
                     next_row += 1
                 if next_row == rows:
-                    end = op.result + pe * op.slice + st.out_bytes[pe]
+                    end = op.result + pe * op.slice + pes[pe, OUT_BYTES]
                     part = end & ((1 << shape.block_bits) - 1)
                     if part > 0:
                         block = end >> shape.block_bits
@@ -607,13 +653,13 @@ def row_merge(
                     dram.write(block, whole, due, timing, state)
                     record(channel_bins, channel_shift, dram.channel_of(block, timing), due, whole)
                     pointers += (1 << shape.block_bits) // LINK_BYTES
-                _start_row(pe, next_row, op, st, shape)
+                _start_row(pe, next_row, row_ptr[next_row], row_ptr[next_row + 1], shape.heads, pes)
                 counts[ROWS] += 1
                 # The row's list head: the first request of the row, if the PE's cache has it not.
                 head = op.lists + next_row * HEAD_BYTES
-                counts[LOADS], st.events[pe], st.tail[pe], _ = _load(
+                counts[LOADS], pes[pe, EVENTS], pes[pe, TAIL], _ = _load(
                     head, HEAD_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, counts[LOADS], 0, 0,
-                    st.gaps[pe], st.blocks[pe], log,
+                    requests[pe], log,
                 )  # fmt: skip
                 next_row += 1
                 row_done[pe] = False
@@ -623,8 +669,8 @@ def row_merge(
                     run_ptr, run_cols, run_vals, out_ptr, out_cols, out_vals,
                 )  # fmt: skip
             served[pe] = 0
-        if served[pe] < st.events[pe]:
-            gap = st.gaps[pe, served[pe]]
+        if served[pe] < pes[pe, EVENTS]:
+            gap = requests[pe, served[pe], 0]
             where[COMPUTE, pe] += gap
             record(tile_bins, shift, tile, now, gap)
             now += gap

@@ -45,10 +45,13 @@ def new_tree(servers: int, bits: int) -> Ints:
 def replace(tree: Ints, bits: int, server: int, time: int) -> None:
     """Set the time of ``server``."""
     node = (1 << bits) + server
-    tree[node] = (time << bits) | server
+    least = (time << bits) | server
+    tree[node] = least
     while node > 1:
+        # The smaller one is carried upwards: reading back what was just stored would cost more.
+        least = min(least, tree[node ^ 1])
         node >>= 1
-        tree[node] = min(tree[2 * node], tree[2 * node + 1])
+        tree[node] = least
 
 
 @inline_kernel

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from math import ceil
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from siloom.sim.engine import outer_reference
+from siloom.sim.engine import gustavson, outer_reference
 from siloom.sim.engine.cache import replay_reference
 from siloom.sim.engine.dram import READ_BURSTS, WRITE_BURSTS, DramTiming, ideal
-from siloom.sim.engine.outer_multiply import CAUSES, ELEMENT_BYTES, TileArray
+from siloom.sim.engine.outer_multiply import CAUSES, ELEMENT_BYTES, OuterOperands, TileArray
 from siloom.sim.engine.outer_product import (
     Layout,
     PhaseRun,
@@ -28,6 +29,7 @@ from siloom.sim.engine.outer_product import (
 )
 from siloom.sim.engine.outer_reference import ReferenceProduct, ReferenceRun
 from siloom.sim.engine.row_merge import MergeArray
+from siloom.sim.engine.sampled_product import check_sampled_size, lay_out_sampled, sampled_product
 from siloom.sim.errors import InputError
 from siloom.sim.sparse import Csr
 
@@ -95,6 +97,26 @@ class Case:
         return outer_reference.merge(self.mergers, self.timing, self.layout.merge)
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """A machine, a mask and the depth of its dot products; the multiply phase of a :class:`Case`."""
+
+    mask: Csr
+    k: int
+    timing: DramTiming = HBM
+    tiles: TileArray = TILES
+
+    @cached_property
+    def operands(self) -> OuterOperands:
+        return lay_out_sampled(self.mask, self.k)
+
+    def multiply(self) -> PhaseRun:
+        return multiply_phase(self.tiles, self.timing, self.operands, log=LOG)
+
+    def reference_multiply(self) -> ReferenceRun:
+        return outer_reference.multiply(self.tiles, self.timing, self.operands)
+
+
 def matrix(rows: int, columns: int, density: float, seed: int, skew: float = 0.0, hub: bool = False) -> Csr:
     """Random positions and values; ``skew`` crowds them into a corner, ``hub`` fills a row and a column."""
     rng = np.random.default_rng(seed)
@@ -142,6 +164,13 @@ def random_case(seed: int) -> Case:
     return Case(a, b, timing, multiply, merge)
 
 
+def random_sampled(seed: int) -> Sampled:
+    """The machine of :func:`random_case`, a mask, and dot products of a fraction of a block to many."""
+    case = random_case(seed)
+    k = int(np.random.default_rng(seed).choice([1, 2, 3, 5, 16, 21, 64, 100]))
+    return Sampled(case.a, k, case.timing, case.tiles)
+
+
 def assert_same_run(run: PhaseRun, reference: ReferenceRun, names: tuple[str, ...]) -> None:
     assert run.cycles == reference.cycles
     assert run.where.T.tolist() == [[causes[cause] for cause in CAUSES] for causes in reference.where]
@@ -178,6 +207,14 @@ def assert_same_product(product: Product, case: Case) -> None:
 @pytest.mark.parametrize("seed", range(50))
 def test_multiply_equals_the_plain_reference(seed: int) -> None:
     case = random_case(seed)
+    run, reference = case.multiply(), case.reference_multiply()
+    assert_same_run(run, reference, MULTIPLY_COUNTS)
+    assert accesses(run, len(reference.log)) == reference.log
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_dot_products_equal_the_plain_reference(seed: int) -> None:
+    case = random_sampled(seed)
     run, reference = case.multiply(), case.reference_multiply()
     assert_same_run(run, reference, MULTIPLY_COUNTS)
     assert accesses(run, len(reference.log)) == reference.log
@@ -295,6 +332,67 @@ def test_work_is_conserved_and_cycles_keep_to_the_closed_forms(seed: int) -> Non
 
 
 @pytest.mark.parametrize("seed", range(20))
+def test_dot_products_do_all_the_work_and_write_each_result_once(seed: int) -> None:
+    case = random_sampled(seed)
+    run, tiles, timing = case.multiply(), case.tiles, case.timing
+    positions = case.mask.nnz
+    assert np.all(run.where >= 0)
+    assert np.all(run.where.sum(axis=0) == run.cycles)
+    assert run.by_cause()["compute"] == run.tiles.sum() == positions * case.k * tiles.element
+    bursts = int(run.dram[READ_BURSTS] + run.dram[WRITE_BURSTS])
+    assert run.channels.sum() == bursts
+    assert run.cycles >= bursts * timing.burst / (1 << timing.channel_bits) - 1e-6
+    assert run.cycles >= (ceil(positions / tiles.tiles) - 1) * tiles.dispatch
+    assert run.counts[4] == positions
+    # Both rows of every position pass through the caches, block by block.
+    op, block = case.operands, 1 << tiles.block_bits
+    size = case.k * ELEMENT_BYTES
+    columns = np.repeat(np.arange(case.mask.shape[1]), np.diff(op.a_ptr))
+    starts = np.concatenate([op.b_base + columns * size, op.second + op.a_rows * size])
+    assert run.counts[:2].sum() == ((starts + size - 1) // block - starts // block + 1).sum()
+    # A result of 12 bytes lies in one burst or two; they cover all results' places without a gap.
+    touched = (op.chunk_at + ELEMENT_BYTES - 1) // (1 << tiles.burst_bits) - op.chunk_at // (1 << tiles.burst_bits) + 1
+    assert run.dram[WRITE_BURSTS] == touched.sum()
+    assert np.all(np.diff(np.sort(op.chunk_at)) == ELEMENT_BYTES)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("given_x", "given_y"), [(True, True), (True, False), (False, True), (False, False)])
+def test_sampled_product_equals_numpy(seed: int, given_x: bool, given_y: bool) -> None:
+    case = random_sampled(seed)
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(case.mask.shape[0], case.k)), rng.normal(size=(case.k, case.mask.shape[1]))
+    values, worst = sampled_product(case.mask, case.k, x if given_x else None, y if given_y else None)
+    whole = (x if given_x else np.ones_like(x)) @ (y if given_y else np.ones_like(y))
+    rows = np.repeat(np.arange(case.mask.shape[0]), case.mask.row_lengths)
+    assert np.array_equal(values.indptr, case.mask.indptr)
+    assert np.array_equal(values.indices, case.mask.indices)
+    assert np.allclose(values.data, whole[rows, case.mask.indices], rtol=1e-12, atol=1e-11)
+    assert worst < 1e-12
+
+
+def test_a_side_that_is_not_finite_is_refused() -> None:
+    mask = matrix(3, 4, 0.5, seed=1)
+    with pytest.raises(InputError, match="sddmm: x must be finite"):
+        sampled_product(mask, 2, np.full((3, 2), np.nan), None)
+    with pytest.raises(InputError, match="sddmm: y must be finite"):
+        sampled_product(mask, 2, None, np.full((2, 4), np.inf))
+
+
+def test_a_wrong_dot_product_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = matrix(6, 5, 0.5, seed=1)
+    right = gustavson.sampled
+
+    def wrong(*operands: Any) -> None:
+        right(*operands)
+        operands[-1][mask.indptr[2]] += 1e-6
+
+    monkeypatch.setattr(gustavson, "sampled", wrong)
+    with pytest.raises(ArithmeticError, match="row 2 differs from the sum over its mask"):
+        sampled_product(mask, 3, None, None)
+
+
+@pytest.mark.parametrize("seed", range(20))
 def test_product_equals_scipy(seed: int) -> None:
     case = random_case(seed)
     _, product = case.merge()
@@ -332,6 +430,16 @@ def test_nothing_to_do_takes_no_cycles(rows: int, inner: int, columns: int) -> N
     assert_same_run(merge, case.reference_merge()[0], MERGE_COUNTS)
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (3, 0), (0, 3), (4, 5)])
+def test_an_empty_mask_takes_no_cycles(rows: int, columns: int) -> None:
+    case = Sampled(Csr.from_scipy(sp.csr_array((rows, columns))), 7)
+    run = case.multiply()
+    assert run.cycles == 0
+    assert_same_run(run, case.reference_multiply(), MULTIPLY_COUNTS)
+    values, worst = sampled_product(case.mask, 7, None, None)
+    assert (values.nnz, worst) == (0, 0.0)
+
+
 def test_columns_that_meet_empty_rows_are_read_and_make_no_work() -> None:
     a = matrix(8, 6, 0.9, seed=3)
     b = Csr.from_scipy(sp.csr_array((6, 9)))
@@ -364,6 +472,15 @@ def test_work_that_could_overflow_the_cycle_counter_is_refused() -> None:
     check_size(10**9, MERGERS, HBM)
     with pytest.raises(InputError, match="2\\^47 cycles or more; nothing was simulated"):
         check_size(10**13, MERGERS, HBM)
+
+
+def test_sampled_work_that_could_overflow_is_refused() -> None:
+    mask = matrix(30, 30, 0.5, seed=1)
+    check_sampled_size(mask, 10**6, TILES, HBM)
+    with pytest.raises(InputError, match="positions of 10000000000 elements could take 2\\^47 cycles or more"):
+        check_sampled_size(mask, 10**10, TILES, HBM)
+    with pytest.raises(InputError, match="x and y must hold below 2\\^60 bytes"):
+        check_sampled_size(Csr.from_scipy(sp.csr_array((30, 30))), 2**55, TILES, HBM)
 
 
 # Directions. More of a resource, or less of a delay, may make a greedy schedule slightly worse: work
