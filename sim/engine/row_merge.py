@@ -42,6 +42,7 @@ from siloom.sim.engine.outer_multiply import (
 from siloom.sim.engine.timeline import record
 from siloom.sim.engine.tournament import NEVER, bits_for, free_slot, new_tree, replace
 from siloom.sim.jit import inline_kernel, kernel
+from siloom.sim.units.chunk_merger import STREAM_BITS, insert_head
 
 Ints = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -52,9 +53,6 @@ LOADS, MISSES, L1_HITS, L1_MISSES, STEPS, POPS, ADDS, SPILLED, ROUNDS, ROWS = ra
 REQUESTS = 64
 """Requests that a PE's row runs ahead; the result does not depend on it."""
 _ROOM = 8
-
-STREAM_BITS = 24
-"""Bits of a packed head that number its stream: the scratchpad holds fewer heads than this."""
 
 WRITE = 1
 """A request is its block, shifted left by one, and this bit where it writes."""
@@ -208,21 +206,6 @@ def _load(
             gap = 0
         block += 1
     return now, n, gap, slot
-
-
-@inline_kernel
-def _insert(heads: Ints, size: int, key: int, stream: int) -> int:
-    """Insert into a sorted list of ``size`` whose front slot is free; return the steps walked.
-
-    A head is its column and its stream in one integer; a new head goes before equal columns.
-    """
-    new = key << STREAM_BITS
-    i = 0
-    while i < size and heads[i + 1] < new:
-        heads[i] = heads[i + 1]
-        i += 1
-    heads[i] = new | stream
-    return i
 
 
 @inline_kernel
@@ -489,7 +472,7 @@ def _advance(
                     else:
                         key = int(cols[at])
                         value[s, 0] = value[s, 1] * vals[at]
-                    steps = _insert(heads, size, key, s)
+                    steps = insert_head(heads, size, key, s)
                     size += 1
                     walked += steps
                     gap += shape.step * steps
