@@ -90,17 +90,14 @@ def main() -> None:
     if chosen.case:
         print(json.dumps(measure(chosen.case, chosen.rounds)))
         return
-    print(
-        f"{'case':36} {'multiplies':>12} {'scipy':>9} {'siloom':>9} {'cpu':>9} {'ratio':>7} {'peak':>8} {'beyond':>8}  bound"
-    )
+    columns = ("scipy", "siloom", "cpu", "ratio", "peak", "beyond")
+    print(f"{'case':36} {'multiplies':>12} " + " ".join(f"{c:>9}" for c in columns) + "  bound")
     for case, (bound, rounds) in CASES.items():
         line = [sys.executable, __file__, "--case", case, "--rounds", str(chosen.rounds or rounds)]
         row = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
-        print(
-            f"{case:36} {row['multiplies']:12,} {row['scipy_s']:8.3f}s {row['siloom_s']:8.3f}s "
-            f"{row['siloom_cpu_s']:8.3f}s {row['ratio']:6.2f}x {row['peak_gb']:6.2f}GB {row['beyond_operands_gb']:6.2f}GB  {bound}",
-            flush=True,
-        )
+        cells = [f"{row[key]:.3f} s" for key in ("scipy_s", "siloom_s", "siloom_cpu_s")]
+        cells += [f"{row['ratio']:.2f} x", f"{row['peak_gb']:.2f} GB", f"{row['beyond_operands_gb']:.2f} GB"]
+        print(f"{case:36} {row['multiplies']:12,} " + " ".join(f"{c:>9}" for c in cells) + f"  {bound}", flush=True)
     workload = str(chosen.file) if chosen.file.is_file() else "rmat:scale=13,edges=100000"
     run = ["run", "outerspace", workload, "--json"]
     command(run, None)

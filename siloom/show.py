@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from siloom.api import Comparison
 
 _STEPS = (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12))
+_MOST_NOTES = 4
 _LARGE = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
@@ -66,8 +67,16 @@ def show_result(result: Result, console: Console | None = None) -> None:
     for item in result.unsupported:
         share = item["flops_share"]
         console.print(f"not run here: {item['name']} ({item['kind']}, {share:.1%} of the FLOPs); name a --rest machine")
-    for note in result.notes:
-        console.print(f"note: {note}")
+    _show_notes(result.notes, console)
+
+
+def _show_notes(notes: Sequence[str], console: Console, owner: str = "") -> None:
+    """Print the first few distinct notes; a workload of many operations repeats itself."""
+    distinct = list(dict.fromkeys(notes))
+    for note in distinct[:_MOST_NOTES]:
+        console.print(f"note: {owner}{note}")
+    if len(distinct) > _MOST_NOTES:
+        console.print(f"note: {owner}{len(distinct) - _MOST_NOTES} more, all in --json")
 
 
 def _show_phases(result: Result, console: Console) -> None:
@@ -102,8 +111,8 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
     console.print(table)
     if comparison.left_out:
         console.print(f"left out, not run by all: {', '.join(comparison.left_out)}")
-    for note in dict.fromkeys(f"{r.machine}: {n}" for r in comparison.results for n in r.notes):
-        console.print(f"note: {note}")
+    for result in comparison.results:
+        _show_notes(result.notes, console, f"{result.machine}: ")
 
 
 def show_rows(title: str, rows: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:
