@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from siloom.sim.engine.outer_product import (
 )
 from siloom.sim.engine.row_merge import MergeArray
 from siloom.sim.engine.sampled_product import check_sampled_size, lay_out_sampled, sampled_product
-from siloom.sim.errors import InputError
+from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import Machine
 from siloom.sim.ops import SDDMM, Operation, SpGEMM, SpMM
 from siloom.sim.result import Phase, Result, Timeline, apportion
@@ -48,7 +48,12 @@ _MOST_DENSE = 2**27
 
 @dataclass(frozen=True)
 class OuterSpaceDesign(Design):
-    """The choices that define one OuterSPACE; defaults are the published machine."""
+    """The choices that define one OuterSPACE; defaults are the published machine.
+
+    Raises (when made):
+        InputError: a field out of its range, or not a power of two where hardware needs one.
+        InfeasibleError: fields that cannot stand together.
+    """
 
     tiles: int = parameter(16, unit="", source=f"{PAPER}, section 5", low=1, high=256)
     pes_per_tile: int = parameter(16, unit="", source=f"{PAPER}, section 5", low=1, high=64)
@@ -161,16 +166,18 @@ class OuterSpaceDesign(Design):
                 raise InputError(f"OuterSpaceDesign: {name} must be a power of two, got {value}")
         for name, limit in (("burst_bytes", "block_bytes"), ("block_bytes", "hbm_row_bytes")):
             if getattr(self, name) > getattr(self, limit):
-                raise InputError(f"OuterSpaceDesign: {name} must be at most {limit}, got {getattr(self, name)}")
+                raise InfeasibleError(f"OuterSpaceDesign: {name} must be at most {limit}, got {getattr(self, name)}")
         if self.merge_pes_per_tile > self.pes_per_tile:
-            raise InputError(
+            raise InfeasibleError(
                 f"OuterSpaceDesign: merge_pes_per_tile must be at most pes_per_tile ({self.pes_per_tile}), "
                 f"got {self.merge_pes_per_tile}"
             )
         if self.l1_caches > self.tiles:
-            raise InputError(f"OuterSpaceDesign: l1_caches must be at most tiles ({self.tiles}), got {self.l1_caches}")
+            raise InfeasibleError(
+                f"OuterSpaceDesign: l1_caches must be at most tiles ({self.tiles}), got {self.l1_caches}"
+            )
         if self.merge_heads < 2:
-            raise InputError(
+            raise InfeasibleError(
                 f"OuterSpaceDesign: scratchpad_bytes must hold two heads of head_bytes, got {self.scratchpad_bytes}"
             )
         self.tile_array()
@@ -304,9 +311,11 @@ class OuterSpace(Machine):
                 dense side that is not finite.
         """
         if isinstance(op, SDDMM):
-            return self._sample(op, values=values)
-        product = _as_product(op)
-        return self._multiply_and_merge(product.a, product.b, values=values)
+            result = self._sample(op, values=values)
+        else:
+            product = _as_product(op)
+            result = self._multiply_and_merge(product.a, product.b, values=values)
+        return replace(result, workload=op.name or op.kind)
 
     def _multiply_and_merge(self, a: Csr, b: Csr, *, values: bool) -> Result:
         design = self.design
@@ -445,7 +454,7 @@ def _as_product(op: Operation) -> SpGEMM:
             dense.ravel(),
         )
         return SpGEMM(name=op.name, a=op.a, b=full)
-    raise TypeError(f"outerspace does not run {op.kind}")
+    raise InputError(f"outerspace: does not run {op.kind}")
 
 
 def _count(a: Csr, b: Csr) -> np.ndarray:

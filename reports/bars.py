@@ -144,7 +144,7 @@ def energy(names: Sequence[str], results: Sequence[Result]) -> Chart | None:
         [Bar(n, r.kind, r.energy_parts) for n, r in zip(names, results, strict=True) if r.energy_parts],
         "J",
         "energy",
-        ("pe",),
+        ("cores",),
     )
 
 
@@ -157,7 +157,7 @@ def area(names: Sequence[str], results: Sequence[Result]) -> Chart | None:
         [Bar(n, r.kind, r.area_parts) for n, r in zip(names, results, strict=True) if r.area_parts],
         "mm²",
         "area",
-        ("pe",),
+        ("cores",),
     )
 
 

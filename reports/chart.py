@@ -65,7 +65,7 @@ class Chart:
 
 
 def amount(value: float, unit: str) -> str:
-    """``value`` with its unit, in the form that bars and hover texts show."""
+    """``value`` with its unit, in the form that bars, hover texts and the terminal's tables show."""
     if unit == "cycles":
         return f"{value:,.0f} cycles"
     return f"{digits(value)} {unit}" if unit in NO_PREFIX else si(value, unit)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from siloom.reports.text import printable
 from siloom.sim.errors import InputError
@@ -17,7 +18,12 @@ _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def write_whole(out: Path, content: bytes) -> Path:
-    """Write beside ``out`` and rename, so that a reader never sees half a file; returns ``out``.
+    """:func:`fill_whole` with bytes that are at hand."""
+    return fill_whole(out, lambda file: file.write(content))
+
+
+def fill_whole(out: Path, fill: Callable[[BinaryIO], object]) -> Path:
+    """Let ``fill`` write beside ``out`` and rename, so that a reader never sees half a file; returns ``out``.
 
     Raises:
         InputError: the folder is absent or not writable, or ``out`` is no regular file.
@@ -28,7 +34,8 @@ def write_whole(out: Path, content: bytes) -> Path:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         try:
-            part.write_bytes(content)
+            with part.open("wb") as file:
+                fill(file)
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)

@@ -58,10 +58,14 @@ def run(
             raise UsageError(f"--out {out}: {machine} computes no product for this workload")
         import scipy.sparse
 
+        from siloom.reports.files import fill_whole
+
         product = result.values.to_scipy()
-        _write(out, lambda path: scipy.sparse.save_npz(path, product))
+        fill_whole(out, lambda file: scipy.sparse.save_npz(file, product))
     elif out is not None:
-        _write(out, lambda path: path.write_text(result.to_json() + "\n", encoding="utf-8"))
+        from siloom.reports.files import write_whole
+
+        write_whole(out, f"{result.to_json()}\n".encode())
     if as_json:
         print(result.to_json())
     else:
@@ -315,18 +319,6 @@ def _writable(path: Path | None) -> None:
         raise InputError(f"{path}: the folder {folder} is not writable")
 
 
-def _write(path: Path, fill: Any) -> None:
-    """Write through a temporary neighbour, so that a file is whole or absent."""
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        fill(part)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def main() -> None:
     """Run the command line and leave with the exit code that DESIGN names."""
     sys.exit(_run(sys.argv[1:]))
@@ -349,7 +341,8 @@ def _run(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         print("siloom: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output has seen enough; the parser turns a closed pipe into SystemExit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except MemoryError:

@@ -8,29 +8,23 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from siloom.reports.chart import amount
+from siloom.reports.roofline import flops
 from siloom.sim.result import Result
 
 if TYPE_CHECKING:
     from siloom.api import Comparison
 
-_STEPS = (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12))
 _MOST_NOTES = 4
-_LARGE = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
-def si(value: float | None, unit: str) -> str:
-    """A quantity with three significant digits and an SI prefix: ``4.79 ms``."""
-    if value is None:
-        return "-"
-    if value == 0:
-        return f"0 {unit}"
-    for prefix, factor in _LARGE:
-        if abs(value) >= factor:
-            return f"{value / factor:.3g} {prefix}{unit}"
-    for prefix, factor in _STEPS:
-        if abs(value) >= factor:
-            return f"{value / factor:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"
+def plain_console() -> Console:
+    """Standard output, text as it is: a name with square brackets is a name, not a colour."""
+    return Console(markup=False)
+
+
+def _amount(value: float | None, unit: str) -> str:
+    return "-" if value is None else amount(value, unit)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -42,21 +36,20 @@ def _table(title: str, *columns: str) -> Table:
 
 def show_result(result: Result, console: Console | None = None) -> None:
     """Print one result: what it comes to, then phases with their stalls, traffic and energy."""
-    console = console or Console()
+    console = console or plain_console()
     head = _table(f"{result.machine} on {result.workload} ({result.kind})", "", "")
-    flops = sum(result.operations.get(k, 0) for k in ("multiplies", "adds"))
-    head.add_row("time", si(result.seconds, "s"))
+    head.add_row("time", amount(result.seconds, "s"))
     if result.cycles is not None:
-        head.add_row("cycles", f"{result.cycles:,} at {si(result.clock_hz, 'Hz')}")
+        head.add_row("cycles", f"{result.cycles:,} at {_amount(result.clock_hz, 'Hz')}")
     for name, value in result.operations.items():
         head.add_row(name.replace("_", " "), f"{value:,}")
     if result.seconds > 0:
-        head.add_row("rate", si(flops / result.seconds, "FLOP/s"))
+        head.add_row("rate", amount(flops(result) / result.seconds, "FLOP/s"))
     if result.utilization is not None:
         head.add_row("PE utilisation" if result.kind == "modelled" else "utilisation", f"{result.utilization:.1%}")
-    head.add_row("energy", si(result.energy_j, "J"))
-    head.add_row("power", si(result.power_w, "W"))
-    head.add_row("area", "-" if result.area_mm2 is None else f"{result.area_mm2:.4g} mm²")
+    head.add_row("energy", _amount(result.energy_j, "J"))
+    head.add_row("power", _amount(result.power_w, "W"))
+    head.add_row("area", _amount(result.area_mm2, "mm²"))
     console.print(head)
     _show_phases(result, console)
     if result.traffic_bytes:
@@ -87,25 +80,27 @@ def _show_phases(result: Result, console: Console) -> None:
     for phase in result.phases:
         shares = [f"{phase.stalls.get(c, 0) / phase.cycles:.1%}" if phase.cycles else "-" for c in causes]
         cycles = "-" if phase.cycles is None else f"{phase.cycles:,}"
-        table.add_row(phase.name, si(phase.seconds, "s"), cycles, *shares)
+        table.add_row(phase.name, amount(phase.seconds, "s"), cycles, *shares)
     console.print(table)
 
 
 def show_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Print machines side by side, speed-ups over each baseline last."""
-    console = console or Console()
+    console = console or plain_console()
     title = f"{comparison.results[0].workload}: {', '.join(comparison.operations)}"
-    table = _table(title, "machine", "", "time", "rate", "energy", "area", *(f"vs {b}" for b in comparison.baselines))
+    kinds = {r.machine: r.kind for r in comparison.results}
+    table = _table(
+        title, "machine", "", "time", "rate", "energy", "area", *(f"vs {b} ({kinds[b]})" for b in comparison.baselines)
+    )
     for result in comparison.results:
-        flops = sum(result.operations.get(k, 0) for k in ("multiplies", "adds"))
-        rate = flops / result.seconds if result.seconds > 0 else None
+        rate = flops(result) / result.seconds if result.seconds > 0 else None
         table.add_row(
             result.machine,
             result.kind,
-            si(result.seconds, "s"),
-            si(rate, "FLOP/s"),
-            si(result.energy_j, "J"),
-            "-" if result.area_mm2 is None else f"{result.area_mm2:.4g} mm²",
+            amount(result.seconds, "s"),
+            _amount(rate, "FLOP/s"),
+            _amount(result.energy_j, "J"),
+            _amount(result.area_mm2, "mm²"),
             *(f"{comparison.speedups[result.machine][b]:.3g}x" for b in comparison.baselines),
         )
     console.print(table)
@@ -117,7 +112,7 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
 
 def show_rows(title: str, rows: Sequence[Mapping[str, Any]], console: Console | None = None) -> None:
     """Print a list of records with the same keys."""
-    console = console or Console()
+    console = console or plain_console()
     if not rows:
         console.print(f"{title}: nothing")
         return

@@ -26,7 +26,7 @@ class Watch:
         with self._lock:
             self._text = text
             if self._status is not None:
-                self._status.update(text)
+                self._status.update(_plain(text))
         if self._timer is None:
             self._start()
 
@@ -44,7 +44,7 @@ class Watch:
         from rich.console import Console
 
         with self._lock:
-            self._status = Console(stderr=True).status(self._text)
+            self._status = Console(stderr=True).status(_plain(self._text))
             self._status.start()
 
     def stop(self) -> None:
@@ -55,6 +55,13 @@ class Watch:
             if self._status is not None:
                 self._status.stop()
                 self._status = None
+
+
+def _plain(text: str) -> Any:
+    """Text that rich shows as it is; square brackets in a file's name are no markup."""
+    from rich.text import Text
+
+    return Text(text)
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 def inline_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """As :func:`kernel`, for small callees: LLVM inlines them and they get no cache file."""
-    return cast("Callable[P, R]", numba.njit(error_model="numpy")(function))
+    return cast("Callable[P, R]", numba.njit(error_model="numpy", forceinline=True)(function))
 
 
 def _is_kernel_source(function: Callable[..., Any]) -> bool:

@@ -116,6 +116,7 @@ class SpGEMM(Operation):
                 f"product: columns of A must equal rows of B, got {self.a.shape[0]} x {self.a.shape[1]} "
                 f"times {self.b.shape[0]} x {self.b.shape[1]}"
             )
+        _countable("product", self.multiplies)
 
     @cached_property
     def _per_column(self) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ tile's cache; misses go through a second-level cache that several tiles share, t
 are written around the caches. Linking a chunk into its row's list reads and rewrites the list's
 head in memory, because the caches are not coherent.
 
-Every PE works through the 64-byte blocks of its B row: one request per block into a queue of
+Every PE works through the blocks of its B row: one request per block into a queue of
 outstanding requests (stores share the queue), data in order, one multiply per ``element`` cycles.
 Events are taken in global time order, so each shared resource sees its requests in order.
 
@@ -34,7 +34,7 @@ from siloom.sim.engine import dram
 from siloom.sim.engine.cache import new_cache, probe, set_start, touch
 from siloom.sim.engine.dram import DramState, DramTiming
 from siloom.sim.engine.timeline import record
-from siloom.sim.engine.tournament import NEVER, bits_for, free_slot, new_tree, replace
+from siloom.sim.engine.tournament import NEVER, bits_for, free_slot, new_tree, next_place, replace
 from siloom.sim.jit import inline_kernel, kernel
 
 Ints = NDArray[np.int64]
@@ -151,6 +151,8 @@ def outer_multiply(
     l1_next = np.zeros(l1s, np.int64)
     stamp = 0
     logged = 0
+    tile_of = np.arange(servers) // shape.pes
+    group_of = tile_of // shape.tiles_per_l1
     next_at = 0
     next_k = 0
     pointers = 0
@@ -163,7 +165,7 @@ def outer_multiply(
         if now >= NEVER:
             break
         pe = tree[1] & ((1 << bits) - 1)
-        tile = pe // shape.pes
+        tile = tile_of[pe]
         if at[pe] == end[pe]:
             # The PE is free: the tile's controller has an element of A for it, or asks for a piece.
             while piece_at[tile] == piece_end[tile] and next_at < total:
@@ -241,7 +243,7 @@ def outer_multiply(
         line = probe(l0, set0, shape.l0_ways, block)
         bus_wait = 0
         if line < 0:
-            group = tile // shape.tiles_per_l1
+            group = group_of[pe]
             set1 = set_start(group, shape.l1_sets, shape.l1_ways, block)
             wait = now
             free0 = free_slot(l0_mshr, tile, l0_next[tile], now)
@@ -268,11 +270,11 @@ def outer_multiply(
                 bus_wait = max(0, ready - now - unloaded)
                 l1_fill[-1 - line1] = ready
                 l1_mshr[group, free1] = ready
-                l1_next[group] = (free1 + 1) % shape.l1_mshrs
+                l1_next[group] = next_place(free1, shape.l1_mshrs)
             line = touch(l0, set0, shape.l0_ways, block, stamp)
             l0_fill[-1 - line] = ready
             l0_mshr[tile, free0] = ready
-            l0_next[tile] = (free0 + 1) % shape.l0_mshrs
+            l0_next[tile] = next_place(free0, shape.l0_mshrs)
             counts[L0_MISSES] += 1
             hit = 0
         else:
@@ -315,7 +317,7 @@ def outer_multiply(
         done[pe] = begin + work
         record(tile_bins, shift, tile, now, work)
         ring[pe, slot] = ready
-        head[pe] = (slot + 1) % shape.outstanding
+        head[pe] = next_place(slot, shape.outstanding)
 
         low = op.chunk_at[chunk[pe]]
         if op.second >= 0:
@@ -340,11 +342,11 @@ def outer_multiply(
             record(channel_bins, channel_shift, dram.channel_of(target, timing), now, bursts)
             slot = head[pe]
             ring[pe, slot] = max(ring[pe, slot], taken)
-            head[pe] = (slot + 1) % shape.outstanding
+            head[pe] = next_place(slot, shape.outstanding)
         at[pe] = upto
         replace(tree, bits, pe, max(now + max(elements, 1), done[pe] if upto == end[pe] else 0))
 
-    return _close(shape.tiles * shape.pes, finished, done, state, where)
+    return close_phase(servers, finished, state, where)
 
 
 @inline_kernel
@@ -354,7 +356,7 @@ def _whole_before(block: int, base: int, block_bits: int) -> int:
 
 
 @inline_kernel
-def _close(servers: int, finished: Ints, done: Ints, state: DramState, where: Ints) -> int:
+def close_phase(servers: int, finished: Ints, state: DramState, where: Ints) -> int:
     """End the phase when the last PE is done and the memory has drained; account for the rest."""
     last = 0
     for pe in range(servers):

@@ -33,7 +33,7 @@ Ints = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
 PAGE = 4096
-SLICE_BYTES = 1 << 34
+SLICE_BYTES = 1 << 31
 """Room for the results, and for the spilled rounds, of each merging PE."""
 MOST_CYCLES = 2**47
 
@@ -106,7 +106,13 @@ def by_columns(columns: int, indptr: Ints, indices: Ints) -> tuple[Ints, Ints, I
 
 
 def lay_out(a: Csr, b: Csr) -> Layout:
-    """Place A (by columns), B (by rows), the list heads and one chunk per useful non-zero of A."""
+    """Place A (by columns), B (by rows), the list heads and one chunk per useful non-zero of A.
+
+    Raises:
+        InputError: more columns than the machine's 32-bit indices can name.
+    """
+    if b.shape[1] >= 2**31:
+        raise InputError(f"product: columns must be below 2^31, the machine's indices have 32 bits, got {b.shape[1]}")
     a_ptr, a_rows, order = by_columns(a.shape[1], a.indptr, a.indices)
     lengths = b.row_lengths
     of_csr = lengths[a.indices]
@@ -132,7 +138,7 @@ def lay_out(a: Csr, b: Csr) -> Layout:
             length=of_csr[used],
             scale=a.data[used],
             at=at_csr[used],
-            cols=b.indices,
+            cols=b.indices.astype(np.int32),
             vals=b.data,
             lists=lists,
             pointers=pointers,

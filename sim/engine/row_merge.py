@@ -34,13 +34,14 @@ from siloom.sim.engine.outer_multiply import (
     DISPATCH,
     ELEMENT_BYTES,
     HEAD_BYTES,
-    IMBALANCE,
     LATENCY,
     LINK_BYTES,
     MSHR,
+    close_phase,
 )
+from siloom.sim.engine.prefetch import prefetch
 from siloom.sim.engine.timeline import record
-from siloom.sim.engine.tournament import NEVER, bits_for, free_slot, new_tree, replace
+from siloom.sim.engine.tournament import NEVER, bits_for, free_slot, new_tree, next_place, replace
 from siloom.sim.jit import inline_kernel, kernel
 from siloom.sim.units.chunk_merger import STREAM_BITS, insert_head
 
@@ -53,6 +54,9 @@ LOADS, MISSES, L1_HITS, L1_MISSES, STEPS, POPS, ADDS, SPILLED, ROUNDS, ROWS = ra
 REQUESTS = 64
 """Requests that a PE's row runs ahead; the result does not depend on it."""
 _ROOM = 8
+
+AHEAD = 8
+"""Elements that the host is told of before they are read: one line of values."""
 
 WRITE = 1
 """A request is its block, shifted left by one, and this bit where it writes."""
@@ -96,7 +100,7 @@ class Chunks(NamedTuple):
     length: Ints
     scale: Reals
     at: Ints
-    cols: Ints
+    cols: NDArray[np.int32]
     vals: Reals
     lists: int
     pointers: int
@@ -254,7 +258,7 @@ def _advance(
 ) -> bool:
     """Run the PE's row until its requests fill up or the row is done; return whether it is done.
 
-    ``mine[TAIL]`` receives the cycles after the last request.
+    Column TAIL of ``st.pes`` receives the cycles after the last request.
     """
     n = 0
     gap = 0
@@ -332,6 +336,8 @@ def _advance(
                     stream[s, STOP] = chunk_first[c] + chunk_length[c]
                     stream[s, PLACE] = chunk_at[c] + LINK_BYTES - chunk_first[c] * ELEMENT_BYTES
                     # All first elements are fetched here, where the host can fetch many at a time.
+                    prefetch(cols, chunk_first[c] + AHEAD)
+                    prefetch(vals, chunk_first[c] + AHEAD)
                     stream[s, KEY] = cols[chunk_first[c]]
                     value[s, 0] = chunk_scale[c] * vals[chunk_first[c]]
                     value[s, 1] = chunk_scale[c]
@@ -470,6 +476,9 @@ def _advance(
                         key = int(run_cols[pe][at])
                         value[s, 0] = run_vals[pe][at]
                     else:
+                        # Too many streams for the host to foresee: say what this one needs next.
+                        prefetch(cols, at + AHEAD)
+                        prefetch(vals, at + AHEAD)
                         key = int(cols[at])
                         value[s, 0] = value[s, 1] * vals[at]
                     steps = insert_head(heads, size, key, s)
@@ -550,6 +559,8 @@ def row_merge(
     whole = 1 << (shape.block_bits - shape.burst_bits)
     unloaded = timing.latency + timing.activate
     l1_next = np.zeros(groups, np.int64)
+    tile_of = np.arange(servers) // shape.pes
+    group_of = tile_of // shape.tiles_per_l1
     next_row = 0
     pointers = 0
     stamp = 0
@@ -560,7 +571,7 @@ def row_merge(
         if now >= NEVER:
             break
         pe = tree[1] & ((1 << bits) - 1)
-        tile = pe // shape.pes
+        tile = tile_of[pe]
         if waiting[pe]:
             # The request at hand is due now.
             i = served[pe]
@@ -571,7 +582,7 @@ def row_merge(
                 where[BANDWIDTH, pe] += taken - now
                 now = taken
             else:
-                group = tile // shape.tiles_per_l1
+                group = group_of[pe]
                 set1 = set_start(group, shape.l1_sets, shape.l1_ways, block)
                 free = free_slot(l1_mshr, group, l1_next[group], now)
                 if free < 0 and probe(l1, set1, shape.l1_ways, block) < 0:
@@ -592,7 +603,7 @@ def row_merge(
                     record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
                     l1_fill[-1 - line] = ready
                     l1_mshr[group, free] = ready
-                    l1_next[group] = (free + 1) % shape.l1_mshrs
+                    l1_next[group] = next_place(free, shape.l1_mshrs)
                     wait = max(0, ready - now - unloaded)
                     where[BANDWIDTH, pe] += wait
                     where[LATENCY, pe] += ready - now - wait
@@ -660,13 +671,4 @@ def row_merge(
             waiting[pe] = True
         replace(tree, bits, pe, now)
 
-    last = 0
-    for pe in range(servers):
-        last = max(last, finished[pe])
-    drained = last
-    for channel in range(len(state.bus)):
-        drained = max(drained, int(np.ceil(state.bus[channel])))
-    for pe in range(servers):
-        where[IMBALANCE, pe] += last - finished[pe]
-        where[BANDWIDTH, pe] += drained - last
-    return drained
+    return close_phase(servers, finished, state, where)

@@ -22,16 +22,20 @@ def new_timeline(lanes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 @inline_kernel
+def _widen(bins: NDArray[np.int64], shift: NDArray[np.int64]) -> None:
+    """Double the bins' width: neighbours are added up, the upper half is free again."""
+    half = bins.shape[1] // 2
+    for row in range(bins.shape[0]):
+        for i in range(half):
+            bins[row, i] = bins[row, 2 * i] + bins[row, 2 * i + 1]
+        for i in range(half, bins.shape[1]):
+            bins[row, i] = 0
+    shift[0] += 1
+
+
+@inline_kernel
 def record(bins: NDArray[np.int64], shift: NDArray[np.int64], lane: int, cycle: int, amount: int) -> None:
     """Add ``amount`` to ``lane`` at ``cycle``."""
-    at = cycle >> shift[0]
-    while at >= bins.shape[1]:
-        half = bins.shape[1] // 2
-        for row in range(bins.shape[0]):
-            for i in range(half):
-                bins[row, i] = bins[row, 2 * i] + bins[row, 2 * i + 1]
-            for i in range(half, bins.shape[1]):
-                bins[row, i] = 0
-        shift[0] += 1
-        at = cycle >> shift[0]
-    bins[lane, at] += amount
+    while cycle >> shift[0] >= bins.shape[1]:
+        _widen(bins, shift)
+    bins[lane, cycle >> shift[0]] += amount

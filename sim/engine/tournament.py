@@ -72,3 +72,10 @@ def free_slot(until: Ints, row: int, hint: int, now: int) -> int:
         if place == size:
             place = 0
     return -1 - best
+
+
+@inline_kernel
+def next_place(place: int, size: int) -> int:
+    """The place after ``place`` on a ring of ``size``; a remainder would cost a division."""
+    place += 1
+    return 0 if place == size else place
