@@ -40,9 +40,17 @@ class Known:
     settings: dict[str, object]
     origin: str
 
+    def design(self) -> Design:
+        """The design that the name stands for."""
+        return self.machine.design_type().with_settings(self.name, self.settings)
+
+    def make(self) -> Machine:
+        """The machine that the name stands for."""
+        return self.machine(self.design(), self.name)
+
     def describe(self) -> dict[str, Any]:
         """What ``siloom machines`` prints of it."""
-        design = self.machine.design_type().with_settings(self.name, self.settings)
+        design = self.design()
         values = design.as_dict()
         return {
             "name": self.name,
@@ -77,12 +85,9 @@ def machine(text: str) -> Machine:
         raise UsageError(f"a machine must be 1 to {_LONGEST_TEXT} printable characters")
     named = parse_named(text)
     known = _find(named.name)
-    design = _default(known).with_settings(named.name, known.settings).with_settings(named.name, named.settings)
-    return known.machine(design, str(named) if named.settings else known.name)
-
-
-def _default(known: Known) -> Design:
-    return known.machine.design_type()
+    if not named.settings:
+        return known.make()
+    return known.machine(known.design().with_settings(named.name, named.settings), str(named))
 
 
 def machines() -> list[Known]:

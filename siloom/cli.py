@@ -204,8 +204,7 @@ def check_machine(
 
     rows = []
     for known in machines_of_file(file):
-        made = known.machine(known.machine.design_type().with_settings(known.name, known.settings), known.name)
-        rows += [{"machine": known.name, **row} for row in check_conformance(made)]
+        rows += [{"machine": known.name, **row} for row in check_conformance(known.make())]
     if as_json:
         _print_json(rows)
     else:
@@ -247,7 +246,7 @@ def rtl_list(as_json: Json = False) -> None:
         return
     from siloom.show import show_rows
 
-    show_rows("hardware", rows)
+    show_rows("hardware", [{key: row[key] for key in ("name", "kind", "summary")} for row in rows])
 
 
 @rtl_app.command("emit")
