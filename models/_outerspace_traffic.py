@@ -15,17 +15,17 @@ from siloom.sim.engine.outer_product import PhaseRun
 from siloom.sim.sparse import Csr, Index
 
 
-def product_payload(a: Csr, b: Csr, multiplies: int, counts: Index, spilled: int) -> dict[str, int]:
-    """Bytes of C = A B, with ``counts`` [rows] entries in each row of C and ``spilled`` elements of rounds.
+def product_payload(a: Csr, b: Csr, multiplies: int, counts: Index, chunks: Index, spilled: int) -> dict[str, int]:
+    """Bytes of C = A B.
+
+    ``counts`` [rows] are the entries of each row of C and ``chunks`` [rows] its lists' lengths;
+    ``spilled`` are the elements of merge rounds.
 
     Rows of B that no column of A meets are not read. Partial products and their pointers are
     written once and read once, and so is what spills.
     """
     columns = np.bincount(a.indices, minlength=a.shape[1])
     met = b.row_lengths[columns > 0]
-    chunks = np.bincount(
-        np.repeat(np.arange(a.shape[0]), a.row_lengths)[b.row_lengths[a.indices] > 0], minlength=a.shape[0]
-    )
     lists = chunks[chunks > 0]
     return {
         "a": 12 * a.nnz + _pad(4 * a.shape[1]) + _pads(columns),

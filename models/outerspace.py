@@ -346,7 +346,7 @@ class OuterSpace(Machine):
                 "effective_adds": multiplies - results,
                 "results": results,
             },
-            payload=product_payload(a, b, multiplies, counts, spilled),
+            payload=product_payload(a, b, multiplies, counts, np.diff(layout.merge.row_ptr), spilled),
             checks={"row_entries_equal": True, "largest_relative_error": worst},
             notes=() if a.nnz and b.nnz else ("an operand is empty: there is nothing to multiply",),
             values=product.values,

@@ -1,8 +1,8 @@
 """Conformance of machines: what every machine must keep, ours and a user's own.
 
 :class:`MachineConformance` takes a machine; each ``check_*`` method is one promise and raises
-AssertionError with what was got, or returns why there was nothing to check. The test suite runs them all on every machine of ``models/``;
-``siloom check-machine FILE`` runs them on a user's file.
+AssertionError with what was got, or returns why there was nothing to check. The test suite runs them
+all on every machine of ``models/``; ``siloom check-machine FILE`` runs them on a user's file.
 """
 
 from __future__ import annotations

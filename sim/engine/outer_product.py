@@ -105,6 +105,48 @@ def by_columns(columns: int, indptr: Ints, indices: Ints) -> tuple[Ints, Ints, I
     return ptr, rows, order
 
 
+@kernel
+def _place_chunks(a_ptr: Ints, order: Ints, b_ptr: Ints, start: int) -> tuple[Ints, Ints, int]:
+    """Addresses of the chunks, one after another by columns from ``start``: in CSC order and in CSR order."""
+    by_column = np.empty(len(order), np.int64)
+    by_row = np.empty(len(order), np.int64)
+    at = start
+    for k in range(len(a_ptr) - 1):
+        length = b_ptr[k + 1] - b_ptr[k]
+        size = LINK_BYTES + ELEMENT_BYTES * length if length > 0 else 0
+        for e in range(a_ptr[k], a_ptr[k + 1]):
+            by_column[e] = at
+            by_row[order[e]] = at
+            at += size
+    return by_column, by_row, at
+
+
+@kernel
+def _chunks_by_row(
+    a_ptr: Ints, a_cols: Ints, a_vals: Reals, b_ptr: Ints, at: Ints
+) -> tuple[Ints, Ints, Ints, Reals, Ints]:
+    """Row pointers, and of each chunk its first element of B, length, factor and address."""
+    row_ptr = np.zeros(len(a_ptr), np.int64)
+    most = len(a_cols)
+    first = np.empty(most, np.int64)
+    length = np.empty(most, np.int64)
+    scale = np.empty(most, np.float64)
+    place = np.empty(most, np.int64)
+    n = 0
+    for i in range(len(a_ptr) - 1):
+        for e in range(a_ptr[i], a_ptr[i + 1]):
+            k = a_cols[e]
+            elements = b_ptr[k + 1] - b_ptr[k]
+            if elements > 0:
+                first[n] = b_ptr[k]
+                length[n] = elements
+                scale[n] = a_vals[e]
+                place[n] = at[e]
+                n += 1
+        row_ptr[i + 1] = n
+    return row_ptr, first[:n], length[:n], scale[:n], place[:n]
+
+
 def lay_out(a: Csr, b: Csr) -> Layout:
     """Place A (by columns), B (by rows), the list heads and one chunk per useful non-zero of A.
 
@@ -114,30 +156,24 @@ def lay_out(a: Csr, b: Csr) -> Layout:
     if b.shape[1] >= 2**31:
         raise InputError(f"product: columns must be below 2^31, the machine's indices have 32 bits, got {b.shape[1]}")
     a_ptr, a_rows, order = by_columns(a.shape[1], a.indptr, a.indices)
-    lengths = b.row_lengths
-    of_csr = lengths[a.indices]
-    of_csc = of_csr[order]
-    size = np.where(of_csc > 0, LINK_BYTES + ELEMENT_BYTES * of_csc, 0)
     a_pointers = _page(ELEMENT_BYTES * a.nnz)
     b_base = a_pointers + _page(LINK_BYTES * len(a_ptr))
     b_pointers = b_base + _page(ELEMENT_BYTES * b.nnz)
     lists = b_pointers + _page(LINK_BYTES * len(b.indptr))
     partial = lists + _page(HEAD_BYTES * a.shape[0])
-    at_csc = partial + np.cumsum(size) - size
-    partial_bytes = int(size.sum())
-    at_csr = np.empty_like(at_csc)
-    at_csr[order] = at_csc
-    used = of_csr > 0
+    at_csc, at_csr, end = _place_chunks(a_ptr, order, b.indptr, partial)
+    row_ptr, first, length, scale, at = _chunks_by_row(a.indptr, a.indices, a.data, b.indptr, at_csr)
+    partial_bytes = int(end) - partial
     pointers = partial + _page(partial_bytes)
     result = pointers + _page(LINK_BYTES * (a.shape[0] + 1))
     return Layout(
         OuterOperands(a_ptr, a_rows, b.indptr, at_csc, 0, b_base, a_pointers, b_pointers, lists),
         Chunks(
-            row_ptr=np.concatenate([np.zeros(1, np.int64), np.cumsum(used)])[a.indptr],
-            first=b.indptr[a.indices[used]],
-            length=of_csr[used],
-            scale=a.data[used],
-            at=at_csr[used],
+            row_ptr=row_ptr,
+            first=first,
+            length=length,
+            scale=scale,
+            at=at,
             cols=b.indices.astype(np.int32),
             vals=b.data,
             lists=lists,
