@@ -90,20 +90,33 @@ def _row_ready(block: int, cycle: int, timing: DramTiming, state: DramState) -> 
 
 
 @inline_kernel
-def _after_refresh(cycle: int, timing: DramTiming) -> int:
-    """Return ``cycle``, or the end of the refresh it falls into (all channels refresh together)."""
-    if timing.refresh == 0:
-        return cycle
+def _taken_up(cycle: int, timing: DramTiming) -> tuple[int, int]:
+    """When a request of ``cycle`` is taken up, and how far into its refresh interval that is.
+
+    All channels refresh together, at every multiple of the interval but the first.
+    """
     into = cycle % timing.refresh_interval
     if into < timing.refresh and cycle >= timing.refresh_interval:
-        return cycle + timing.refresh - into
-    return cycle
+        return cycle + timing.refresh - into, timing.refresh
+    return cycle, into
 
 
 @inline_kernel
-def _slot(start: float, timing: DramTiming) -> float:
-    """Move a transfer that would start in a refresh to the refresh's end."""
+def _after_refresh(cycle: int, timing: DramTiming) -> int:
+    """Return ``cycle``, or the end of the refresh it falls into."""
+    return _taken_up(cycle, timing)[0]
+
+
+@inline_kernel
+def _slot(start: float, begin: int, into: int, timing: DramTiming) -> float:
+    """Move a transfer that would start in a refresh to the refresh's end.
+
+    ``begin`` is when its request was taken up, in no refresh and ``into`` cycles after the interval
+    began: a transfer in the same interval is free without a second division.
+    """
     whole = int(start)
+    if whole - begin + into < timing.refresh_interval:
+        return start
     after = _after_refresh(whole, timing)
     return start if after == whole else float(after)
 
@@ -112,16 +125,16 @@ def _slot(start: float, timing: DramTiming) -> float:
 def read(block: int, bursts: int, cycle: int, timing: DramTiming, state: DramState) -> int:
     """Read ``bursts`` of ``block`` asked for at ``cycle``; return the cycle its data are back."""
     channel = channel_of(block, timing)
-    begin = _after_refresh(cycle, timing)
+    begin, into = _taken_up(cycle, timing)
     ready = _row_ready(block, begin, timing, state)
     bus = state.bus[channel]
-    start = _slot(max(float(begin), state.read_bus[channel], bus - timing.write_buffer), timing)
+    start = _slot(max(float(begin), state.read_bus[channel], bus - timing.write_buffer), begin, into, timing)
     state.counts[READ_BURSTS] += bursts
     state.counts[BUS_WAIT] += int(start) - begin
     state.counts[BANK_WAIT] += max(0, ready - max(begin, int(start)))
     moved = bursts * timing.burst
     state.read_bus[channel] = start + moved
-    state.bus[channel] = _slot(max(bus, float(begin)), timing) + moved
+    state.bus[channel] = _slot(max(bus, float(begin)), begin, into, timing) + moved
     return int(np.ceil(max(start, float(ready)) + moved)) + timing.latency
 
 
@@ -129,10 +142,10 @@ def read(block: int, bursts: int, cycle: int, timing: DramTiming, state: DramSta
 def write(block: int, bursts: int, cycle: int, timing: DramTiming, state: DramState) -> int:
     """Write ``bursts`` of ``block`` at ``cycle``; return when the write buffer has taken them."""
     channel = channel_of(block, timing)
-    begin = _after_refresh(cycle, timing)
+    begin, into = _taken_up(cycle, timing)
     _row_ready(block, begin, timing, state)
     state.counts[WRITE_BURSTS] += bursts
-    state.bus[channel] = _slot(max(state.bus[channel], float(begin)), timing) + bursts * timing.burst
+    state.bus[channel] = _slot(max(state.bus[channel], float(begin)), begin, into, timing) + bursts * timing.burst
     return max(cycle, int(np.ceil(state.bus[channel] - timing.write_buffer)))
 
 
