@@ -19,11 +19,13 @@ def product_payload(a: Csr, b: Csr, multiplies: int, counts: Index, chunks: Inde
     """Bytes of C = A B.
 
     ``counts`` [rows] are the entries of each row of C and ``chunks`` [rows] its lists' lengths;
-    ``spilled`` are the elements of merge rounds.
+    ``spilled`` are the elements of merge rounds. Of an empty A nothing is read, not even pointers.
 
     Rows of B that no column of A meets are not read. Partial products and their pointers are
     written once and read once, and so is what spills.
     """
+    if a.nnz == 0:
+        return dict.fromkeys(("a", "b", "partial", "c", "spill"), 0)
     columns = np.bincount(a.indices, minlength=a.shape[1])
     met = b.row_lengths[columns > 0]
     lists = chunks[chunks > 0]
@@ -53,11 +55,14 @@ def sampled_payload(mask: Csr, k: int) -> dict[str, int]:
 
 
 def with_bursts(payload: dict[str, int], burst_bytes: int, runs: Iterable[PhaseRun]) -> dict[str, int]:
-    """``payload``, the bytes that the phases' bursts carry, and by how much they exceed it."""
+    """``payload``, the bytes that the phases' bursts carry, and by how much they exceed it.
+
+    Never negative: pointers behind the last entry are payload, but are not read.
+    """
     runs = tuple(runs)
     read = burst_bytes * sum(int(run.dram[dram.READ_BURSTS]) for run in runs)
     write = burst_bytes * sum(int(run.dram[dram.WRITE_BURSTS]) for run in runs)
-    return {**payload, "dram_read": read, "dram_write": write, "padding": read + write - sum(payload.values())}
+    return {**payload, "dram_read": read, "dram_write": write, "padding": max(0, read + write - sum(payload.values()))}
 
 
 def _pad(size: int) -> int:

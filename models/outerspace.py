@@ -498,12 +498,12 @@ def _counters(phases: Mapping[str, PhaseRun]) -> dict[str, int]:
     return out
 
 
-def _timeline(design: OuterSpaceDesign, phases: Mapping[str, PhaseRun]) -> Timeline:
+def _timeline(design: OuterSpaceDesign, phases: Mapping[str, PhaseRun]) -> Timeline | None:
     """Busy share of each tile's PEs and of each channel's bus over the run, in equal bins."""
     bins = 160
     total = sum(run.cycles for run in phases.values())
     if total == 0:
-        return Timeline(0.0, {})
+        return None
     tiles = np.zeros((design.tiles, bins))
     channels = np.zeros((design.hbm_channels, bins))
     burst = design.timing().burst

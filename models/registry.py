@@ -8,6 +8,7 @@ single machine is found without importing all.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -25,9 +26,13 @@ import siloom.models
 from siloom.sim.design import Design
 from siloom.sim.errors import InputError, UsageError, did_you_mean
 from siloom.sim.machine import Machine
+from siloom.sim.ops import Operation
 from siloom.sim.settings import parse_named
 
 GROUP = "siloom.machines"
+_USER = "siloom_user_"
+_FILES: dict[str, str] = {}
+"""Modules made of users' files: module name -> the path as it was given."""
 _LONGEST_TEXT = 4096
 
 
@@ -90,6 +95,11 @@ def machine(text: str) -> Machine:
     return known.machine(known.design().with_settings(named.name, named.settings), str(named))
 
 
+def is_file(name: str) -> bool:
+    """Whether a machine's name is the path of a Python file."""
+    return name.endswith(".py")
+
+
 def machines() -> list[Known]:
     """Every machine of this folder and of installed entry points, by name."""
     found = {known.name: known for name in _stems() for known in _of_module(_import(name), "siloom")}
@@ -98,7 +108,7 @@ def machines() -> list[Known]:
 
 
 def _find(name: str) -> Known:
-    if name.endswith(".py"):
+    if is_file(name):
         return _only(machines_of_file(Path(name)), name)
     if name.endswith(".toml"):
         raise InputError(
@@ -141,30 +151,55 @@ def machines_of_file(path: Path) -> list[Known]:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    name = "siloom_user_" + hashlib.blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()
+    name = _USER + hashlib.blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path}: is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-        found = list(_of_module(module, str(path)))
-    except Exception as error:
+        # What a user's file prints is no part of a document on stdout.
+        with contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
         sys.modules.pop(name, None)
         raise InputError(f"{path}: line {_line(error, path)}: {type(error).__name__}: {error}") from error
+    for _, cls in inspect.getmembers(module, inspect.isclass):
+        if issubclass(cls, Machine) and cls.__module__ == name and not inspect.isabstract(cls):
+            _sound(cls, path)
+    found = list(_of_module(module, str(path)))
+    _FILES[name] = str(path)
     if not found:
         raise InputError(f"{path}: defines no class derived from siloom.sim.machine.Machine")
     return found
 
 
-def _line(error: Exception, path: Path) -> int:
+def _sound(cls: type[Machine], path: Path) -> None:
+    """Refuse a class that leaves out what the interface asks for, or whose defaults break their own rules."""
+    for word in ("name", "kind", "summary", "operations", "design_type"):
+        if not hasattr(cls, word):
+            raise InputError(f"{path}: class {cls.__name__} has no {word}")
+    kinds = cls.operations
+    if not isinstance(kinds, tuple) or not all(isinstance(k, type) and issubclass(k, Operation) for k in kinds):
+        raise InputError(f"{path}: class {cls.__name__}: operations must be a tuple of operation types, got {kinds!r}")
+    try:
+        cls.design_type()
+    except Exception as error:
+        raise InputError(f"{path}: {cls.__name__}.design_type: {error}") from error
+
+
+def users_file(machine: Machine) -> str | None:
+    """The user's own file that a machine comes from, if it does."""
+    return _FILES.get(type(machine).__module__)
+
+
+def _line(error: BaseException, path: Path) -> int:
     """Line of the user's file that an error came from."""
     if isinstance(error, SyntaxError) and error.lineno:
         return error.lineno
     line, trace = 0, error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
             line = trace.tb_lineno
         trace = trace.tb_next
     return line

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, get_args
@@ -58,7 +59,10 @@ def load_comparison(paths: Iterable[Path]) -> tuple[list[Result], dict[str, dict
 
 def _read(path: Path) -> Any:
     try:
-        size = path.stat().st_size
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise InputError(f"{path}: is not a regular file")
+        size = about.st_size
         if size > MAX_BYTES:
             raise InputError(f"{path}: must be at most {MAX_BYTES} bytes, has {size}")
         document = json.loads(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from siloom import __version__
 from siloom.models.registry import machine as _by_text
-from siloom.sim.errors import InfeasibleError
+from siloom.models.registry import users_file
+from siloom.sim.errors import InfeasibleError, InputError, SiloomError, UsageError
 from siloom.sim.machine import Machine, run_workload
 from siloom.sim.ops import Operation, Workload
 from siloom.sim.result import Result
+from siloom.sim.settings import Named, parse_named
 from siloom.workloads.registry import load as _load
 
 if TYPE_CHECKING:
@@ -29,11 +33,13 @@ def machine(name: str, **settings: object) -> Machine:
         UsageError: an unknown name or field.
         InputError: a value out of range.
     """
-    made = _by_text(name)
     if not settings:
-        return made
-    label = name + (":" if ":" not in name else ",") + ",".join(f"{k}={v}" for k, v in settings.items())
-    return type(made)(made.design.with_settings(name, settings), label)
+        return _by_text(name)
+    named = parse_named(name)
+    made = _by_text(named.name)
+    merged = {**named.settings, **settings}
+    label = str(Named(named.name, {key: str(value) for key, value in merged.items()}))
+    return type(made)(made.design.with_settings(named.name, merged), label)
 
 
 def load(text: str | Path) -> Workload:
@@ -47,7 +53,11 @@ def load(text: str | Path) -> Workload:
 
 
 def _machine_of(item: AnyMachine) -> Machine:
-    return item if isinstance(item, Machine) else _by_text(item)
+    if isinstance(item, Machine):
+        return item
+    if not isinstance(item, str):
+        raise UsageError(f"a machine must be a name or a Machine, got {type(item).__name__}")
+    return _by_text(item)
 
 
 def _workload_of(item: AnyWorkload) -> Workload:
@@ -55,7 +65,23 @@ def _workload_of(item: AnyWorkload) -> Workload:
         return item
     if isinstance(item, Operation):
         return Workload.of(item.name or item.kind, item)
+    if not isinstance(item, str | Path):
+        raise UsageError(f"a workload must be a name, a path, a Workload or an Operation, got {type(item).__name__}")
     return _load(item)
+
+
+def _run(machine: Machine, work: Workload, **how: Any) -> Result:
+    """Run a workload; what a user's own machine does wrong is told as its fault, in one line."""
+    file = users_file(machine)
+    if file is None:
+        return _stamped(run_workload(machine, work, **how))
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return _stamped(run_workload(machine, work, **how))
+    except SiloomError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{file}: {type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 def run(
@@ -75,7 +101,7 @@ def run(
     """
     chosen, work = _machine_of(machine), _workload_of(workload)
     other = None if rest is None else _machine_of(rest)
-    result = _stamped(run_workload(chosen, work, rest=other, values=values))
+    result = _run(chosen, work, rest=other, values=values)
     if trace is not None:
         from siloom.reports.trace import write_trace
 
@@ -91,14 +117,14 @@ def _stamped(result: Result) -> Result:
 class Comparison:
     """Several machines on the operations that all of them run.
 
-    ``speedups`` is machine -> baseline -> seconds(baseline) / seconds(machine).
+    ``speedups`` is machine -> baseline -> seconds(baseline) / seconds(machine), None where either is 0.
     """
 
     results: tuple[Result, ...]
     baselines: tuple[str, ...]
     operations: tuple[str, ...]
     left_out: tuple[str, ...]
-    speedups: Mapping[str, Mapping[str, float]]
+    speedups: Mapping[str, Mapping[str, float | None]]
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``siloom compare --json`` prints."""
@@ -126,9 +152,12 @@ def compare_results(
         SiloomError: see :mod:`siloom.sim.errors`.
     """
     work = _workload_of(workload)
-    chosen = {m.label: m for m in map(_machine_of, machines)}
-    bases = {m.label: m for m in map(_machine_of, baselines)}
-    everyone = {**chosen, **{k: v for k, v in bases.items() if k not in chosen}}
+    if not machines:
+        raise UsageError("compare: name at least one machine")
+    everyone: dict[str, Machine] = {}
+    for item in map(_machine_of, machines):
+        _add(everyone, item)
+    bases = [_find_or_add(everyone, item) for item in map(_machine_of, baselines)]
     other = None if rest is None else _machine_of(rest)
     shared = frozenset(
         i
@@ -144,7 +173,8 @@ def compare_results(
     for label, item in everyone.items():
         if watch is not None:
             watch(label)
-        results.append(_stamped(run_workload(item, work, rest=other, only=shared)))
+        result = _run(item, work, rest=other, only=shared)
+        results.append(result if result.machine == label else replace(result, machine=label))
     seconds = {r.machine: r.seconds for r in results}
     names = [item.op.name or item.op.kind for item in work.items]
     return Comparison(
@@ -152,10 +182,29 @@ def compare_results(
         baselines=tuple(bases),
         operations=tuple(names[i] for i in sorted(shared)),
         left_out=tuple(name for i, name in enumerate(names) if i not in shared),
-        speedups={
-            label: {base: seconds[base] / own if own > 0 else 0.0 for base in bases} for label, own in seconds.items()
-        },
+        speedups={label: {base: _ratio(seconds[base], own) for base in bases} for label, own in seconds.items()},
     )
+
+
+def _add(everyone: dict[str, Machine], machine: Machine) -> str:
+    """Add a machine under its label, numbered where another has it already; return the label."""
+    label, number = machine.label, 2
+    while label in everyone:
+        label, number = f"{machine.label} ({number})", number + 1
+    everyone[label] = machine
+    return label
+
+
+def _find_or_add(everyone: dict[str, Machine], machine: Machine) -> str:
+    """Label of the machine of the same class and design that is there already, else add it."""
+    for label, other in everyone.items():
+        if other.label == machine.label and type(other) is type(machine) and other.design == machine.design:
+            return label
+    return _add(everyone, machine)
+
+
+def _ratio(baseline: float, own: float) -> float | None:
+    return baseline / own if baseline > 0 and own > 0 else None
 
 
 def compare(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,7 +104,8 @@ def compare(
     if figure is not None:
         from siloom.reports.figure import write_figure
 
-        write_figure(list(comparison.results), figure, comparison.speedups)
+        known = {m: {b: r for b, r in row.items() if r is not None} for m, row in comparison.speedups.items()}
+        write_figure(list(comparison.results), figure, known)
     if as_json:
         _print_json(comparison.to_dict())
     else:
@@ -203,8 +207,9 @@ def check_machine(
     from siloom.sim.testing import check_conformance
 
     rows = []
-    for known in machines_of_file(file):
-        rows += [{"machine": known.name, **row} for row in check_conformance(known.make())]
+    with contextlib.redirect_stdout(sys.stderr):
+        for known in machines_of_file(file):
+            rows += [{"machine": known.name, **row} for row in check_conformance(known.make())]
     if as_json:
         _print_json(rows)
     else:
@@ -310,6 +315,10 @@ def _writable(path: Path | None) -> None:
     if path is None:
         return
     folder = path.parent
+    try:
+        path.exists()
+    except OSError as error:
+        raise InputError(f"{str(path)[:60]}...: cannot be written: {error.strerror}") from None
     if not folder.is_dir():
         raise InputError(f"{path}: the folder {folder} does not exist")
     if path.is_dir():
@@ -319,17 +328,34 @@ def _writable(path: Path | None) -> None:
 
 
 def main() -> None:
-    """Run the command line and leave with the exit code that DESIGN names."""
-    sys.exit(_run(sys.argv[1:]))
+    """Run the command line and leave with the exit code that DESIGN names.
+
+    The work is done in a second thread: an interrupt that came while a kernel returned to Python
+    could end the process in the middle of an object. This thread waits and ends it cleanly.
+    """
+    codes: list[int] = []
+    worker = threading.Thread(target=lambda: codes.append(_run(sys.argv[1:])), daemon=True)
+    try:
+        worker.start()
+        worker.join()
+    except KeyboardInterrupt:
+        # The cursor that a spinner may have hidden comes back.
+        print(("\x1b[?25h" if sys.stderr.isatty() else "") + "siloom: interrupted", file=sys.stderr, flush=True)
+        os._exit(130)
+    sys.exit(codes[0] if codes else 70)
 
 
 def _run(arguments: list[str]) -> int:
     os.environ.setdefault("COLUMNS", "140" if not sys.stdout.isatty() else os.environ.get("COLUMNS", ""))
     if not os.environ["COLUMNS"]:
         del os.environ["COLUMNS"]
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode gets its tables all the same
     try:
         code = app(args=arguments, prog_name="siloom", standalone_mode=False)
         sys.stdout.flush()
+        if code == 130:
+            print("siloom: interrupted", file=sys.stderr)
         return code if isinstance(code, int) else 0
     except SiloomError as error:
         print(f"siloom: {' '.join(str(error).split())}", file=sys.stderr)
@@ -340,19 +366,30 @@ def _run(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):
         print("siloom: interrupted", file=sys.stderr)
         return 130
-    except (BrokenPipeError, SystemExit):
-        # Whoever read our output has seen enough; the parser turns a closed pipe into SystemExit.
+    except SystemExit as error:
+        # The parser turns an interrupt into 130 and a closed pipe into 1: its reader has seen enough.
+        if error.code == 130:
+            print("siloom: interrupted", file=sys.stderr)
+            return 130
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO) or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"siloom: stdout: cannot be written: {error.strerror}", file=sys.stderr)
+        return 4
     except MemoryError:
         print("siloom: out of memory; the workload does not fit this machine", file=sys.stderr)
         return 4
     except Exception as error:
         if os.environ.get("SILOOM_TRACEBACK"):
             raise
-        print(
-            f"siloom: internal error: {type(error).__name__}: {error} (SILOOM_TRACEBACK=1 shows where)", file=sys.stderr
-        )
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"siloom: internal error: {said} (SILOOM_TRACEBACK=1 shows where)", file=sys.stderr)
         return 70
 
 

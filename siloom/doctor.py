@@ -59,6 +59,6 @@ def examine() -> dict[str, Any]:
         "siloom": __version__,
         "python": platform.python_version(),
         "platform": sys.platform,
-        "kernel_cache": str(cache_dir()),
+        "kernel_cache": None if cache_dir() is None else str(cache_dir()),
         "parts": [asdict(part) for part in parts],
     }

@@ -101,7 +101,7 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
             _amount(rate, "FLOP/s"),
             _amount(result.energy_j, "J"),
             _amount(result.area_mm2, "mm²"),
-            *(f"{comparison.speedups[result.machine][b]:.3g}x" for b in comparison.baselines),
+            *(_ratio(comparison.speedups[result.machine][b]) for b in comparison.baselines),
         )
     console.print(table)
     if comparison.left_out:
@@ -130,3 +130,7 @@ def _text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}x"

@@ -94,7 +94,10 @@ def run_workload(
         if runner is None:
             missing.append(unsupported_row(item, total_flops))
         else:
-            parts.append((item, runner, runner.run(item.op, values=values)))
+            result = runner.run(item.op, values=values)
+            if not isinstance(result, Result):
+                raise TypeError(f"run must return a Result, got {type(result).__name__}")
+            parts.append((item, runner, result))
     if not parts:
         kinds = sorted({item.op.kind for item in workload.items})
         can = ", ".join(sorted(op.__name__ for op in machine.operations))

@@ -80,6 +80,8 @@ class Result:
 
     def __post_init__(self) -> None:
         """Hold the sums that every reader relies on."""
+        if not math.isfinite(self.seconds) or self.seconds < 0:
+            raise ValueError(f"{self.machine}: seconds must be finite and at least 0, got {self.seconds}")
         if self.cycles is not None and self.stalls:
             total = sum(self.stalls.values())
             if total != self.cycles:

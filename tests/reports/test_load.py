@@ -103,7 +103,7 @@ def test_the_row_of_a_comparison_is_named(tmp_path, outerspace):
 def test_absent_folder_and_oversized_files_are_refused(tmp_path, outerspace, monkeypatch):
     with pytest.raises(InputError, match="cannot be read: No such file"):
         load_results([tmp_path / "absent.json"])
-    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+    with pytest.raises(InputError, match="is not a regular file"):
         load_results([tmp_path])
     path = write(tmp_path, outerspace.to_json())
     monkeypatch.setattr(load, "MAX_BYTES", 10)

@@ -74,7 +74,7 @@ def test_parts_that_do_not_add_up_are_a_defect(changes: dict[str, Any], message:
 
 def test_no_number_that_json_lacks_is_written() -> None:
     with pytest.raises(ValueError, match="JSON"):
-        full(seconds=float("nan")).to_json()
+        full(peaks={"bytes_per_s": float("nan")}).to_json()
 
 
 def test_an_object_that_is_no_plain_value_is_a_defect() -> None:
