@@ -147,8 +147,8 @@ def _speedups(
     notes = [
         "baselines are models (siloom machines says on what they were fitted), not the paper's measurements;",
         "no constant of ours was chosen by these means.",
-        "the published means imply 2.9 / 7.9 = 0.37 GFLOPS for MKL 2017 on the Xeon; the MKL of 2026 that our model",
-        "is fitted on does more than that on one core of a host, which is where most of that distance comes from.",
+        "the distance to MKL has two causes, neither separated here: a ratio of the published mean rate and speed-up",
+        "implies a slower MKL than the one of 2026 that our Xeon is fitted on, and our Xeon's scaling is unmeasured.",
     ]
     if not sources:
         sources = list(STAND_INS)
