@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,16 @@ from siloom.sim.sparse import Csr
 
 MAX_COUNT = 2**62
 """Counts at or above this are refused: cycle counters are 64-bit and must never wrap."""
+
+FORMAT_BITS: Mapping[str, int] = {
+    "int4": 4, "int8": 8, "fp8": 8, "bf16": 16, "fp16": 16, "tf32": 32, "fp32": 32, "fp64": 64,
+}  # fmt: skip
+"""Bits that an element of each number format takes in memory (tf32 is stored as fp32)."""
+
+
+def format_bytes(name: str, elements: int) -> int:
+    """Bytes of ``elements`` numbers, rounded up to whole ones."""
+    return (elements * FORMAT_BITS[name] + 7) // 8
 
 
 def _positive(owner: str, **sizes: int) -> None:
@@ -33,6 +43,11 @@ def _not_negative(owner: str, **sizes: int) -> None:
     for name, value in sizes.items():
         if value < 0:
             raise InputError(f"{owner}: {name} must be at least 0, got {value}")
+
+
+def _known_format(owner: str, name: str) -> None:
+    if name not in FORMAT_BITS:
+        raise InputError(f"{owner}: format must be one of {', '.join(FORMAT_BITS)}, got {name!r}")
 
 
 def _countable(owner: str, count: int, what: str = "multiplies") -> None:
@@ -78,24 +93,38 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MatMul(Operation):
-    """Dense C[m, n] = A[m, k] B[k, n], ``batch`` times."""
+    """Dense C[m, n] = A[m, k] B[k, n], ``batch`` times.
+
+    ``shared`` says that the B of all products is the same, as weights are. With ``sparse24`` at most
+    two of four neighbours along k of B are not zero (pruned weights), so half the products are work.
+    """
 
     m: int
     n: int
     k: int
     batch: int = 1
     format: str = "fp16"
+    shared: bool = False
+    sparse24: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse empty or absurd sizes."""
+        """Refuse empty or absurd sizes, and a 2:4 pattern that k does not hold."""
         _positive("gemm", m=self.m, n=self.n, k=self.k, batch=self.batch)
-        if self.multiplies >= MAX_COUNT:
-            raise InputError(f"gemm: m*n*k*batch must be below 2^62, got {self.multiplies}")
+        _known_format("gemm", self.format)
+        if self.dense_multiplies >= MAX_COUNT:
+            raise InputError(f"gemm: m*n*k*batch must be below 2^62, got {self.dense_multiplies}")
+        if self.sparse24 and self.k % 4:
+            raise InputError(f"gemm: k must be a multiple of 4 for 2:4 sparsity, got {self.k}")
+
+    @property
+    def dense_multiplies(self) -> int:
+        """M * n * k * batch: what hardware does that cannot skip zeros."""
+        return self.m * self.n * self.k * self.batch
 
     @property
     def multiplies(self) -> int:
-        """M * n * k * batch."""
-        return self.m * self.n * self.k * self.batch
+        """M * n * k * batch, half of it where B is 2:4 sparse."""
+        return self.dense_multiplies // 2 if self.sparse24 else self.dense_multiplies
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -183,7 +212,11 @@ class SDDMM(Operation):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Attention(Operation):
-    """softmax(Q K^T / sqrt(dim)) V over ``batch`` x ``heads``; lengths in tokens."""
+    """softmax(Q K^T / sqrt(dim)) V over ``batch`` x ``heads``; lengths in tokens.
+
+    ``kv_heads`` of K and V are shared out to the heads of Q (grouped queries); 0 stands for ``heads``.
+    ``direction`` ``bwd`` is the backward pass alone: the gradients of Q, K and V.
+    """
 
     seq: int
     heads: int
@@ -192,13 +225,29 @@ class Attention(Operation):
     causal: bool = False
     direction: str = "fwd"
     format: str = "fp16"
+    kv_heads: int = 0
 
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes and an unknown direction."""
         _positive("attention", seq=self.seq, heads=self.heads, dim=self.dim, batch=self.batch)
+        _not_negative("attention", kv_heads=self.kv_heads)
+        _known_format("attention", self.format)
+        if self.heads % (self.kv_heads or self.heads):
+            raise InputError(f"attention: kv_heads must divide heads, got {self.kv_heads} for {self.heads}")
         if self.direction not in ("fwd", "bwd"):
             raise InputError(f"attention: direction must be fwd or bwd, got {self.direction!r}")
         _countable("attention", self.multiplies)
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of K and V together."""
+        kv_heads = self.kv_heads or self.heads
+        return 2 * format_bytes(self.format, self.batch * kv_heads * self.seq * self.dim)
+
+    @property
+    def q_bytes(self) -> int:
+        """Bytes of Q, and as many of the output."""
+        return format_bytes(self.format, self.batch * self.heads * self.seq * self.dim)
 
     @property
     def multiplies(self) -> int:
@@ -248,6 +297,7 @@ class Conv(Operation):
         """Refuse empty sizes, a kernel larger than its input and groups that do not divide."""
         _positive("conv", h=self.h, w=self.w, c=self.c, r=self.r, s=self.s, k=self.k)
         _positive("conv", stride=self.stride, groups=self.groups, batch=self.batch)
+        _known_format("conv", self.format)
         if self.pad < 0:
             raise InputError(f"conv: pad must be at least 0, got {self.pad}")
         if self.c % self.groups or self.k % self.groups:
@@ -273,10 +323,11 @@ class Conv(Operation):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Elementwise(Operation):
-    """``elements`` results, each of ``reads`` operands read and ``flops_each`` operations."""
+    """``elements`` times: ``reads`` elements in, ``flops_each`` operations, ``writes`` elements out."""
 
     elements: int
     reads: int = 1
+    writes: int = 1
     flops_each: int = 1
     function: str = "add"
     format: str = "fp16"
@@ -284,8 +335,20 @@ class Elementwise(Operation):
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes."""
         _positive("elementwise", elements=self.elements)
-        _not_negative("elementwise", reads=self.reads, flops_each=self.flops_each)
-        _countable("elementwise", self.elements * (self.reads + self.flops_each), "reads and operations")
+        _not_negative("elementwise", reads=self.reads, writes=self.writes, flops_each=self.flops_each)
+        _known_format("elementwise", self.format)
+        moved = self.elements * (self.reads + self.writes + self.flops_each)
+        _countable("elementwise", moved, "reads, writes and operations")
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of all operands."""
+        return format_bytes(self.format, self.elements * self.reads)
+
+    @property
+    def write_bytes(self) -> int:
+        """Bytes of all results."""
+        return format_bytes(self.format, self.elements * self.writes)
 
     @property
     def multiplies(self) -> int:
@@ -300,27 +363,48 @@ class Elementwise(Operation):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reduce(Operation):
-    """``rows`` reductions over ``length`` elements each."""
+    """``rows`` reductions over ``length`` elements each.
+
+    ``sum`` and ``max`` leave one element a row. The normalisations (``softmax``, ``layernorm``,
+    ``rmsnorm``) use the reduced row at once and leave as many elements as they read.
+    """
 
     rows: int
     length: int
     function: str = "sum"
     format: str = "fp16"
 
+    FLOPS_EACH: ClassVar[Mapping[str, int]] = {"sum": 1, "max": 1, "softmax": 5, "layernorm": 8, "rmsnorm": 4}
+    """Operations an element: softmax is max, subtract, exp, sum, divide; layernorm the sums of x and
+    of the squared distances (1 + 3), then subtract, divide, scale, shift; rmsnorm two and two."""
+
     def __post_init__(self) -> None:
-        """Refuse empty or absurd sizes."""
+        """Refuse empty or absurd sizes and an unknown function."""
         _positive("reduce", rows=self.rows, length=self.length)
-        _countable("reduce", self.rows * self.length, "elements")
+        _known_format("reduce", self.format)
+        if self.function not in self.FLOPS_EACH:
+            raise InputError(f"reduce: function must be one of {', '.join(self.FLOPS_EACH)}, got {self.function!r}")
+        _countable("reduce", self.flops, "operations")
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of all operands."""
+        return format_bytes(self.format, self.rows * self.length)
+
+    @property
+    def write_bytes(self) -> int:
+        """Bytes of what is left: a row's one element, or all of them where it was normalised."""
+        return format_bytes(self.format, self.rows * (1 if self.function in ("sum", "max") else self.length))
 
     @property
     def multiplies(self) -> int:
-        """None: reductions add."""
+        """None: reductions are counted in ``flops``."""
         return 0
 
     @property
     def flops(self) -> int:
-        """Rows * length."""
-        return self.rows * self.length
+        """Rows * length * operations an element."""
+        return self.rows * self.length * self.FLOPS_EACH[self.function]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -22,12 +22,9 @@ from numpy.typing import NDArray
 
 from siloom.sim.design import Design, parameter
 from siloom.sim.errors import UsageError
-from siloom.sim.ops import Item
+from siloom.sim.ops import FORMAT_BITS, Item
 from siloom.sim.sparse import Csr, Index
 from siloom.workloads.bounds import FREE_DIMENSION, check_bytes, check_shape
-
-FORMATS = ("int4", "int8", "fp8", "bf16", "fp16", "fp32", "fp64")
-"""Number formats of dense operands."""
 
 FILE_UNIT = "file"
 """The unit of settings that name a file; a list of operations reads them from its own folder."""
@@ -86,7 +83,7 @@ def seed() -> Any:
 
 def number_format() -> Any:
     """The number format of dense operands."""
-    return parameter("fp16", unit="", choices=FORMATS, source="chosen by the user", status="assumed")
+    return parameter("fp16", unit="", choices=tuple(FORMAT_BITS), source="chosen by the user", status="assumed")
 
 
 def input_file(*, optional: bool = False) -> Any:

@@ -25,6 +25,7 @@ from siloom.sim.ops import (
     SpGEMM,
     SpMM,
     Workload,
+    format_bytes,
 )
 from siloom.sim.sparse import Csr
 
@@ -117,10 +118,10 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: Elementwise(elements=1, reads=-1), "elementwise: reads must be at least 0, got -1"),
     (
         lambda: Elementwise(elements=2**61),
-        f"elementwise: must count below 2^62 reads and operations, got {2**62}",
+        f"elementwise: must count below 2^62 reads, writes and operations, got {3 * 2**61}",
     ),
     (lambda: Reduce(rows=1, length=0), "reduce: length must be at least 1, got 0"),
-    (lambda: Reduce(rows=HUGE, length=HUGE), f"reduce: must count below 2^62 elements, got {2**80}"),
+    (lambda: Reduce(rows=HUGE, length=HUGE), f"reduce: must count below 2^62 operations, got {2**80}"),
     (lambda: Collective(function="f", bytes_each=-1, peers=1), "collective: bytes_each must be at least 0, got -1"),
     (lambda: Collective(function="f", bytes_each=1, peers=0), "collective: peers must be at least 1, got 0"),
     (
@@ -182,3 +183,19 @@ def test_the_hash_follows_everything_that_changes_the_work() -> None:
     assert len({w.content_hash for w in workloads}) == len(workloads)
     assert base().content_hash == base().content_hash
     assert Workload("another name", base().items).content_hash == base().content_hash
+
+
+def test_pruned_products_count_half_of_the_dense_work():
+    dense = MatMul(m=3, n=5, k=8, batch=2)
+    pruned = MatMul(m=3, n=5, k=8, batch=2, sparse24=True)
+    assert (dense.multiplies, pruned.multiplies, pruned.dense_multiplies) == (240, 120, 240)
+
+
+def test_bytes_of_dense_operands():
+    assert format_bytes("int4", 3) == 2
+    attention = Attention(seq=4, heads=6, dim=8, kv_heads=2, format="fp16")
+    assert (attention.q_bytes, attention.kv_bytes) == (4 * 6 * 8 * 2, 2 * 4 * 2 * 8 * 2)
+    update = Elementwise(elements=10, reads=4, writes=3, format="fp32")
+    assert (update.read_bytes, update.write_bytes) == (160, 120)
+    row_sums, softmax = (Reduce(rows=2, length=8, function=f) for f in ("sum", "softmax"))
+    assert (row_sums.write_bytes, softmax.write_bytes, softmax.flops) == (4, 32, 80)

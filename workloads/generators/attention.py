@@ -30,6 +30,7 @@ class Attention(OperationGenerator):
     pass_: str = parameter("fwd", unit="", choices=("fwd", "bwd"), source="chosen by the user", status="assumed")
     seed: int = seed()
     format: str = number_format()
+    kv_heads: int = size(0, "heads of K and V; 0: as many as of Q", low=0)
 
     def with_settings(self, owner: str, settings: Mapping[str, object]) -> Self:
         """As every design; ``pass`` is a word of Python, which no field can be called."""
@@ -50,5 +51,6 @@ class Attention(OperationGenerator):
             causal=self.causal,
             direction=self.pass_,
             format=self.format,
+            kv_heads=self.kv_heads,
         )
         return (Item(op),), {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from siloom.sim.design import parameter
 from siloom.sim.ops import Item, MatMul
 from siloom.workloads.generator import OperationGenerator, number_format, size
 
@@ -23,6 +24,10 @@ class Gemm(OperationGenerator):
     k: int = size(768, "inner")
     batch: int = size(1, "products")
     format: str = number_format()
+    shared: bool = parameter(
+        False, unit="", source="1: the B of all products is the same, as weights are", status="assumed"
+    )
+    sparse24: bool = parameter(False, unit="", source="1: B is pruned to 2 of 4 along k", status="assumed")
 
     def build(self) -> tuple[tuple[Item, ...], dict[str, Any]]:
         """One operation."""
