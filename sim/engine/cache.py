@@ -15,10 +15,18 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from siloom.sim.engine.arrays import u
 from siloom.sim.errors import InputError
 from siloom.sim.jit import inline_kernel, kernel
 
 Ints = NDArray[np.int64]
+
+
+def empty_cache(count: int, sets: int, ways: int) -> Ints:
+    """As :func:`new_cache`, outside of kernels."""
+    lines = np.zeros(2 * count * sets * ways, np.int64)
+    lines[::2] = -1
+    return lines
 
 
 @inline_kernel
@@ -43,14 +51,17 @@ def touch(lines: Ints, first: int, ways: int, block: int, now: int) -> int:
     hit and ``-1 - slot`` on a miss.
     """
     oldest = first
+    least = lines[u(2 * first + 1)]
     for slot in range(first, first + ways):
-        if lines[2 * slot] == block:
-            lines[2 * slot + 1] = now
+        if lines[u(2 * slot)] == block:
+            lines[u(2 * slot + 1)] = now
             return slot
-        if lines[2 * slot + 1] < lines[2 * oldest + 1]:
+        used = lines[u(2 * slot + 1)]
+        if used < least:
+            least = used
             oldest = slot
-    lines[2 * oldest] = block
-    lines[2 * oldest + 1] = now
+    lines[u(2 * oldest)] = block
+    lines[u(2 * oldest + 1)] = now
     return -1 - oldest
 
 
@@ -58,7 +69,7 @@ def touch(lines: Ints, first: int, ways: int, block: int, now: int) -> int:
 def probe(lines: Ints, first: int, ways: int, block: int) -> int:
     """Slot of the set at ``first`` that holds ``block``, or -1; changes nothing."""
     for slot in range(first, first + ways):
-        if lines[2 * slot] == block:
+        if lines[u(2 * slot)] == block:
             return slot
     return -1
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from siloom.sim.engine.arrays import u
 from siloom.sim.jit import inline_kernel, kernel
 
 READ_BURSTS, WRITE_BURSTS, ROW_HITS, ROW_MISSES, BUS_WAIT, BANK_WAIT = range(6)
@@ -78,15 +79,15 @@ def _row_ready(block: int, cycle: int, timing: DramTiming, state: DramState) -> 
     """Open the block's row if need be; return when its columns can be moved."""
     row = block >> (timing.channel_bits + timing.row_bits)
     place = (channel_of(block, timing) << timing.bank_bits) + (row & ((1 << timing.bank_bits) - 1))
-    if state.open_row[place] == row:
+    if state.open_row[u(place)] == row:
         state.counts[ROW_HITS] += 1
-        return max(cycle, int(state.row_ready[place]))
+        return max(cycle, int(state.row_ready[u(place)]))
     state.counts[ROW_MISSES] += 1
-    start = max(cycle, int(state.bank_free[place]))
-    state.open_row[place] = row
-    state.bank_free[place] = start + timing.row_cycle
-    state.row_ready[place] = start + timing.activate
-    return int(state.row_ready[place])
+    start = max(cycle, int(state.bank_free[u(place)]))
+    state.open_row[u(place)] = row
+    state.bank_free[u(place)] = start + timing.row_cycle
+    state.row_ready[u(place)] = start + timing.activate
+    return int(state.row_ready[u(place)])
 
 
 @inline_kernel
@@ -127,14 +128,14 @@ def read(block: int, bursts: int, cycle: int, timing: DramTiming, state: DramSta
     channel = channel_of(block, timing)
     begin, into = _taken_up(cycle, timing)
     ready = _row_ready(block, begin, timing, state)
-    bus = state.bus[channel]
-    start = _slot(max(float(begin), state.read_bus[channel], bus - timing.write_buffer), begin, into, timing)
+    bus = state.bus[u(channel)]
+    start = _slot(max(float(begin), state.read_bus[u(channel)], bus - timing.write_buffer), begin, into, timing)
     state.counts[READ_BURSTS] += bursts
     state.counts[BUS_WAIT] += int(start) - begin
     state.counts[BANK_WAIT] += max(0, ready - max(begin, int(start)))
     moved = bursts * timing.burst
-    state.read_bus[channel] = start + moved
-    state.bus[channel] = _slot(max(bus, float(begin)), begin, into, timing) + moved
+    state.read_bus[u(channel)] = start + moved
+    state.bus[u(channel)] = _slot(max(bus, float(begin)), begin, into, timing) + moved
     return int(np.ceil(max(start, float(ready)) + moved)) + timing.latency
 
 
@@ -145,8 +146,8 @@ def write(block: int, bursts: int, cycle: int, timing: DramTiming, state: DramSt
     begin, into = _taken_up(cycle, timing)
     _row_ready(block, begin, timing, state)
     state.counts[WRITE_BURSTS] += bursts
-    state.bus[channel] = _slot(max(state.bus[channel], float(begin)), begin, into, timing) + bursts * timing.burst
-    return max(cycle, int(np.ceil(state.bus[channel] - timing.write_buffer)))
+    state.bus[u(channel)] = _slot(max(state.bus[u(channel)], float(begin)), begin, into, timing) + bursts * timing.burst
+    return max(cycle, int(np.ceil(state.bus[u(channel)] - timing.write_buffer)))
 
 
 @kernel

@@ -230,7 +230,7 @@ def merge_phase(
     channels, channel_shift = new_timeline(1 << timing.channel_bits)
     record = np.zeros((log, 3), np.int64)
     cycles = row_merge.row_merge(
-        shape, timing, chunks, columns, outcome, state, new_rows(servers, shape.heads), where, counts,
+        shape, timing, chunks, columns, outcome, state, new_rows(shape), where, counts,
         tiles, channels, shift, channel_shift, record,
     )  # fmt: skip
     run = _phase(cycles, where, counts, state, tiles, shift, channels, channel_shift, record)

@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine import dram
-from siloom.sim.engine.cache import new_cache, probe, set_start, touch
+from siloom.sim.engine.arrays import borrow, u
+from siloom.sim.engine.cache import empty_cache, new_cache, probe, set_start, touch
 from siloom.sim.engine.dram import DramState, DramTiming
 from siloom.sim.engine.outer_multiply import (
     BANDWIDTH,
@@ -58,10 +59,15 @@ _ROOM = 8
 AHEAD = 8
 """Elements that the host is told of before they are read: one line of values."""
 
+ROWS_AHEAD = 8
+MOST_FORETOLD = 64
+"""Rows, and chunks of each, that the host is told of before they are handed out."""
+
 WRITE = 1
 """A request is its block, shifted left by one, and this bit where it writes."""
 START, LOAD, POP = 0, 1, 2
 CURSOR, STOP, PLACE, SLOT, KEY = 0, 1, 2, 3, 4
+STREAM_SHIFT = 3
 """A stream: its head, its end, the address of element 0, its head's cache slot, its first column."""
 
 
@@ -113,9 +119,9 @@ class Chunks(NamedTuple):
 def column_weight(column: int) -> float:
     """A fixed weight in [1, 2) for each column: rows times these check positions and values.
 
-    Multiplicative hashing rather than a table, which would be one more miss for every entry.
+    Multiplicative hashing into the mantissa, rather than a table: one more miss for every entry.
     """
-    return 1.0 + ((column * 0x9E3779B1) & 0xFFFFFF) / 16777216.0
+    return np.int64((0x3FF << 52) | ((column * 0x1E3779B97F4A7C15) & ((1 << 52) - 1))).view(np.float64)
 
 
 class Outcome(NamedTuple):
@@ -157,9 +163,10 @@ class MergeRows(NamedTuple):
 
     Few arrays with named columns rather than many arrays: each array of an argument costs two counts
     of references a call, and what a PE needs at once lies together. ``pes`` [PEs, FIELDS]; of its
-    sorted list ``heads`` [PEs, heads], and of each stream ``stream`` [PEs, heads, 5] and ``value``
-    [PEs, heads, 2], the head's product and the chunk's factor; ``last_val`` [PEs] the open entry;
-    ``requests`` [PEs, REQUESTS, 2] cycles since the one before, and block with the WRITE bit.
+    sorted list ``heads`` [PEs, heads]; of each stream ``stream`` [PEs, heads << STREAM_SHIFT] and
+    ``value`` [PEs, 2 * heads], the head's product and the chunk's factor; ``last_val`` [PEs] the open
+    entry; ``requests`` [PEs, 2 * REQUESTS] cycles since the one before, and block with the WRITE bit;
+    ``cache`` the private caches.
     """
 
     pes: Ints
@@ -168,17 +175,20 @@ class MergeRows(NamedTuple):
     value: Reals
     last_val: Reals
     requests: Ints
+    cache: Ints
 
 
-def new_rows(servers: int, heads: int) -> MergeRows:
-    """PEs without work, for a scratchpad of ``heads``."""
+def new_rows(shape: MergeArray) -> MergeRows:
+    """PEs without work, with empty private caches."""
+    servers, heads = shape.tiles * shape.pes, shape.heads
     return MergeRows(
         pes=np.zeros((servers, FIELDS), np.int64),
         heads=np.zeros((servers, heads), np.int64),
-        stream=np.zeros((servers, heads, 5), np.int64),
-        value=np.zeros((servers, heads, 2)),
+        stream=np.zeros((servers, heads << STREAM_SHIFT), np.int64),
+        value=np.zeros((servers, 2 * heads)),
         last_val=np.zeros(servers),
-        requests=np.zeros((servers, REQUESTS, 2), np.int64),
+        requests=np.zeros((servers, 2 * REQUESTS), np.int64),
+        cache=empty_cache(servers, shape.sets, shape.ways),
     )
 
 
@@ -204,8 +214,8 @@ def _load(
         now += 1
         if slot < 0:
             slot = -1 - slot
-            requests[n, 0] = gap
-            requests[n, 1] = block << 1
+            requests[u(2 * n)] = gap
+            requests[u(2 * n + 1)] = block << 1
             n += 1
             gap = 0
         block += 1
@@ -223,6 +233,16 @@ def _start_row(pe: int, m: int, first: int, end: int, heads: int, pes: Ints) -> 
     pes[pe, FINAL] = end - first <= heads
     pes[pe, RUNS_MADE] = 0
     pes[pe, MADE] = 0
+
+
+@inline_kernel
+def _foretell(m: int, op: Chunks) -> None:
+    """Tell the host of the first elements of row ``m``, which some PE will be given soon."""
+    if m + 1 < len(op.row_ptr):
+        first = op.row_ptr[u(m)]
+        for c in range(first, min(op.row_ptr[u(m + 1)], first + MOST_FORETOLD)):
+            prefetch(op.cols, op.first[u(c)])
+            prefetch(op.vals, op.first[u(c)])
 
 
 @inline_kernel
@@ -326,21 +346,21 @@ def _advance(
             for s in range(width):
                 c = first + s
                 if mine[FROM_RUNS] != 0:
-                    stream[s, CURSOR] = run_ptr[pe][c]
-                    stream[s, STOP] = run_ptr[pe][c + 1]
-                    stream[s, PLACE] = mine[RUN_BASE]
-                    stream[s, KEY] = run_cols[pe][stream[s, CURSOR]]
-                    value[s, 0] = run_vals[pe][stream[s, CURSOR]]
+                    stream[u((s << STREAM_SHIFT) + CURSOR)] = run_ptr[pe][c]
+                    stream[u((s << STREAM_SHIFT) + STOP)] = run_ptr[pe][c + 1]
+                    stream[u((s << STREAM_SHIFT) + PLACE)] = mine[RUN_BASE]
+                    stream[u((s << STREAM_SHIFT) + KEY)] = run_cols[pe][stream[u((s << STREAM_SHIFT) + CURSOR)]]
+                    value[u(2 * s)] = run_vals[pe][stream[u((s << STREAM_SHIFT) + CURSOR)]]
                 else:
-                    stream[s, CURSOR] = chunk_first[c]
-                    stream[s, STOP] = chunk_first[c] + chunk_length[c]
-                    stream[s, PLACE] = chunk_at[c] + LINK_BYTES - chunk_first[c] * ELEMENT_BYTES
+                    stream[u((s << STREAM_SHIFT) + CURSOR)] = chunk_first[c]
+                    stream[u((s << STREAM_SHIFT) + STOP)] = chunk_first[c] + chunk_length[c]
+                    stream[u((s << STREAM_SHIFT) + PLACE)] = chunk_at[c] + LINK_BYTES - chunk_first[c] * ELEMENT_BYTES
                     # All first elements are fetched here, where the host can fetch many at a time.
                     prefetch(cols, chunk_first[c] + AHEAD)
                     prefetch(vals, chunk_first[c] + AHEAD)
-                    stream[s, KEY] = cols[chunk_first[c]]
-                    value[s, 0] = chunk_scale[c] * vals[chunk_first[c]]
-                    value[s, 1] = chunk_scale[c]
+                    stream[u((s << STREAM_SHIFT) + KEY)] = cols[chunk_first[c]]
+                    value[u(2 * s)] = chunk_scale[c] * vals[chunk_first[c]]
+                    value[u(2 * s + 1)] = chunk_scale[c]
             phase = LOAD
         elif phase == LOAD:
             from_runs = mine[FROM_RUNS] != 0
@@ -349,7 +369,11 @@ def _advance(
             streams = mine[STREAMS]
             size = mine[LOADED]
             while size < streams and n < REQUESTS - _ROOM:
-                low = stream[size, PLACE] + stream[size, CURSOR] * ELEMENT_BYTES - link
+                low = (
+                    stream[u((size << STREAM_SHIFT) + PLACE)]
+                    + stream[u((size << STREAM_SHIFT) + CURSOR)] * ELEMENT_BYTES
+                    - link
+                )
                 block = low >> shape.block_bits
                 end = (low + link + ELEMENT_BYTES - 1) >> shape.block_bits
                 while True:
@@ -361,22 +385,22 @@ def _advance(
                     now += 1
                     if here < 0:
                         here = -1 - here
-                        requests[n, 0] = gap
-                        requests[n, 1] = block << 1
+                        requests[u(2 * n)] = gap
+                        requests[u(2 * n + 1)] = block << 1
                         n += 1
                         gap = 0
                     if block == end:
                         break
                     block += 1
-                stream[size, SLOT] = here
-                key = int(stream[size, KEY])
+                stream[u((size << STREAM_SHIFT) + SLOT)] = here
+                key = int(stream[u((size << STREAM_SHIFT) + KEY)])
                 # The walk goes from the front; behind the new head the list moves up by one.
                 steps = 0
-                while steps < size and heads[steps] < key << STREAM_BITS:
+                while steps < size and heads[u(steps)] < key << STREAM_BITS:
                     steps += 1
                 for i in range(size, steps, -1):
-                    heads[i] = heads[i - 1]
-                heads[steps] = (key << STREAM_BITS) | size
+                    heads[u(i)] = heads[u(i - 1)]
+                heads[u(steps)] = (key << STREAM_BITS) | size
                 walked += steps
                 gap += shape.step * steps
                 size += 1
@@ -416,8 +440,8 @@ def _advance(
                         base += ELEMENT_BYTES
                         made += 1
                         if base >> shape.block_bits != block:
-                            requests[n, 0] = gap
-                            requests[n, 1] = block << 1 | WRITE
+                            requests[u(2 * n)] = gap
+                            requests[u(2 * n + 1)] = block << 1 | WRITE
                             n += 1
                             gap = 0
                     last_col = -1
@@ -428,28 +452,28 @@ def _advance(
                 else:
                     adds += 1
                     gap += shape.add
-                at = stream[s, CURSOR]
-                last_val += value[s, 0]
+                at = stream[u((s << STREAM_SHIFT) + CURSOR)]
+                last_val += value[u(2 * s)]
                 gap += shape.element
                 pops += 1
                 size -= 1
                 at += 1
-                stream[s, CURSOR] = at
-                if at == stream[s, STOP]:
+                stream[u((s << STREAM_SHIFT) + CURSOR)] = at
+                if at == stream[u((s << STREAM_SHIFT) + STOP)]:
                     for i in range(size):
-                        heads[i] = heads[i + 1]
+                        heads[u(i)] = heads[u(i + 1)]
                 else:
-                    low = stream[s, PLACE] + at * ELEMENT_BYTES
-                    here = stream[s, SLOT]
+                    low = stream[u((s << STREAM_SHIFT) + PLACE)] + at * ELEMENT_BYTES
+                    here = stream[u((s << STREAM_SHIFT) + SLOT)]
                     block = low >> shape.block_bits
-                    if (low + ELEMENT_BYTES - 1) >> shape.block_bits == block and cache[2 * here] == block:
+                    if (low + ELEMENT_BYTES - 1) >> shape.block_bits == block and cache[u(2 * here)] == block:
                         # Still where the stream's last element was: what _load would find.
                         if now < len(log):
                             log[now, 0] = pe
                             log[now, 1] = block
                             log[now, 2] = 1
                         now += 1
-                        cache[2 * here + 1] = now
+                        cache[u(2 * here + 1)] = now
                     else:
                         block = low >> shape.block_bits
                         end = (low + ELEMENT_BYTES - 1) >> shape.block_bits
@@ -464,23 +488,23 @@ def _advance(
                             now += 1
                             if here < 0:
                                 here = -1 - here
-                                requests[n, 0] = gap
-                                requests[n, 1] = block << 1
+                                requests[u(2 * n)] = gap
+                                requests[u(2 * n + 1)] = block << 1
                                 n += 1
                                 gap = 0
                             if block == end:
                                 break
                             block += 1
-                        stream[s, SLOT] = here
+                        stream[u((s << STREAM_SHIFT) + SLOT)] = here
                     if from_runs:
                         key = int(run_cols[pe][at])
-                        value[s, 0] = run_vals[pe][at]
+                        value[u(2 * s)] = run_vals[pe][at]
                     else:
                         # Too many streams for the host to foresee: say what this one needs next.
                         prefetch(cols, at + AHEAD)
                         prefetch(vals, at + AHEAD)
-                        key = int(cols[at])
-                        value[s, 0] = value[s, 1] * vals[at]
+                        key = int(cols[u(at)])
+                        value[u(2 * s)] = value[u(2 * s + 1)] * vals[u(at)]
                     steps = insert_head(heads, size, key, s)
                     size += 1
                     walked += steps
@@ -536,13 +560,29 @@ def row_merge(
     work; ``log`` [n, 3] the first accesses to the private caches as (cache, block, hit).
     """
     servers = shape.tiles * shape.pes
+    op = Chunks(
+        borrow(op.row_ptr), borrow(op.first), borrow(op.length), borrow(op.scale), borrow(op.at),
+        borrow(op.cols), borrow(op.vals), op.lists, op.pointers, op.result, op.spill, op.slice,
+    )  # fmt: skip
+    out = Outcome(
+        borrow(out.row_sums), borrow(out.row_counts), borrow(out.keep_ptr), borrow(out.keep_cols), borrow(out.keep_vals)
+    )
+    st = MergeRows(
+        borrow(st.pes), borrow(st.heads), borrow(st.stream), borrow(st.value), borrow(st.last_val), borrow(st.requests),
+        borrow(st.cache),
+    )  # fmt: skip
+    state = DramState(
+        borrow(state.bus), borrow(state.read_bus), borrow(state.open_row), borrow(state.bank_free),
+        borrow(state.row_ready), borrow(state.counts),
+    )  # fmt: skip
+    counts, log = borrow(counts), borrow(log)
     row_ptr, pes, requests = op.row_ptr, st.pes, st.requests
     rows = len(row_ptr) - 1
     bits = bits_for(servers)
     tree = new_tree(servers, bits)
     finished = np.zeros(servers, np.int64)
     lcp = np.zeros(shape.tiles, np.int64)
-    cache = new_cache(servers, shape.sets, shape.ways)
+    cache = st.cache
     groups = (shape.tiles + shape.tiles_per_l1 - 1) // shape.tiles_per_l1
     l1 = new_cache(groups, shape.l1_sets, shape.l1_ways)
     l1_fill = np.zeros(len(l1) // 2, np.int64)
@@ -556,6 +596,7 @@ def row_merge(
     served = np.zeros(servers, np.int64)
     row_done = np.ones(servers, np.bool_)
     waiting = np.zeros(servers, np.bool_)
+    pending = np.zeros(servers, np.int64)
     whole = 1 << (shape.block_bits - shape.burst_bits)
     unloaded = timing.latency + timing.activate
     l1_next = np.zeros(groups, np.int64)
@@ -575,8 +616,8 @@ def row_merge(
         if waiting[pe]:
             # The request at hand is due now.
             i = served[pe]
-            block = requests[pe, i, 1] >> 1
-            if requests[pe, i, 1] & WRITE:
+            block = pending[pe] >> 1
+            if pending[pe] & WRITE:
                 taken = dram.write(block, whole, now, timing, state)
                 record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
                 where[BANDWIDTH, pe] += taken - now
@@ -647,6 +688,7 @@ def row_merge(
                     dram.write(block, whole, due, timing, state)
                     record(channel_bins, channel_shift, dram.channel_of(block, timing), due, whole)
                     pointers += (1 << shape.block_bits) // LINK_BYTES
+                _foretell(next_row + ROWS_AHEAD, op)
                 _start_row(pe, next_row, row_ptr[next_row], row_ptr[next_row + 1], shape.heads, pes)
                 counts[ROWS] += 1
                 # The row's list head: the first request of the row, if the PE's cache has it not.
@@ -664,7 +706,8 @@ def row_merge(
                 )  # fmt: skip
             served[pe] = 0
         if served[pe] < pes[pe, EVENTS]:
-            gap = requests[pe, served[pe], 0]
+            gap = requests[pe, 2 * served[pe]]
+            pending[pe] = requests[pe, 2 * served[pe] + 1]
             where[COMPUTE, pe] += gap
             record(tile_bins, shift, tile, now, gap)
             now += gap

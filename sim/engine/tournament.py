@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from siloom.sim.engine.arrays import u
 from siloom.sim.jit import inline_kernel
 
 Ints = NDArray[np.int64]
@@ -49,9 +50,9 @@ def replace(tree: Ints, bits: int, server: int, time: int) -> None:
     tree[node] = least
     while node > 1:
         # The smaller one is carried upwards: reading back what was just stored would cost more.
-        least = min(least, tree[node ^ 1])
+        least = min(least, tree[u(node ^ 1)])
         node >>= 1
-        tree[node] = least
+        tree[u(node)] = least
 
 
 @inline_kernel

@@ -75,12 +75,13 @@ def insert_head(heads: Codes, size: int, key: int, stream: int) -> int:
 
     A head is its column and its stream in one integer; a new head goes before equal columns.
     """
+    # Indices are unsigned where the loop is hot: numba would look at the sign of each.
     new = key << STREAM_BITS
     i = 0
-    while i < size and heads[i + 1] < new:
-        heads[i] = heads[i + 1]
+    while i < size and heads[np.uint64(i + 1)] < new:
+        heads[np.uint64(i)] = heads[np.uint64(i + 1)]
         i += 1
-    heads[i] = new | stream
+    heads[np.uint64(i)] = new | stream
     return i
 
 
