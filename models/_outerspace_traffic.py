@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from siloom.sim.engine import dram
+from siloom.sim.engine.outer_multiply import ELEMENT_BYTES, LINK_BYTES
 from siloom.sim.engine.outer_product import PhaseRun
 from siloom.sim.sparse import Csr, Index
 
@@ -30,11 +31,11 @@ def product_payload(a: Csr, b: Csr, multiplies: int, counts: Index, chunks: Inde
     met = b.row_lengths[columns > 0]
     lists = chunks[chunks > 0]
     return {
-        "a": 12 * a.nnz + _pad(4 * a.shape[1]) + _pads(columns),
-        "b": 12 * int(met.sum()) + _pad(4 * b.shape[0]) + _pads(met),
-        "partial": 2 * (12 * multiplies + int((((lists + 2) // 2) * 8).sum())),
-        "c": 12 * int(counts.sum()) + _pad(4 * int((counts > 0).sum())) + _pads(counts),
-        "spill": 24 * spilled,
+        "a": ELEMENT_BYTES * a.nnz + _pad(LINK_BYTES * a.shape[1]) + _pads(columns),
+        "b": ELEMENT_BYTES * int(met.sum()) + _pad(LINK_BYTES * b.shape[0]) + _pads(met),
+        "partial": 2 * (ELEMENT_BYTES * multiplies + int((((lists + 2) // 2) * 8).sum())),
+        "c": ELEMENT_BYTES * int(counts.sum()) + _pad(LINK_BYTES * int((counts > 0).sum())) + _pads(counts),
+        "spill": 2 * ELEMENT_BYTES * spilled,
     }
 
 
@@ -47,10 +48,10 @@ def sampled_payload(mask: Csr, k: int) -> dict[str, int]:
     """
     columns = np.bincount(mask.indices, minlength=mask.shape[1])
     return {
-        "a": 4 * mask.nnz + _pad(4 * mask.shape[1]) + _pads(columns),
-        "x": 12 * k * int(np.count_nonzero(mask.row_lengths)),
-        "y": 12 * k * int(np.count_nonzero(columns)),
-        "c": 12 * mask.nnz,
+        "a": LINK_BYTES * mask.nnz + _pad(LINK_BYTES * mask.shape[1]) + _pads(columns),
+        "x": ELEMENT_BYTES * k * int(np.count_nonzero(mask.row_lengths)),
+        "y": ELEMENT_BYTES * k * int(np.count_nonzero(columns)),
+        "c": ELEMENT_BYTES * mask.nnz,
     }
 
 
@@ -71,4 +72,4 @@ def _pad(size: int) -> int:
 
 def _pads(lengths: Index) -> int:
     """Bytes that pad lists of 4-byte indices of these lengths to 8."""
-    return 4 * int((lengths % 2).sum())
+    return LINK_BYTES * int((lengths % 2).sum())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import itertools
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,8 +63,8 @@ def names() -> list[str]:
     return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(siloom.reports.experiments.__path__))
 
 
-def find(papers: Sequence[str]) -> list[Experiment]:
-    """The experiments of the papers named; all where none is.
+def find(papers: Sequence[str]) -> list[str]:
+    """The papers named; all where none is.
 
     Raises:
         UsageError: an unknown paper.
@@ -72,5 +73,23 @@ def find(papers: Sequence[str]) -> list[Experiment]:
     for paper in papers:
         if paper not in known:
             raise UsageError(f"no paper '{paper}'{did_you_mean(paper, known)}")
-    stems = [paper.replace("-", "_") for paper in (papers or known)]
-    return [importlib.import_module(f"siloom.reports.experiments.{stem}").tables for stem in stems]
+    return list(papers) or known
+
+
+def run(
+    paper: str, matrices: Path | None, watch: Callable[[str], None], figure: int | None = None
+) -> list[tuple[int, Table]]:
+    """A paper's tables with their numbers from 1, or the one numbered ``figure``: nothing behind it is simulated.
+
+    Raises:
+        UsageError: the paper has no such table.
+    """
+    experiment: Experiment = importlib.import_module(f"siloom.reports.experiments.{paper.replace('-', '_')}").tables
+    if figure is not None and figure < 1:
+        raise UsageError(f"reproduce: --figure must be at least 1, got {figure}")
+    made = list(enumerate(itertools.islice(experiment(matrices, watch), figure), start=1))
+    if figure is None:
+        return made
+    if len(made) < figure:
+        raise UsageError(f"{paper}: has tables 1 to {len(made)}, got --figure {figure}")
+    return made[-1:]

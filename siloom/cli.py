@@ -174,6 +174,9 @@ def reproduce(
     matrices: Annotated[
         Path | None, typer.Option(help="Folder of .mtx files (default: ../shared/data/matrices where it is).")
     ] = None,
+    figure: Annotated[
+        int | None, typer.Option(metavar="N", help="Only the N-th table of each paper, as they are numbered here.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print papers' tables and figures: published beside simulated."""
@@ -184,14 +187,14 @@ def reproduce(
     if matrices is not None and not matrices.is_dir():
         raise InputError(f"{matrices}: no such folder")
     with watching("reproducing") as watch:
-        tables = [table for experiment in chosen for table in experiment(matrices, watch)]
+        tables = [made for paper in chosen for made in experiments.run(paper, matrices, watch, figure)]
     if as_json:
-        _print_json({table.title: {"rows": [*table.rows], "notes": [*table.notes]} for table in tables})
+        _print_json({table.title: {"rows": [*table.rows], "notes": [*table.notes]} for _, table in tables})
         return
     from siloom.show import show_rows
 
-    for table in tables:
-        show_rows(table.title, table.rows)
+    for number, table in tables:
+        show_rows(f"{number}. {table.title}", table.rows)
         for note in table.notes:
             print(f"  {note}")
 

@@ -135,6 +135,7 @@ WRONG_NAMES = [
     (["compare", SMALL, "k40", "--figure", "f.jpg"], "f.jpg: the file's name must end in .pdf or .svg or .png"),
     (["report", "r.json", "-o", "p.txt"], "p.txt: the file's name must end in .html"),
     (["reproduce", "outerspac"], "no paper 'outerspac' - did you mean 'outerspace'?"),
+    (["reproduce", "outerspace", "--figure", "0"], "reproduce: --figure must be at least 1, got 0"),
     (["rtl", "emit", "mc", "-o", "v"], "no hardware named 'mc' - did you mean 'mac'?"),
 ]
 
