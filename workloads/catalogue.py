@@ -16,7 +16,7 @@ from siloom.workloads.matrix_files import MATRIX_SUFFIXES
 
 Generator = type[MatrixGenerator] | type[OperationGenerator]
 
-FILE_SUFFIXES = (*MATRIX_SUFFIXES, ".toml")
+FILE_SUFFIXES = (*MATRIX_SUFFIXES, ".toml", ".json", ".csv")
 _FOLDER = Path(__file__).resolve().parent / "generators"
 
 
@@ -58,6 +58,14 @@ _FILES = (
         "PATH.npz", "file", ("sddmm", "spmm"), "array 'kept' [..., rows, cols]: masked attention, dim 64", "numpy"
     ),
     WorkloadInfo("PATH.toml", "file", ("any",), "list of operations: [[operation]] kind, repeat, settings", "ours"),
+    WorkloadInfo(
+        "PATH.json",
+        "file",
+        ("conv", "matmul", "attention", "elementwise", "reduce"),
+        "config.json of a BERT, RoBERTa, GPT-2, LLaMA or ViT",
+        "Hugging Face",
+    ),
+    WorkloadInfo("PATH.csv", "file", ("conv", "matmul"), "topology of SCALE-Sim: GEMMs or convolutions", "SCALE-Sim"),
     WorkloadInfo("PATH@PATH", "file", ("spgemm",), "A*B of two matrix files, or of drawn matrices", "ours"),
 )
 

@@ -76,7 +76,7 @@ def read_operation_list(path: Path) -> tuple[str, tuple[Item, ...], dict[str, An
         built, about = _built(owner, path.parent, entry)
         for item in built:
             name = ".".join(part for part in (entry.name, item.op.name) if part)
-            items.append(Item(replace(item.op, name=name), entry.repeat))
+            items.append(Item(replace(item.op, name=name), item.repeat * entry.repeat))
         if about:
             abouts.append({"operation": number, **about})
     return entries.name or path.name, tuple(items), {"file": path.name, "operands": abouts}

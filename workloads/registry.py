@@ -8,6 +8,9 @@ What :func:`load` takes:
   ``kept:file=masks.npz,dim=32`` for others;
 - ``spmm:n=64,file=PATH`` and ``sddmm:k=64,file=PATH``: on any matrix file or every mask of one;
 - ``layer.toml``: a list of operations (:mod:`siloom.workloads.operation_list`);
+- ``config.json``: a model of Hugging Face (:mod:`siloom.workloads.hf_config`); ``hf:config=PATH,seq=128`` for others
+  than its default sizes;
+- ``topology.csv``: layers of SCALE-Sim (:mod:`siloom.workloads.scalesim`); ``scalesim:topology=PATH,format=fp16``;
 - ``NAME`` or ``NAME:key=value,...`` for each file of ``generators/``. A path in a setting has no comma.
 
 Nothing but the standard library and numpy is imported until a text needs it.
@@ -38,6 +41,9 @@ from siloom.workloads.product import product
 __all__ = ["FieldInfo", "WorkloadInfo", "list_workloads", "load"]
 
 _LONGEST_TEXT = 4096
+
+_NETWORK_FILES = ((".json", "hf", "config"), (".csv", "scalesim", "topology"))
+"""Kinds of file that a named workload reads: suffix, its name, its setting."""
 
 
 def load(text: str | Path) -> Workload:
@@ -173,6 +179,11 @@ def _file_workload(path: Path) -> Workload:
     regular_file_size(path)
     if not has_suffix(path.name, FILE_SUFFIXES):
         raise InputError(f"{place(path)}: must be a file {', '.join(FILE_SUFFIXES)}")
+    for suffix, name, field in _NETWORK_FILES:
+        if has_suffix(path.name, (suffix,)):
+            made = find_generator(name)().with_settings(name, {field: str(path)})
+            assert isinstance(made, OperationGenerator)
+            return _built(path.name, made, _named_provenance(made, Named(name, {}))[1])
     if has_suffix(path.name, (".npz",)):
         from siloom.workloads.npz_content import npz_content
 

@@ -127,7 +127,7 @@ def test_wrong_texts_get_one_line_and_the_right_code(text: str, code: int, rule:
 
 
 def test_a_file_of_another_kind_is_bad_input(tmp_path: Path) -> None:
-    for name in ("a.csv", "uniform", "plain"):
+    for name in ("a.txt", "uniform", "plain"):
         (tmp_path / name).write_text("x")
         with pytest.raises(InputError, match=r"must be a file \.mtx, \.mtx\.gz, \.npz, \.toml"):
             load(str(tmp_path / name))

@@ -1,0 +1,20 @@
+"""ViT-B/16."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from siloom.workloads.families import vit
+from siloom.workloads.model_settings import ImageNetwork
+from siloom.workloads.transformer import ImageModel
+
+
+@dataclass(frozen=True)
+class VitBase(ImageNetwork):
+    """ViT-B/16: 12 layers, 768 wide, 12 heads, 16-pixel patches, 86.6 M parameters."""
+
+    name: ClassVar[str] = "vit-base"
+    summary: ClassVar[str] = "ViT-B/16: 12 layers, 768 wide, 12 heads, 16-pixel patches, 86.6 M parameters"
+    source: ClassVar[str] = "Dosovitskiy et al., ICLR 2021, table 1; without representation layer"
+    model: ClassVar[ImageModel] = vit(layers=12, hidden=768, heads=12)
