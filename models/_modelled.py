@@ -63,6 +63,7 @@ def modelled(
     return Result(
         machine=label,
         workload=op.name or op.kind,
+        precision=("fp64",),
         seconds=seconds,
         energy_j=energy,
         energy_parts={f"{part} at TDP (assumed, an upper estimate)": energy},

@@ -411,6 +411,7 @@ class OuterSpace(Machine):
         return Result(
             machine=self.label,
             workload="",
+            precision=("fp64",),
             cycles=cycles,
             clock_hz=design.clock_hz,
             seconds=cycles / design.clock_hz,

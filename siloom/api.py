@@ -126,12 +126,24 @@ class Comparison:
     left_out: tuple[str, ...]
     speedups: Mapping[str, Mapping[str, float | None]]
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """In what the machines did not do the same: the formats they computed in, the work that counted."""
+        precision = {r.machine: "+".join(r.precision) for r in self.results if r.precision}
+        work = {r.machine: f"{r.operations.get('effective_multiplies', 0):,}" for r in self.results}
+        return tuple(
+            f"{what} differs: {', '.join(f'{machine} {value}' for machine, value in values.items())}"
+            for what, values in (("precision", precision), ("effective multiplies", work))
+            if len(set(values.values())) > 1
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The document that ``siloom compare --json`` prints."""
         return {
             "baselines": list(self.baselines),
             "operations": list(self.operations),
             "left_out": list(self.left_out),
+            "flags": list(self.flags),
             "rows": [{**r.to_dict(), "speedup": dict(self.speedups[r.machine])} for r in self.results],
         }
 

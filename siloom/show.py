@@ -90,13 +90,22 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
     title = f"{comparison.results[0].workload}: {', '.join(comparison.operations)}"
     kinds = {r.machine: r.kind for r in comparison.results}
     table = _table(
-        title, "machine", "", "time", "rate", "energy", "area", *(f"vs {b} ({kinds[b]})" for b in comparison.baselines)
+        title,
+        "machine",
+        "",
+        "precision",
+        "time",
+        "rate",
+        "energy",
+        "area",
+        *(f"vs {b} ({kinds[b]})" for b in comparison.baselines),
     )
     for result in comparison.results:
         rate = flops(result) / result.seconds if result.seconds > 0 else None
         table.add_row(
             result.machine,
             result.kind,
+            "+".join(result.precision) or "-",
             amount(result.seconds, "s"),
             _amount(rate, "FLOP/s"),
             _amount(result.energy_j, "J"),
@@ -104,6 +113,8 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
             *(_ratio(comparison.speedups[result.machine][b]) for b in comparison.baselines),
         )
     console.print(table)
+    for flag in comparison.flags:
+        console.print(f"unequal: {flag}")
     if comparison.left_out:
         console.print(f"left out, not run by all: {', '.join(comparison.left_out)}")
     for result in comparison.results:

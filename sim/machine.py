@@ -13,7 +13,7 @@ things, by the front door and by exploration alike:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -56,6 +56,15 @@ class Machine(ABC):
             InfeasibleError: a design that cannot exist.
         """
 
+    def run_in_order(self, items: Sequence[Item], *, values: bool = False) -> Sequence[Result]:
+        """One result for each of a workload's operations, of a single repetition, in their order.
+
+        What ``run`` says of each alone. A machine whose operations overlap with their neighbours
+        (weights fetched ahead, inputs that come from a host) overrides this, and gives each operation
+        its share of the whole; it must agree with ``run`` on a single operation.
+        """
+        return [self.run(item.op, values=values) for item in items]
+
 
 def unsupported_row(item: Item, total_flops: int) -> dict[str, Any]:
     """How an operation that was not run is listed in a result."""
@@ -85,7 +94,7 @@ def run_workload(
         InfeasibleError: no operation of the workload is supported.
     """
     total_flops = workload.flops
-    parts: list[tuple[Item, Machine, Result]] = []
+    chosen: list[tuple[Item, Machine]] = []
     missing: list[dict[str, Any]] = []
     for position, item in enumerate(workload.items):
         if only is not None and position not in only:
@@ -94,10 +103,8 @@ def run_workload(
         if runner is None:
             missing.append(unsupported_row(item, total_flops))
         else:
-            result = runner.run(item.op, values=values)
-            if not isinstance(result, Result):
-                raise TypeError(f"run must return a Result, got {type(result).__name__}")
-            parts.append((item, runner, result))
+            chosen.append((item, runner))
+    parts = _results(chosen, values)
     if not parts:
         kinds = sorted({item.op.kind for item in workload.items})
         can = ", ".join(sorted(op.__name__ for op in machine.operations))
@@ -120,6 +127,20 @@ def run_workload(
             provenance={**only_part.provenance, **provenance},
         )
     return _combine(machine, workload.name, parts, coverage, missing, provenance)
+
+
+def _results(chosen: Sequence[tuple[Item, Machine]], values: bool) -> list[tuple[Item, Machine, Result]]:
+    """Run each machine's operations in order; what comes back stands in the order of ``chosen``."""
+    queues: dict[int, Iterator[Result]] = {}
+    for _, runner in chosen:
+        if id(runner) not in queues:
+            own = [item for item, other in chosen if other is runner]
+            queues[id(runner)] = iter(runner.run_in_order(own, values=values))
+    parts = [(item, runner, next(queues[id(runner)])) for item, runner in chosen]
+    for _, _, result in parts:
+        if not isinstance(result, Result):
+            raise TypeError(f"run must return a Result, got {type(result).__name__}")
+    return parts
 
 
 def _combine(
@@ -160,6 +181,7 @@ def _combine(
         machine=machine.label,
         workload=workload,
         kind=own.kind,
+        precision=tuple(sorted({form for r in results for form in r.precision})),
         seconds=seconds,
         cycles=cycles,
         clock_hz=results[0].clock_hz if whole else None,

@@ -48,13 +48,15 @@ class Result:
 
     ``cycles`` and ``clock_hz`` are None where the time was measured or a model knows no cycles.
     ``stalls`` adds up to ``cycles``; ``energy_parts`` to ``energy_j``; ``area_parts`` to ``area_mm2``.
-    ``peaks`` holds ``operations_per_s`` and ``bytes_per_s`` for the roofline.
+    ``peaks`` holds ``operations_per_s`` and ``bytes_per_s`` for the roofline. ``precision`` names the
+    number formats that products were computed in, which need not be those the workload asked for.
     """
 
     machine: str
     workload: str
     seconds: float
     kind: Kind = "modelled"
+    precision: Sequence[str] = ()
     cycles: int | None = None
     clock_hz: float | None = None
     energy_j: float | None = None
@@ -134,7 +136,7 @@ class Result:
                     for g, lane in data["timeline"]["lanes"].items()
                 }
                 known["timeline"] = Timeline(float(data["timeline"]["bin_seconds"]), lanes)
-            known |= {name: tuple(known[name]) for name in ("unsupported", "rows", "notes") if name in known}
+            known |= {name: tuple(known[name]) for name in ("precision", "unsupported", "rows", "notes") if name in known}
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{where}: not a complete siloom result: {error}") from None
