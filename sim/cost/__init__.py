@@ -1,8 +1,11 @@
 """Cost tables: energy, area and device figures as data, each row with its unit and source.
 
 Code holds no second copy of a number that stands in a table. A table is ``<name>.csv`` beside this
-file with the columns ``owner,name,value,unit,source,status``; lines that begin with # are comments.
-A row's ``status`` says how far it may be trusted; see :class:`siloom.sim.design.Parameter`.
+file with the columns ``owner,name,value,unit,source,status`` and, where they say something,
+``node`` (nm), ``condition`` and ``page``; lines that begin with # are comments. A row's ``status``
+says how far it may be trusted; see :class:`siloom.sim.design.Parameter`. What is computed from them
+for any node, size or format is in the modules beside the tables: :mod:`arithmetic`, :mod:`sram`,
+:mod:`dram_energy` and :mod:`scaling`.
 """
 
 from __future__ import annotations
@@ -21,12 +24,18 @@ _FOLDER = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of a table and how far it may be trusted."""
+    """One number of a table and how far it may be trusted.
+
+    ``node_nm``, ``condition`` (supply, width, load) and ``page`` of the source stand where they are known.
+    """
 
     value: float
     unit: str
     source: str
     status: Status
+    node_nm: float | None = None
+    condition: str = ""
+    page: str = ""
 
 
 @lru_cache
@@ -43,7 +52,15 @@ def table(name: str) -> dict[tuple[str, str], Entry]:
         key = (row["owner"], row["name"])
         if key in out:
             raise ValueError(f"{name}.csv: {key[0]}, {key[1]} stands twice")
-        out[key] = Entry(float(row["value"]), row["unit"], row["source"], cast("Status", row["status"]))
+        out[key] = Entry(
+            value=float(row["value"]),
+            unit=row["unit"],
+            source=row["source"],
+            status=cast("Status", row["status"]),
+            node_nm=float(row["node"]) if row.get("node") else None,
+            condition=row.get("condition") or "",
+            page=row.get("page") or "",
+        )
     return out
 
 
