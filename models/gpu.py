@@ -1,193 +1,148 @@
-"""NVIDIA GPUs as baselines, as models: cuSPARSE or CUSP for products, a roofline for dense sides.
+"""NVIDIA GPUs: one file of thin classes; the boards are rows of ``sim/cost/devices.csv``.
 
-The cuSPARSE form was fitted on products measured on an H100 and is carried to other boards: work on
-chip by multiprocessors and clock, memory traffic by bandwidth, host and driver times unchanged.
-CUSP's form has no fitted constant but the time of an allocation.
+Sparse products run cuSPARSE (fitted on an H100) or CUSP, see ``_gpu_spgemm``; dense ones cuBLAS
+(fitted on an A100), see ``_gpu_gemm``; attention one of four kernels, see ``_gpu_attention``; the rest
+are bandwidth-bound kernels, see ``_gpu_dense``. Constants that were fitted on one board are carried
+to the others by multiprocessors, clock, rates and bandwidth; a result's notes say so.
 
-What it does not model: cuSPARSE's older csrgemm of the K40's days, a different and often slower
-algorithm than the generic API that was measured; clock boost; transfers to and from the host.
+What is not modelled: clocks that fall or rise with load, transfers to and from the host, and the
+differences between library versions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from siloom.models._gpu_design import GpuDesign, of_board
+from siloom.models._gpu_machine import Gpu
 
-from siloom.models._gpu_spgemm import Board, Stage, cusp_stages, cusparse_stages
-from siloom.models._modelled import modelled
-from siloom.models._sparse_library import count_product, dense_side, lines_beyond, makespan_factor
-from siloom.sim.cost import from_table, table
-from siloom.sim.design import Design, parameter
-from siloom.sim.errors import InputError
-from siloom.sim.machine import Machine
-from siloom.sim.ops import SDDMM, Operation, SpGEMM, SpMM
-from siloom.sim.result import Phase, Result
-
-_DENSE_LAUNCHES = 2
+__all__ = [
+    "A100", "H100", "H200", "K40", "K80", "P100", "V100", "A100Design", "GpuDesign", "H100Design", "H200Design",
+    "K80Design", "P100Design", "Rtx2080Ti", "Rtx2080TiDesign", "Rtx4090", "Rtx4090Design", "TitanXp", "TitanXpDesign",
+    "V100Design",
+]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class GpuDesign(Design):
-    """A board and the library on it; the defaults are the Tesla K40."""
-
-    clock_hz: float = from_table("devices", "k40", "clock_hz", low=1e8, high=1e10)
-    sms: int = from_table("devices", "k40", "sms", whole=True, low=1, high=4096)
-    fp64_per_sm: int = from_table("devices", "k40", "fp64_per_sm", whole=True, low=1, high=4096)
-    bandwidth_bytes_per_s: float = from_table("devices", "k40", "bandwidth_bytes_per_s", low=1e9, high=1e14)
-    stream_efficiency: float = from_table("devices", "k40", "stream_efficiency", low=0.01, high=1.0)
-    l2_bytes: float = from_table("devices", "k40", "l2_bytes", low=1024.0, high=2.0**34)
-    memory_bytes: float = from_table("devices", "k40", "memory_bytes", low=1e6, high=1e13)
-    launch_s: float = from_table("devices", "k40", "launch_s", low=0.0, high=1.0)
-    tdp_w: float = from_table("devices", "k40", "tdp_w", low=1.0, high=5000.0)
-    library: str = parameter(
-        "cusparse",
-        unit="",
-        source="OuterSPACE's GPU baselines were cuSPARSE and CUSP",
-        status="published",
-        choices=("cusparse", "cusp"),
-    )
-    overhead_s: float = from_table("spgemm_fit", "cusparse", "overhead_s", low=0.0, high=1.0)
-    allocation_s: float = from_table("spgemm_fit", "cusparse", "allocation_s", low=0.0, high=1.0)
-    allocation_products: float = from_table("spgemm_fit", "cusparse", "allocation_products", low=0.0, high=1e12)
-    cycles_per_product: float = from_table("spgemm_fit", "cusparse", "cycles_per_product", low=0.0, high=1e5)
-    cycles_per_result: float = from_table("spgemm_fit", "cusparse", "cycles_per_result", low=0.0, high=1e5)
-
-    @property
-    def bytes_per_s(self) -> float:
-        """Bandwidth that streams reach."""
-        return self.bandwidth_bytes_per_s * self.stream_efficiency
-
-    @property
-    def operations_per_s(self) -> float:
-        """Peak fp64 additions and multiplications a second: two per fused unit and cycle."""
-        return 2.0 * self.fp64_per_sm * self.sms * self.clock_hz
-
-    @property
-    def board(self) -> Board:
-        """What the stages of a product read."""
-        return Board(
-            sms=self.sms,
-            l2_bytes=self.l2_bytes,
-            memory_bytes=self.memory_bytes,
-            launch_s=self.launch_s,
-            overhead_s=self.overhead_s,
-            allocation_s=self.allocation_s,
-            allocation_products=self.allocation_products,
-            cycles_per_product=self.cycles_per_product,
-            cycles_per_result=self.cycles_per_result,
-        )
-
-
-@dataclass(frozen=True)
-class H100Design(GpuDesign):
-    """The H100 SXM5."""
-
-    clock_hz: float = from_table("devices", "h100", "clock_hz", low=1e8, high=1e10)
-    sms: int = from_table("devices", "h100", "sms", whole=True, low=1, high=4096)
-    fp64_per_sm: int = from_table("devices", "h100", "fp64_per_sm", whole=True, low=1, high=4096)
-    bandwidth_bytes_per_s: float = from_table("devices", "h100", "bandwidth_bytes_per_s", low=1e9, high=1e14)
-    stream_efficiency: float = from_table("devices", "h100", "stream_efficiency", low=0.01, high=1.0)
-    l2_bytes: float = from_table("devices", "h100", "l2_bytes", low=1024.0, high=2.0**34)
-    memory_bytes: float = from_table("devices", "h100", "memory_bytes", low=1e6, high=1e13)
-    launch_s: float = from_table("devices", "h100", "launch_s", low=0.0, high=1.0)
-    tdp_w: float = from_table("devices", "h100", "tdp_w", low=1.0, high=5000.0)
-
-
-class K40(Machine):
-    """NVIDIA Tesla K40 with cuSPARSE or CUSP: OuterSPACE's GPU baseline."""
+class K40(Gpu):
+    """The Tesla K40."""
 
     name = "k40"
-    kind = "gpu"
-    summary = "NVIDIA Tesla K40 running cuSPARSE or CUSP; cuSPARSE fitted on H100 measurements and carried"
-    operations = (SpGEMM, SpMM, SDDMM)
+    summary = "NVIDIA Tesla K40 (Kepler, 2013): OuterSPACE's GPU baseline"
     design_type = GpuDesign
     variants = {"k40-cusparse": {"library": "cusparse"}, "k40-cusp": {"library": "cusp"}}  # noqa: RUF012
 
-    design: GpuDesign
 
-    def run(self, op: Operation, *, values: bool = False) -> Result:
-        """Estimate ``op``; values are not computed."""
-        return _run(self.label, self.design, op)
+@of_board("k80", memory="gddr5")
+class K80Design(GpuDesign):
+    """One of the two GPUs of a Tesla K80."""
 
 
-class H100(Machine):
-    """NVIDIA H100 SXM5 with cuSPARSE or CUSP: the board that the fit was made on."""
+class K80(Gpu):
+    """One of the two GPUs of a Tesla K80."""
+
+    name = "k80"
+    summary = "one GPU of an NVIDIA Tesla K80 (Kepler, 2014), at its base clock as TPU v1 was compared with"
+    design_type = K80Design
+
+
+@of_board("p100", memory="hbm2")
+class P100Design(GpuDesign):
+    """The Tesla P100 SXM2."""
+
+
+class P100(Gpu):
+    """The Tesla P100 SXM2."""
+
+    name = "p100"
+    summary = "NVIDIA Tesla P100 SXM2 (Pascal, 2016)"
+    design_type = P100Design
+
+
+@of_board("titan-xp", memory="gddr5")
+class TitanXpDesign(GpuDesign):
+    """The Titan Xp; its GDDR5X is counted as GDDR5."""
+
+
+class TitanXp(Gpu):
+    """The Titan Xp; its GDDR5X is counted as GDDR5."""
+
+    name = "titan-xp"
+    summary = "NVIDIA Titan Xp (Pascal, 2017)"
+    design_type = TitanXpDesign
+
+
+@of_board("rtx-2080ti", memory="gddr6")
+class Rtx2080TiDesign(GpuDesign):
+    """The GeForce RTX 2080 Ti."""
+
+
+class Rtx2080Ti(Gpu):
+    """The GeForce RTX 2080 Ti."""
+
+    name = "rtx-2080ti"
+    summary = "NVIDIA GeForce RTX 2080 Ti (Turing, 2018)"
+    design_type = Rtx2080TiDesign
+
+
+@of_board("v100", memory="hbm2")
+class V100Design(GpuDesign):
+    """The Tesla V100 SXM2."""
+
+
+class V100(Gpu):
+    """The Tesla V100 SXM2."""
+
+    name = "v100"
+    summary = "NVIDIA Tesla V100 SXM2 (Volta, 2017)"
+    design_type = V100Design
+
+
+@of_board("a100", memory="hbm2e")
+class A100Design(GpuDesign):
+    """The A100 SXM4 with 80 GB."""
+
+
+class A100(Gpu):
+    """The A100 SXM4 with 80 GB."""
+
+    name = "a100"
+    summary = "NVIDIA A100 SXM4 80 GB (Ampere, 2020): the board that dense products were fitted on"
+    design_type = A100Design
+
+
+@of_board("rtx-4090", memory="gddr6")
+class Rtx4090Design(GpuDesign):
+    """The GeForce RTX 4090; its GDDR6X is counted as GDDR6."""
+
+
+class Rtx4090(Gpu):
+    """The GeForce RTX 4090; its GDDR6X is counted as GDDR6."""
+
+    name = "rtx-4090"
+    summary = "NVIDIA GeForce RTX 4090 (Ada, 2022)"
+    design_type = Rtx4090Design
+
+
+@of_board("h100", memory="hbm3")
+class H100Design(GpuDesign):
+    """The H100 SXM5."""
+
+
+class H100(Gpu):
+    """The H100 SXM5."""
 
     name = "h100"
-    kind = "gpu"
-    summary = "NVIDIA H100 SXM5 running cuSPARSE or CUSP; cuSPARSE fitted on measurements on this board"
-    operations = (SpGEMM, SpMM, SDDMM)
+    summary = "NVIDIA H100 SXM5 (Hopper, 2022): the board that cuSPARSE was fitted on"
     design_type = H100Design
     variants = {"h100-cusparse": {"library": "cusparse"}, "h100-cusp": {"library": "cusp"}}  # noqa: RUF012
 
-    design: H100Design
 
-    def run(self, op: Operation, *, values: bool = False) -> Result:
-        """Estimate ``op``; values are not computed."""
-        return _run(self.label, self.design, op)
-
-
-def _run(label: str, design: GpuDesign, op: Operation) -> Result:
-    if isinstance(op, SpGEMM):
-        return _product(label, design, op)
-    if isinstance(op, SpMM | SDDMM):
-        return _dense_side(label, design, op)
-    raise InputError(f"{label}: does not run {op.kind}")
+@of_board("h200", memory="hbm3e")
+class H200Design(GpuDesign):
+    """The H200 SXM."""
 
 
-def stage_seconds(design: GpuDesign, stage: Stage) -> float:
-    """Time of a stage: fixed time, bytes at streaming bandwidth and work on chip, one after the other."""
-    on_chip = stage.sm_cycles / design.sms / design.clock_hz
-    return stage.fixed_s + stage.bytes_moved / design.bytes_per_s + on_chip
+class H200(Gpu):
+    """The H200 SXM."""
 
-
-def _product(label: str, design: GpuDesign, op: SpGEMM) -> Result:
-    counts = count_product(op)
-    (b_lines,) = lines_beyond(op, 32, design.l2_bytes)
-    stages_of = cusparse_stages if design.library == "cusparse" else cusp_stages
-    stages = stages_of(counts, b_lines, design.board)
-    traffic: dict[str, int] = {}
-    for name in ("a", "b", "partial", "c"):
-        traffic[name] = round(sum(s.read.get(name, 0.0) + s.written.get(name, 0.0) for s in stages))
-    traffic["dram_write"] = round(sum(sum(s.written.values()) for s in stages))
-    traffic["dram_read"] = sum(traffic[name] for name in ("a", "b", "partial", "c")) - traffic["dram_write"]
-    notes = [_note(design.library)]
-    work_bytes = 24.0 * counts.products
-    if design.library == "cusparse" and work_bytes > design.memory_bytes:
-        notes.append(
-            f"the work buffer of all products ({work_bytes / 1e9:.0f} GB) exceeds the board's "
-            f"{design.memory_bytes / 1e9:.0f} GB: the real call would fail or use a slower algorithm"
-        )
-    phases = tuple(Phase(s.name, None, stage_seconds(design, s)) for s in stages)
-    return modelled(label, design, op, "board", counts.operations, traffic, phases, tuple(notes))
-
-
-def _note(library: str) -> str:
-    if library == "cusp":
-        return (
-            "modelled: bytes of CUSP's passes, read in its source, at streaming bandwidth; "
-            "checked by no measurement, likely optimistic"
-        )
-    fit = {name: e.value for (owner, name), e in table("spgemm_fit").items() if owner == "cusparse"}
-    return (
-        "modelled: fitted on cuSPARSE measured on an H100 (student data, a third of the points slowed by other load); "
-        f"|ln(model/measured)| held out: median {fit['error_median_held_out']:.2f}, "
-        f"90 % {fit['error_p90_held_out']:.2f} ({fit['error_p90_held_out_undisturbed']:.2f} without the slowed), "
-        f"median {fit['error_median_larger']:.2f} on larger products; other boards by multiprocessors, clock and "
-        "bandwidth, checked by no measurement"
-    )
-
-
-def _dense_side(label: str, design: GpuDesign, op: SpMM | SDDMM) -> Result:
-    side = dense_side(op, design.l2_bytes)
-    flops = side.operations["multiplies"] + side.operations["adds"]
-    ideal = max(side.bytes_moved / design.bytes_per_s, flops / design.operations_per_s)
-    factor = makespan_factor(1.0, side.imbalance_share, design.sms)
-    phases = (
-        Phase("launch", None, _DENSE_LAUNCHES * design.launch_s),
-        Phase("product", None, ideal * factor),
-    )
-    note = (
-        "modelled: roofline of bytes and fp64 peak, longest row on one multiprocessor, two launches; "
-        "the same for both libraries, not fitted on measurements"
-    )
-    return modelled(label, design, op, "board", dict(side.operations), side.traffic, phases, (note,))
+    name = "h200"
+    summary = "NVIDIA H200 SXM (Hopper, 2024)"
+    design_type = H200Design

@@ -18,7 +18,7 @@ from siloom.models.cpu import CpuDesign, XeonE51650v4
 from siloom.models.gpu import H100, K40, GpuDesign, H100Design
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
-from siloom.sim.ops import SDDMM, MatMul, Operation, SpGEMM, SpMM
+from siloom.sim.ops import SDDMM, Collective, Operation, SpGEMM, SpMM
 from siloom.sim.sparse import Csr
 
 MACHINES: dict[str, Machine] = {
@@ -208,9 +208,9 @@ def test_variants_are_settings_of_the_design() -> None:
 
 @each
 def test_other_operations_are_refused(machine: Machine) -> None:
-    op = MatMul(m=4, n=4, k=4)
+    op = Collective(function="all-reduce", bytes_each=8, peers=2)
     assert not machine.supports(op)
-    with pytest.raises(InputError, match="does not run matmul"):
+    with pytest.raises(InputError, match="does not run collective"):
         machine.run(op)
 
 

@@ -1,0 +1,43 @@
+"""The machine that every board of ``gpu.py`` is: which model runs which operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from siloom.models._gpu_dense import run_dense
+from siloom.models._gpu_design import GpuDesign
+from siloom.models._gpu_sparse import run_dense_side, run_product
+from siloom.sim.errors import InputError
+from siloom.sim.machine import Machine
+from siloom.sim.ops import SDDMM, Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, SpGEMM, SpMM
+from siloom.sim.result import Result
+
+
+class Gpu(Machine):
+    """A GPU with its libraries; subclasses give the name and the board."""
+
+    kind = "gpu"
+    operations = (SpGEMM, SpMM, SDDMM, MatMul, Conv, Attention, Elementwise, Reduce)
+
+    design: GpuDesign
+
+    def run(self, op: Operation, *, values: bool = False) -> Result:
+        """Estimate ``op``; values are not computed."""
+        if isinstance(op, SpGEMM):
+            return run_product(self.label, self.design, op)
+        if isinstance(op, SpMM | SDDMM):
+            return run_dense_side(self.label, self.design, op)
+        if isinstance(op, MatMul | Conv | Attention | Elementwise | Reduce):
+            return run_dense(self.label, self.design, op)
+        raise InputError(f"{self.label}: does not run {op.kind}")
+
+    def run_in_order(self, items: Sequence[Item], *, values: bool = False) -> Sequence[Result]:
+        """The calls of a workload of several operations are queued: the host runs ahead of the board."""
+        if self.design.calls != "auto" or (len(items) == 1 and items[0].repeat == 1):
+            return super().run_in_order(items, values=values)
+        queued = type(self)(replace(self.design, calls="queued"), self.label)
+        asked = self.design.as_dict()
+        results = [queued.run(item.op, values=values) for item in items]
+        about = {"design_hash": self.design.content_hash()}
+        return [replace(r, design=asked, provenance={**r.provenance, **about}) for r in results]

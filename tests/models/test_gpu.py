@@ -1,0 +1,334 @@
+"""Are the boards what their makers say, and does dense work on them cost what it must?"""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from siloom.models._gpu_board import GENERATIONS, DenseBoard, generation
+from siloom.models._gpu_design import GpuDesign
+from siloom.models._gpu_machine import Gpu
+from siloom.models.gpu import A100, A100Design
+from siloom.models.registry import machine, machines
+from siloom.reports.reproduce import run
+from siloom.sim.cost import table
+from siloom.sim.errors import InfeasibleError, InputError
+from siloom.sim.machine import run_workload
+from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce, Workload
+from siloom.sim.result import Result
+
+BOARDS = ("k40", "k80", "p100", "titan-xp", "rtx-2080ti", "v100", "a100", "rtx-4090", "h100", "h200")
+each = pytest.mark.parametrize("name", BOARDS)
+
+
+def design(name: str, **settings: object) -> GpuDesign:
+    made = machine(name).design.with_settings(name, settings)
+    assert isinstance(made, GpuDesign)
+    return made
+
+
+def board(name: str, **settings: object) -> DenseBoard:
+    return design(name, **settings).dense_board(name)
+
+
+def result(name: str, op: Operation) -> Result:
+    return machine(name).run(op)
+
+
+# --- the boards -----------------------------------------------------------------------------------
+
+
+def test_every_board_is_a_machine_with_its_own_rows() -> None:
+    known = {k.name: k for k in machines() if k.machine.kind == "gpu"}
+    assert set(BOARDS) <= set(known)
+    for name in BOARDS:
+        assert issubclass(known[name].machine, Gpu)
+        rows = {field: entry for (owner, field), entry in table("devices").items() if owner == name}
+        made = design(name)
+        for field, entry in rows.items():
+            assert getattr(made, field) == entry.value, (name, field)
+            about = made.parameters()[field]
+            assert (about.source, about.status) == (entry.source, entry.status)
+
+
+# Data sheets' TFLOP/s or TOPS at the boost clock of devices.csv (K80: at its base clock, as TPU v1's
+# paper gives it); GeForce boards with fp32 accumulation.
+PEAKS: dict[str, dict[str, float]] = {
+    "k40": {"fp32": 4.29, "fp64": 1.43},
+    "k80": {"fp32": 2.8},
+    "p100": {"fp32": 10.6, "fp64": 5.3},
+    "titan-xp": {"fp32": 12.15},
+    "rtx-2080ti": {"fp32": 13.45, "fp16": 53.8, "int8": 215},
+    "v100": {"fp32": 15.7, "fp64": 7.8, "fp16": 125, "int8": 62},
+    "a100": {"fp32": 19.5, "fp64": 19.5, "tf32": 156, "fp16": 312, "bf16": 312, "int8": 624},
+    "rtx-4090": {"fp32": 82.6, "tf32": 82.6, "fp16": 165.2, "fp8": 330.3, "int8": 660.6},
+    "h100": {"tf32": 494, "fp16": 989, "bf16": 989, "fp8": 1979, "int8": 1979},
+    "h200": {"tf32": 494, "fp16": 989, "bf16": 989, "fp8": 1979, "int8": 1979},
+}
+
+
+@pytest.mark.parametrize(("name", "form", "peak"), [(n, f, p) for n, peaks in PEAKS.items() for f, p in peaks.items()])
+def test_units_by_clock_are_the_data_sheets_peaks(name: str, form: str, peak: float) -> None:
+    assert board(name).matmul_flops(form) / 1e12 == pytest.approx(peak, rel=0.015)
+
+
+def test_special_function_units_of_an_h100_give_the_rate_of_the_flash_attention_3_paper() -> None:
+    assert board("h100").exp_per_s == pytest.approx(3.9e12, rel=0.02)
+
+
+def test_generations_are_told_by_compute_capability() -> None:
+    words = [board(name).generation for name in BOARDS]
+    assert words == ["kepler", "kepler", "pascal", "pascal", "turing", "volta", "ampere", "ada", "hopper", "hopper"]
+    assert [generation(least) for least, _ in GENERATIONS] == [word for _, word in GENERATIONS]
+    assert generation(8.6) == "ampere"
+    assert [name for name in BOARDS if board(name).sparse24] == ["a100", "rtx-4090", "h100", "h200"]
+
+
+def test_a_format_without_units_is_computed_in_the_next_that_holds_it() -> None:
+    assert board("a100").computed_in("fp8") == "fp16"
+    assert board("h100").computed_in("int4") == "int8"
+    assert board("v100").computed_in("bf16") == "fp32"
+    assert board("v100").computed_in("int8") == "int8"
+    assert {form: board("k40").computed_in(form) for form in FORMAT_BITS} == {
+        **dict.fromkeys(FORMAT_BITS, "fp32"),
+        "fp64": "fp64",
+    }
+    for name in BOARDS:
+        for form in FORMAT_BITS:
+            assert board(name).matmul_flops(board(name).computed_in(form)) > 0
+
+
+@each
+def test_designs_survive_copies_and_refuse_nonsense(name: str) -> None:
+    made: Any = design(name)
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert type(made)(**made.as_dict()) == made
+    with pytest.raises(InputError, match="sms must be at least 1, got 0"):
+        replace(made, sms=0)
+    with pytest.raises(InputError, match="precision must be one of auto"):
+        machine(f"{name}:precision=fp17")
+
+
+# --- products -------------------------------------------------------------------------------------
+
+
+def test_the_command_of_the_issue_runs() -> None:
+    found = result("a100", MatMul(m=8192, n=4096, k=4096))
+    assert found.seconds == pytest.approx(1.021e-3, rel=0.05)
+    assert found.operations["effective_multiplies"] == 8192 * 4096 * 4096
+    assert json.loads(found.to_json())["stalls"].keys() == {"launch", "compute", "operand_loading", "wave_quantisation"}
+
+
+@each
+def test_causes_are_whole_cycles_of_the_clock_and_the_compute_cause_is_the_peak(name: str) -> None:
+    op = MatMul(m=1000, n=776, k=1024)
+    found = result(name, op)
+    assert found.cycles is not None and found.clock_hz is not None
+    assert found.seconds == found.cycles / found.clock_hz
+    assert sum(found.stalls.values()) == sum(p.cycles or 0 for p in found.phases) == found.cycles
+    peak = board(name).matmul_flops(board(name).computed_in("fp16"))
+    assert found.stalls["compute"] == pytest.approx(2 * op.multiplies / peak * found.clock_hz, abs=1.5)
+    assert found.utilization == pytest.approx(found.stalls["compute"] / found.cycles, rel=1e-2)
+
+
+def test_shared_weights_make_a_batch_one_taller_product() -> None:
+    apart = result("a100", MatMul(m=100, n=512, k=512, batch=8))
+    shared = result("a100", MatMul(m=100, n=512, k=512, batch=8, shared=True))
+    taller = result("a100", MatMul(m=800, n=512, k=512))
+    assert shared.cycles == taller.cycles and shared.traffic_bytes == taller.traffic_bytes
+    assert apart.traffic_bytes["b"] == 8 * shared.traffic_bytes["b"]
+    assert apart.seconds > shared.seconds
+
+
+def test_queued_calls_cost_a_launch_only() -> None:
+    op = MatMul(m=64, n=64, k=64)
+    timed, queued = result("a100", op), result("a100:calls=queued", op)
+    fit, launch = table("gpu_gemm_fit")["cublas", "call_s"].value, table("devices")["a100", "launch_s"].value
+    assert timed.seconds - queued.seconds == pytest.approx(fit - launch, abs=2 / 1.41e9)
+
+
+def test_a_chosen_precision_changes_bytes_rate_and_the_note() -> None:
+    op = MatMul(name="bert", m=4096, n=4096, k=4096, format="fp16")
+    asked, int8 = result("a100", op), result("a100:precision=int8", op)
+    assert int8.traffic_bytes["c"] * 2 == asked.traffic_bytes["c"]
+    assert int8.seconds < asked.seconds
+    assert "a100:precision=int8 runs in int8, the workload asks for fp16" in int8.notes
+    old = result("k40", op)
+    assert (asked.precision, int8.precision, old.precision) == (("fp16",), ("int8",), ("fp32",))
+    assert any("stored as fp16 and computed in fp32" in note for note in old.notes)
+    assert old.traffic_bytes["c"] == asked.traffic_bytes["c"]
+
+
+def test_boards_without_sparse_tensor_cores_run_24_dense_and_say_so() -> None:
+    dense, sparse = MatMul(m=512, n=512, k=512), MatMul(m=512, n=512, k=512, sparse24=True)
+    old, new = result("v100", sparse), result("a100", sparse)
+    assert old.cycles == result("v100", dense).cycles
+    assert old.operations["multiplies"] >= 2 * old.operations["effective_multiplies"]
+    assert any("B is stored and multiplied dense" in note for note in old.notes)
+    assert new.operations["multiplies"] == new.operations["effective_multiplies"] == 512**3 // 2
+    assert new.traffic_bytes["b"] == round(512 * 512 * 2 * 9 / 16)
+    assert any("metadata" in note for note in new.notes)
+
+
+def test_operands_beyond_the_memory_are_infeasible_and_counted() -> None:
+    op = MatMul(name="large", m=2**18, n=2**18, k=2**10)
+    needed = 2 * (2**36 + 2 * 2**28)
+    with pytest.raises(InfeasibleError, match=f"a100: large needs {needed} bytes for its operands, memory_bytes is 8"):
+        result("a100", op)
+    assert result("a100:memory_bytes=2e11", op).seconds > 0
+    with pytest.raises(InfeasibleError, match="conv needs"):
+        result("titan-xp", Conv(h=4096, w=4096, c=512, r=1, s=1, k=512))
+
+
+# --- convolutions, streams ------------------------------------------------------------------------
+
+
+def test_a_convolution_is_its_product_without_unfolded_copies() -> None:
+    conv = result("a100", Conv(h=56, w=56, c=64, r=3, s=3, k=128, pad=1, batch=16))
+    product = result("a100", MatMul(m=16 * 56 * 56, n=128, k=576))
+    for cause in ("launch", "compute", "tile_quantisation", "operand_loading", "wave_quantisation"):
+        assert conv.stalls.get(cause, 0) == pytest.approx(product.stalls.get(cause, 0), abs=1)
+    assert conv.traffic_bytes["a"] == 2 * 16 * 64 * 56 * 56
+    assert conv.traffic_bytes["b"] == 2 * 128 * 576
+    assert conv.operations["effective_multiplies"] == 16 * 56 * 56 * 128 * 576
+
+
+def test_a_pointwise_convolution_is_exactly_its_product() -> None:
+    conv = result("v100", Conv(h=28, w=28, c=256, r=1, s=1, k=512, batch=8))
+    product = result("v100", MatMul(m=8 * 28 * 28, n=512, k=256))
+    assert (conv.cycles, conv.traffic_bytes) == (product.cycles, product.traffic_bytes)
+
+
+def test_depthwise_convolutions_stream() -> None:
+    op = Conv(h=112, w=112, c=96, r=3, s=3, k=96, pad=1, groups=96, batch=32)
+    found = result("a100", op)
+    moved = 2 * (2 * 32 * 96 * 112 * 112 + 96 * 9)
+    assert found.traffic_bytes["dram_read"] + found.traffic_bytes["dram_write"] == moved
+    call = table("gpu_gemm_fit")["cublas", "call_s"].value
+    assert found.seconds == pytest.approx(call + moved / (2039e9 * 0.88), rel=1e-3)
+    assert found.operations["multiplies"] == op.multiplies
+
+
+def test_an_elementwise_kernel_is_its_bytes_at_streaming_bandwidth() -> None:
+    found = result("v100", Elementwise(elements=10**8, reads=2))
+    call = table("gpu_gemm_fit")["cublas", "call_s"].value
+    assert found.seconds == pytest.approx(call + 6e8 / (900e9 * 0.88), rel=1e-6)
+    assert found.traffic_bytes == {"a": 4 * 10**8, "c": 2 * 10**8, "dram_read": 4 * 10**8, "dram_write": 2 * 10**8}
+
+
+def test_many_operations_an_element_bind_the_units() -> None:
+    busy = result("a100", Elementwise(elements=10**8, flops_each=1000))
+    assert busy.stalls["compute"] == pytest.approx(1e11 / board("a100").fp32_flops * 1.41e9, rel=1e-6)
+    gelu = result("a100", Elementwise(elements=10**8, function="gelu"))
+    assert gelu.operations["exponentials"] == 10**8
+
+
+def test_reductions_leave_what_they_should_and_long_rows_are_read_twice() -> None:
+    total = result("a100", Reduce(rows=4096, length=1024))
+    assert total.traffic_bytes["c"] == 2 * 4096
+    soft = result("a100", Reduce(rows=4096, length=1024, function="softmax"))
+    assert soft.traffic_bytes["a"] == soft.traffic_bytes["c"] == 2 * 4096 * 1024
+    assert soft.operations["exponentials"] == 4096 * 1024
+    fits = int(board("a100").smem_bytes) // 4
+    once, twice = (result("a100", Reduce(rows=512, length=fits + more, function="layernorm")) for more in (0, 1))
+    assert twice.traffic_bytes["a"] == 2 * 2 * 512 * (fits + 1)
+    assert once.traffic_bytes["a"] == 2 * 512 * fits
+
+
+def test_few_rows_leave_multiprocessors_idle() -> None:
+    few = result("a100", Reduce(rows=1, length=2**20, function="softmax"))
+    many = result("a100", Reduce(rows=108, length=2**20, function="softmax"))
+    assert few.stalls["few_rows"] > 0 and "few_rows" not in many.stalls
+    assert "few_rows" not in result("a100", Reduce(rows=1, length=2**20)).stalls
+
+
+# --- attention ------------------------------------------------------------------------------------
+
+
+def test_each_board_runs_the_newest_attention_it_has() -> None:
+    op = Attention(seq=1024, heads=8, dim=64)
+    newest = {name: result(name, op).phases[-1].name for name in BOARDS}
+    assert {newest[name] for name in ("h100", "h200")} == {"flash3"}
+    assert {newest[name] for name in ("a100", "rtx-4090")} == {"flash2"}
+    assert {newest[name] for name in ("k40", "k80", "p100", "titan-xp", "rtx-2080ti", "v100")} == {"standard"}
+    with pytest.raises(InfeasibleError, match="attention=flash3 needs a board of hopper, got ampere"):
+        result("a100:attention=flash3", op)
+    with pytest.raises(InfeasibleError, match="attention=flash2 needs a board of ampere, ada, hopper, got volta"):
+        result("v100:attention=flash2", op)
+
+
+# --- energy ---------------------------------------------------------------------------------------
+
+
+@each
+def test_energy_is_between_idle_and_rated_power_and_its_parts_are_positive(name: str) -> None:
+    made = design(name)
+    for op in (
+        MatMul(m=4096, n=4096, k=4096, format="fp32"),
+        MatMul(m=4096, n=4096, k=4096),
+        MatMul(m=1, n=4096, k=4096),
+        Elementwise(elements=10**8),
+    ):
+        found = result(name, op)
+        assert found.energy_j is not None and found.power_w is not None
+        assert all(part >= 0 for part in found.energy_parts.values())
+        assert math.isclose(math.fsum(found.energy_parts.values()), found.energy_j, rel_tol=1e-12)
+        assert made.idle_w * 0.999 <= found.power_w <= made.tdp_w * 1.001
+
+
+def test_a_product_at_full_rate_draws_near_the_rated_power() -> None:
+    found = result("a100", MatMul(m=16384, n=16384, k=16384))
+    assert found.power_w is not None and 0.85 * 400 < found.power_w <= 400
+
+
+def test_dram_energy_follows_the_bytes() -> None:
+    one, two = (result("a100", Elementwise(elements=n)).energy_parts["dram"] for n in (10**7, 2 * 10**7))
+    assert two == pytest.approx(2 * one, rel=1e-9)
+
+
+# --- what is printed ------------------------------------------------------------------------------
+
+
+def test_reproduce_gpu_gemm_prints_the_ten_rows_with_their_error() -> None:
+    ((_, only),) = run("gpu-gemm", None, lambda _: None)
+    assert len(only.rows) == 10
+    for row in only.rows:
+        assert row["error"] == f"{row['simulated_ms'] / row['measured_ms'] - 1:+.1%}"
+        assert abs(row["simulated_ms"] / row["measured_ms"] - 1) < 0.05
+
+
+def test_reproduce_sparse24_prints_beside_the_measured_ones_where_the_rate_is_lost() -> None:
+    (_, gains), (_, ladder), (_, peaks) = run("sparse24", None, lambda _: None)
+    assert [row["measured"] for row in gains.rows] == ["1.24x", "1.27x", "1.25x"]
+    for row in gains.rows:
+        assert 1.0 < float(row["simulated"][:-1]) < 1.5
+    for row in ladder.rows:
+        steps = [float(str(v)[:-1]) for k, v in row.items() if k not in ("case", "measured", "left over")]
+        assert steps[:2] == [2.0, 1.5]
+        assert all(a >= b - 0.02 for a, b in pairwise(steps))
+    for row in peaks.rows:
+        assert row["sparse_peak"] == 2 * row["dense_peak"]
+        assert row["dense_tflops"] < row["dense_peak"] and row["sparse_tflops"] < row["sparse_peak"]
+
+
+def test_fitted_fields_say_on_what() -> None:
+    fitted = {n: about for n, about in A100Design.parameters().items() if about.status == "fitted"}
+    assert {"call_s", "math_efficiency", "operand_bytes_per_clock"} <= set(fitted)
+    assert all("measure" in about.source for about in fitted.values())
+    notes = A100().run(MatMul(m=64, n=64, k=64)).notes
+    assert any("leave-one-out" in note and "A100" in note for note in notes)
+
+
+def test_calls_of_a_workload_of_several_operations_are_queued():
+    op = MatMul(m=64, n=64, k=64)
+    alone = run_workload(machine("a100"), Workload.of("alone", op)).seconds
+    queued = result("a100:calls=queued", op).seconds
+    several = run_workload(machine("a100"), Workload.of("several", op, op))
+    assert several.seconds == pytest.approx(2 * queued, rel=1e-9) != pytest.approx(2 * alone)
+    assert several.design["calls"] == "auto"
