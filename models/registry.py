@@ -1,9 +1,9 @@
 """Machines by text: ours by folder, a user's own by path, installed ones by entry point.
 
 A MACHINE text is a name with settings: ``outerspace``, ``outerspace:l0_bytes=32768``,
-``k40:library=cusp``, ``./my_machine.py:rows=8``. Ours are the :class:`Machine` classes in the files
-of this folder; nothing lists them. A name is looked for in the file of that name first, so that a
-single machine is found without importing all.
+``k40:library=cusp``, ``./my_machine.py:rows=8``, ``my-gpu.toml`` (written by ``siloom measure``).
+Ours are the :class:`Machine` classes in the files of this folder; nothing lists them. A name is
+looked for first in the files whose names begin it, and no file is imported behind the one that has it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import itertools
 import pkgutil
 import sys
 from collections.abc import Iterator
@@ -111,18 +112,17 @@ def _find(name: str) -> Known:
     if is_file(name):
         return _only(machines_of_file(Path(name)), name)
     if name.endswith(".toml"):
-        raise InputError(
-            f"{name}: files of measured machines are not read by this version; name a machine or a .py file"
-        )
+        from siloom.models._measured_machine import machine_of_file
+
+        cls, settings = machine_of_file(Path(name))
+        return Known(name, cls, settings, name)
     stem = name.replace("-", "_")
-    if stem in _stems():
-        for known in _of_module(_import(stem), "siloom"):
-            if known.name == name:
-                return known
-    everything = {known.name: known for known in machines()}
-    if name in everything:
-        return everything[name]
-    raise UsageError(f"no machine '{name}'{did_you_mean(name, everything)}")
+    likely = sorted(_stems(), key=lambda other: not stem.startswith(other))
+    ours = (known for other in likely for known in _of_module(_import(other), "siloom"))
+    for known in itertools.chain(ours, _entry_points()):
+        if known.name == name:
+            return known
+    raise UsageError(f"no machine '{name}'{did_you_mean(name, [known.name for known in machines()])}")
 
 
 def _stems() -> list[str]:

