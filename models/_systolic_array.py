@@ -1,0 +1,330 @@
+"""Machines made of systolic arrays: what one is, what it is given to do, and how long that takes.
+
+Knows no machine by name. A machine describes itself as a :class:`Core`, turns an operation into steps with
+``siloom.models._systolic_lower.lower`` and runs them::
+
+    core = Core(rows=128, cols=128, dataflow="ws", bytes_per_cycle=512.0, ...)
+    run = run_steps(core, lower(op, core, "bf16"), "bf16", "fp32")
+
+``run`` is a :class:`Run`: cycles by cause and by phase, words between the arrays and their SRAMs, bytes over the
+memory port. Several arrays share work by batch, by columns of C or by rows of C, whichever is fastest; they
+share the memory port too, and an operand that all of them use crosses it once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from siloom.sim.engine.systolic import STALLS, array_cycles, axis_at, jobs, run_gemms
+from siloom.sim.errors import InputError
+from siloom.sim.ops import FORMAT_BITS, MAX_COUNT
+from siloom.sim.result import Phase, apportion
+
+ACCUMULATORS: Mapping[str, int] = {**FORMAT_BITS, "int16": 16, "int32": 32, "int64": 64}
+"""Bits of the formats that sums may have."""
+
+
+def accumulator_of(form: str) -> str:
+    """The usual accumulator of an operand format: int32 for integers, fp32, and fp64 for fp64."""
+    if form.startswith("int"):
+        return "int32"
+    return "fp64" if form == "fp64" else "fp32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """Systolic arrays, their SRAMs, a vector unit and one memory port.
+
+    ``arrays`` arrays of ``rows`` x ``cols`` cells; ``double``: cells hold a second operand or sum (see
+    ``siloom.sim.engine.systolic_folds``). The SRAMs are those of all arrays together, each array has its share.
+    ``vector_lanes`` operations a cycle. ``bytes_per_cycle`` may be infinite; ``latency`` in cycles.
+    """
+
+    rows: int
+    cols: int
+    dataflow: str = "ws"
+    arrays: int = 1
+    double: bool = True
+    ifmap_bytes: int = 2**20
+    filter_bytes: int = 2**20
+    ofmap_bytes: int = 2**20
+    vector_lanes: int = 128
+    bytes_per_cycle: float = math.inf
+    latency: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """``batch`` dense products C[m, n] = A[m, k] B[k, n] of one shape.
+
+    ``a_unique`` elements of memory make up one A beside ``a_halo`` that every block of rows reads again, ``b_unique``
+    one B (-1: all of them are different). ``on_chip`` names the tensors (a, b, c) that need no memory traffic,
+    ``b_new`` is the share of B that does where an earlier product has left the rest in its SRAM.
+    """
+
+    name: str
+    m: int
+    n: int
+    k: int
+    batch: int = 1
+    a_unique: int = -1
+    a_halo: int = 0
+    b_unique: int = -1
+    on_chip: str = ""
+    b_new: float = 1.0
+
+    @property
+    def multiplies(self) -> int:
+        """All multiplies, zeros included."""
+        return self.m * self.n * self.k * self.batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vector:
+    """Work of the vector unit: ``operations``, and bytes over the memory port (0 where data are on chip)."""
+
+    name: str
+    operations: int
+    read_bytes: int = 0
+    write_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Products one after another, then vector work on what they made.
+
+    With ``bands`` above 1 both work at once, on ``bands`` equal bands one behind the other.
+    """
+
+    name: str
+    products: tuple[Product, ...] = ()
+    vectors: tuple[Vector, ...] = ()
+    bands: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What happened. ``stalls`` adds up to ``cycles``, and so do the phases.
+
+    ``words``: elements between arrays and SRAMs: ``ifmap_read``, ``filter_read``, ``ofmap_read`` (sums read back
+    to be added to), ``ofmap_write``. ``port_bytes``: over the memory port, ``ifmap_read``, ``filter_read``,
+    ``psum_read``, ``psum_write``, ``ofmap_write``, ``vector_read``, ``vector_write``. ``multiplies`` are those of the
+    arrays, zeros included; ``vector_operations`` those of the vector unit. ``blocks`` says how each product was cut.
+    """
+
+    cycles: int = 0
+    stalls: Mapping[str, int] = field(default_factory=dict)
+    phases: tuple[tuple[str, int, Mapping[str, int]], ...] = ()
+    multiplies: int = 0
+    vector_operations: int = 0
+    words: Mapping[str, int] = field(default_factory=dict)
+    port_bytes: Mapping[str, int] = field(default_factory=dict)
+    blocks: tuple[str, ...] = ()
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes read over the memory port."""
+        return sum(v for k, v in self.port_bytes.items() if k.endswith("read"))
+
+    @property
+    def write_bytes(self) -> int:
+        """Bytes written over the memory port."""
+        return sum(v for k, v in self.port_bytes.items() if k.endswith("write"))
+
+    def as_phases(self, clock_hz: float) -> tuple[Phase, ...]:
+        """The phases of a Result."""
+        return tuple(Phase(name, cycles, cycles / clock_hz, stalls) for name, cycles, stalls in self.phases)
+
+
+def run_steps(core: Core, steps: Sequence[Step], form: str, accumulator: str) -> Run:
+    """Run ``steps`` one after another, operands in the format ``form`` and sums in ``accumulator``.
+
+    Raises:
+        InfeasibleError: an SRAM that does not hold one fold twice over.
+        InputError: counts that could reach 2^62.
+    """
+    products = [(step, product) for step in steps for product in step.products]
+    timed = iter(_time_products(core, [p for _, p in products], form, accumulator))
+    return add_runs(_run_step(core, step, [next(timed) for _ in step.products]) for step in steps)
+
+
+def _run_step(core: Core, step: Step, products: list[Run]) -> Run:
+    array = add_runs(products)
+    vector = add_runs(_time_vector(core, work) for work in step.vectors)
+    both = add_runs([array, vector])
+    stalls, cycles = dict(both.stalls), both.cycles
+    if step.bands > 1 and array.cycles and vector.cycles:
+        # Two stations in tandem with equal bands: the longer sets the pace, the shorter shows once.
+        shown = -(-min(array.cycles, vector.cycles) // step.bands)
+        cycles = max(array.cycles, vector.cycles) + shown
+        if array.cycles >= vector.cycles:
+            stalls = add_up([array.stalls, apportion(shown, vector.stalls)])
+        else:
+            stalls = add_up([apportion(shown, array.stalls), vector.stalls])
+    return replace(both, cycles=cycles, stalls=stalls, phases=((step.name, cycles, stalls),))
+
+
+def _time_vector(core: Core, work: Vector) -> Run:
+    """The vector unit streams: its work and its traffic overlap, behind the memory's first latency."""
+    busy = -(-work.operations // core.vector_lanes)
+    moved = work.read_bytes + work.write_bytes
+    port = math.ceil(moved / core.bytes_per_cycle)
+    latency = core.latency if work.read_bytes else 0
+    stalls = {"vector": busy, "dram_latency": latency, "dram_bandwidth": max(0, port - busy)}
+    cycles = latency + max(busy, port)
+    return Run(
+        cycles=cycles,
+        stalls={cause: value for cause, value in stalls.items() if value},
+        phases=((work.name, cycles, stalls),),
+        vector_operations=work.operations,
+        port_bytes={"vector_read": work.read_bytes, "vector_write": work.write_bytes},
+    )
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one of several arrays does, and on how many arrays a tensor's traffic counts."""
+
+    batch: int
+    m: int
+    n: int
+    a: float
+    b: float
+    c: float
+
+
+def _shares(core: Core, product: Product) -> _Share:
+    """The fastest way to share a product out: by batch, by columns of C, by rows of C, or two of them."""
+    ways: list[_Share] = []
+    for by_batch in {min(2**i, core.arrays) for i in range(core.arrays.bit_length())} | {core.arrays}:
+        batch = -(-product.batch // by_batch)
+        used = product.batch / batch
+        rest = core.arrays // by_batch
+        # Columns (os, ws: n; is: m) go by whole folds, so that no fold is cut for it.
+        m_grain = {"os": core.rows, "ws": 1, "is": core.cols}[core.dataflow]
+        n_grain = {"os": core.cols, "ws": core.cols, "is": 1}[core.dataflow]
+        n = min(product.n, -(-product.n // (rest * n_grain)) * n_grain)
+        ways.append(_Share(batch, product.m, n, used, used * product.n / n, used * product.n / n))
+        m = min(product.m, -(-product.m // (rest * m_grain)) * m_grain)
+        ways.append(_Share(batch, m, product.n, used * product.m / m, used, used * product.m / m))
+    cycles = array_cycles(
+        core.dataflow, core.rows, core.cols,
+        [w.m for w in ways], [w.n for w in ways], product.k, [w.batch for w in ways], core.double,
+    )  # fmt: skip
+    # Where several are as fast, the one that brings the fewest operands over the port.
+    order = [
+        (int(t), w.a * product.m * product.k + w.b * product.k * product.n) for t, w in zip(cycles, ways, strict=True)
+    ]
+    return ways[min(range(len(ways)), key=lambda i: (order[i], i))]
+
+
+def _time_products(core: Core, products: Sequence[Product], form: str, accumulator: str) -> list[Run]:
+    """All products of a program in one call of the engine."""
+    if not products:
+        return []
+    shares = [_shares(core, p) if core.arrays > 1 else _Share(p.batch, p.m, p.n, 1.0, 1.0, 1.0) for p in products]
+    bits, sum_bits = FORMAT_BITS[form], ACCUMULATORS[accumulator]
+    pairs = list(zip(products, shares, strict=True))
+    found = run_gemms(
+        jobs(
+            dataflow=core.dataflow,
+            rows=core.rows,
+            cols=core.cols,
+            double=core.double,
+            m=[s.m for s in shares],
+            n=[s.n for s in shares],
+            k=[p.k for p in products],
+            batch=[s.batch for s in shares],
+            ifmap_bytes=core.ifmap_bytes // core.arrays,
+            filter_bytes=core.filter_bytes // core.arrays,
+            ofmap_bytes=core.ofmap_bytes // core.arrays,
+            a_bits=bits,
+            b_bits=bits,
+            o_bits=bits,
+            sum_bits=sum_bits,
+            a_unique=[-1 if p.a_unique < 0 else -(-p.a_unique * s.m // p.m) for p, s in pairs],
+            a_halo=[p.a_halo for p in products],
+            b_unique=[-1 if p.b_unique < 0 else -(-p.b_unique * s.n // p.n) for p, s in pairs],
+            a_copies=[0.0 if "a" in p.on_chip else s.a for p, s in pairs],
+            b_copies=[0.0 if "b" in p.on_chip else s.b * p.b_new for p, s in pairs],
+            o_copies=[0.0 if "c" in p.on_chip else s.c for p, s in pairs],
+            bytes_per_cycle=core.bytes_per_cycle,
+            latency=core.latency,
+        )
+    )
+    return [
+        _run_of(core, product, share, {name: int(column[i]) for name, column in found.items()})
+        for i, (product, share) in enumerate(pairs)
+    ]
+
+
+def _run_of(core: Core, product: Product, share: _Share, out: Mapping[str, int]) -> Run:
+    m, n, k, batch = product.m, product.n, product.k, product.batch
+    if max(product.multiplies, 8 * batch * m * n * -(-k // core.rows), 8 * out["stationary_loads"]) >= MAX_COUNT:
+        raise InputError(f"systolic: {product.name} moves 2^62 bytes or more, it must stay below")
+    if core.dataflow == "os":
+        ifmap, weights, passes = m * k * -(-n // core.cols), k * n * -(-m // core.rows), -(-k // out["kb"])
+    elif core.dataflow == "ws":
+        ifmap, weights, passes = m * k * -(-n // core.cols), 0, -(-k // core.rows)
+    else:
+        ifmap, weights, passes = 0, k * n * -(-m // core.cols), -(-k // core.rows)
+    words = {
+        "ifmap_read": round(out["stationary_loads"] * share.a) if core.dataflow == "is" else ifmap * batch,
+        "filter_read": round(out["stationary_loads"] * share.b) if core.dataflow == "ws" else weights * batch,
+        "ofmap_read": m * n * (passes - 1) * batch,
+        "ofmap_write": m * n * passes * batch,
+    }
+    stalls = {name: out[name] for name in STALLS if out[name]}
+    names = {
+        "ifmap_read": "a_read",
+        "filter_read": "b_read",
+        "psum_read": "sum_read",
+        "psum_write": "sum_write",
+        "ofmap_write": "c_write",
+    }
+    return Run(
+        cycles=out["cycles"],
+        stalls=stalls,
+        phases=((product.name, out["cycles"], stalls),),
+        multiplies=product.multiplies,
+        words=words,
+        port_bytes={name: out[column] for name, column in names.items()},
+        blocks=(_blocks(product, out),),
+    )
+
+
+def _blocks(product: Product, out: Mapping[str, int]) -> str:
+    """In words: sizes of a block, and the loops over blocks from the outermost in."""
+    loops = " ".join("mnk"[axis_at(out["order"], level)] for level in range(3))
+    return f"{product.name}: blocks of m {out['mb']} x n {out['nb']} x k {out['kb']}, loops {loops}"
+
+
+def add_runs(runs: Iterable[Run]) -> Run:
+    """One after another."""
+    parts = list(runs)
+    return Run(
+        cycles=sum(r.cycles for r in parts),
+        stalls=add_up(r.stalls for r in parts),
+        phases=tuple(phase for r in parts for phase in r.phases),
+        multiplies=sum(r.multiplies for r in parts),
+        vector_operations=sum(r.vector_operations for r in parts),
+        words=add_up(r.words for r in parts),
+        port_bytes=add_up(r.port_bytes for r in parts),
+        blocks=tuple(text for r in parts for text in r.blocks),
+    )
+
+
+def add_up(tables: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Sums by name."""
+    out: dict[str, int] = {}
+    for table in tables:
+        for name, value in table.items():
+            out[name] = out.get(name, 0) + value
+    return out
+
+
+__all__ = [
+    "ACCUMULATORS", "Core", "Product", "Run", "Step", "Vector", "accumulator_of", "add_runs", "add_up", "run_steps",
+]  # fmt: skip

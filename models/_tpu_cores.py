@@ -1,0 +1,108 @@
+"""What a TPU from v2 on makes of an operation: steps for its arrays and vector units.
+
+The arrays, their shared memory port and the lowering are those of every systolic machine
+(:mod:`siloom.models._systolic_array`, :mod:`siloom.models._systolic_lower`). What is a TPU's own:
+
+- sizes are padded to what the chip lays out, k and n to the array's side and m to 8 sublanes, and padded
+  operands are what crosses HBM (a convolution's inputs are not padded);
+- a cell that multiplies two pairs of int8 a cycle counts as two rows of cells;
+- the activations of an operation that fit into CMEM (v4) together stay there; weights and other
+  activations cross HBM;
+- VMEM is shared out by thirds to streamed operands, weights and sums.
+
+Nothing overlaps between operations, a compiled program has no launches, the two cores share all work, and the
+chip's interconnect is not modelled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from siloom.models._systolic_array import Core, Product, Run, Step, accumulator_of, run_steps
+from siloom.models._systolic_lower import lower
+from siloom.models._tpu_design import TpuDesign
+from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce
+
+SUBLANES = 8
+
+
+def precision_of(design: TpuDesign, form: str) -> str:
+    """The format that the arrays compute an operation in."""
+    if design.precision != "auto":
+        return design.precision
+    return "int8" if form in ("int4", "int8") else "bf16"
+
+
+def run_operation(design: TpuDesign, op: Operation, precision: str) -> Run:
+    """Run one operation.
+
+    Raises:
+        InputError: an operation of another kind, or more work than can be counted.
+        InfeasibleError: a VMEM that does not hold one fold of the arrays.
+    """
+    core = core_of(design, precision)
+    steps = lower(op, core, precision)
+    return run_steps(
+        core, [_laid_out(design, op, step, precision) for step in steps], precision, accumulator_of(precision)
+    )
+
+
+def core_of(design: TpuDesign, precision: str) -> Core:
+    """The chip as systolic arrays: v4's 8 of 128 x 128."""
+    third = design.cores * design.vmem_bytes // 3
+    return Core(
+        rows=design.mxu_size * (design.int8_rate if precision == "int8" else 1),
+        cols=design.mxu_size,
+        dataflow="ws",
+        arrays=design.mxus,
+        ifmap_bytes=third,
+        filter_bytes=third,
+        ofmap_bytes=third,
+        vector_lanes=design.vector_per_cycle,
+        bytes_per_cycle=design.sustained_bytes_per_s / design.clock_hz,
+        latency=design.latency_cycles,
+    )
+
+
+def _laid_out(design: TpuDesign, op: Operation, step: Step, precision: str) -> Step:
+    """A step with its sizes padded, and without the traffic of what stays in CMEM."""
+    products = tuple(_padded(design, product) for product in step.products)
+    if activations(op) * FORMAT_BITS[precision] > 8 * design.cmem_bytes:
+        return replace(step, products=products)
+    stays = "abc" if _all_activations(op) else "ac"
+    return replace(
+        step,
+        products=tuple(replace(product, on_chip=stays) for product in products),
+        vectors=tuple(replace(work, read_bytes=0, write_bytes=0) for work in step.vectors),
+    )
+
+
+def _padded(design: TpuDesign, product: Product) -> Product:
+    def up(size: int, to: int) -> int:
+        return -(-size // to) * to
+
+    m, n, k = up(product.m, SUBLANES), up(product.n, design.mxu_size), up(product.k, design.mxu_size)
+    return replace(product, m=m, n=n, k=k)
+
+
+def _all_activations(op: Operation) -> bool:
+    """Whether both operands of a product were made by operations before it."""
+    return isinstance(op, Attention) or (isinstance(op, MatMul) and op.batch > 1 and not op.shared)
+
+
+def activations(op: Operation) -> int:
+    """Elements of all tensors in and out that are not weights."""
+    if isinstance(op, MatMul):
+        weights = op.k * op.n * op.batch if _all_activations(op) else 0
+        return op.m * (op.k + op.n) * op.batch + weights
+    if isinstance(op, Conv):
+        high, wide = op.out_hw
+        return op.batch * (op.h * op.w * op.c + high * wide * op.k)
+    if isinstance(op, Attention):
+        tensors = 2 * (op.heads + (op.kv_heads or op.heads))
+        return op.batch * op.seq * op.dim * tensors * (1 if op.direction == "fwd" else 2)
+    if isinstance(op, Elementwise):
+        return op.elements * (op.reads + op.writes)
+    if isinstance(op, Reduce):
+        return op.rows * (op.length + (1 if op.function in ("sum", "max") else op.length))
+    raise TypeError(f"{op.kind}: not an operation of a TPU")
