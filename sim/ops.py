@@ -16,11 +16,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from siloom.sim.engine.cycles import MAX_COUNT as MAX_COUNT
 from siloom.sim.errors import InputError
 from siloom.sim.sparse import Csr
-
-MAX_COUNT = 2**62
-"""Counts at or above this are refused: cycle counters are 64-bit and must never wrap."""
 
 FORMAT_BITS: Mapping[str, int] = {
     "int4": 4, "int8": 8, "fp8": 8, "bf16": 16, "fp16": 16, "tf32": 32, "fp32": 32, "fp64": 64,

@@ -136,7 +136,9 @@ class Result:
                     for g, lane in data["timeline"]["lanes"].items()
                 }
                 known["timeline"] = Timeline(float(data["timeline"]["bin_seconds"]), lanes)
-            known |= {name: tuple(known[name]) for name in ("precision", "unsupported", "rows", "notes") if name in known}
+            known |= {
+                name: tuple(known[name]) for name in ("precision", "unsupported", "rows", "notes") if name in known
+            }
             return cls(**known)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{where}: not a complete siloom result: {error}") from None

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.errors import InputError
-from siloom.sim.ops import MAX_COUNT
+
+MAX_COUNT = 2**62
+"""Counts at or above this are refused: cycle counters are 64-bit and must never wrap. It stands here
+because kernels read it, which may read nothing outside their own folders."""
 
 Ints = NDArray[np.int64]
 CyclesLike = NDArray[Any] | Sequence[Any]

@@ -19,11 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siloom.sim.engine.cycles import CyclesLike, Ints, as_cycles, exact_sum, require_below
+from siloom.sim.engine.cycles import MAX_COUNT, CyclesLike, Ints, as_cycles, exact_sum, require_below
 from siloom.sim.engine.tournament import bits_for, replace
 from siloom.sim.errors import InputError
 from siloom.sim.jit import inline_kernel, kernel
-from siloom.sim.ops import MAX_COUNT
 
 MAX_SERVERS = 2**20
 """More servers than any chip has; tables are allocated per server."""

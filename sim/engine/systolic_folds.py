@@ -42,9 +42,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from siloom.sim.engine.cycles import MAX_COUNT
 from siloom.sim.errors import InputError
 from siloom.sim.jit import inline_kernel
-from siloom.sim.ops import MAX_COUNT
 
 Ints = NDArray[np.int64]
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from siloom.sim.engine.cycles import MAX_COUNT
 from siloom.sim.engine.systolic_folds import dataflow_codes
 from siloom.sim.errors import InputError
-from siloom.sim.ops import MAX_COUNT
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -27,6 +27,7 @@ import math
 
 import numpy as np
 
+from siloom.sim.engine.cycles import MAX_COUNT
 from siloom.sim.engine.systolic_folds import interval, leaves
 from siloom.sim.engine.systolic_jobs import (
     A_BITS,
@@ -54,7 +55,6 @@ from siloom.sim.engine.systolic_jobs import (
 )
 from siloom.sim.engine.systolic_tiling import axis_at, choose_blocks
 from siloom.sim.jit import inline_kernel, kernel
-from siloom.sim.ops import MAX_COUNT
 
 OUTCOME = (
     "cycles", "compute", "preload", "fill", "drain", "dram_latency", "dram_bandwidth",
