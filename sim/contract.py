@@ -86,11 +86,13 @@ class Whole:
 class Float:
     """A sign bit, a biased exponent and a mantissa; its codes are bit patterns.
 
-    How the highest exponent is read (infinities, NaN, or one more binade) is the kernel's to say.
+    The highest exponent holds the infinities and NaNs, as in IEEE 754. Where ``finite``, it is one more
+    binade of numbers and only its highest mantissa is NaN: there are no infinities, as in OCP's E4M3.
     """
 
     exponent_bits: int
     mantissa_bits: int
+    finite: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a width that no code can hold."""
@@ -111,11 +113,18 @@ class Float:
         """The exponent field of 1.0."""
         return int((1 << (self.exponent_bits - 1)) - 1)
 
+    @property
+    def largest(self) -> int:
+        """The code of the largest finite number."""
+        special = 1 if self.finite else 1 << self.mantissa_bits
+        return int((1 << (self.bits - 1)) - 1 - special)
+
     def corners(self) -> tuple[int, ...]:
         """Zeros, subnormals, the ends of the normal range, about one, infinities and NaNs."""
         top = (1 << self.exponent_bits) - 1
         exponents = {0, 1, self.bias, top - 1, top}
-        mantissas = {0, 1, (1 << self.mantissa_bits) - 1}
+        full = (1 << self.mantissa_bits) - 1
+        mantissas = {0, 1, full} | ({full - 1} if self.finite else set())
         patterns = (
             (sign << (self.bits - 1)) | (exponent << self.mantissa_bits) | mantissa
             for sign, exponent, mantissa in product((0, 1), sorted(exponents), sorted(mantissas))
@@ -123,14 +132,17 @@ class Float:
         return tuple(as_code(p, self) for p in patterns)
 
     def __str__(self) -> str:
-        """As ``e4m3``."""
-        return f"e{self.exponent_bits}m{self.mantissa_bits}"
+        """As ``e4m3``, or ``e4m3fn`` where there are no infinities."""
+        return f"e{self.exponent_bits}m{self.mantissa_bits}" + ("fn" if self.finite else "")
 
 
 Format = Whole | Float
 
 FLAG = Whole(1, signed=False)
 FP8_E4M3 = Float(4, 3)
+"""IEEE-like, to 240. What OCP's standard and its hardware call E4M3 is :data:`FP8_E4M3FN`."""
+FP8_E4M3FN = Float(4, 3, finite=True)
+"""OCP OFP8's E4M3: to 448, one NaN of each sign."""
 FP8_E5M2 = Float(5, 2)
 BF16 = Float(8, 7)
 FP16 = Float(5, 10)
