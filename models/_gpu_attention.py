@@ -133,6 +133,10 @@ def refusal(board: DenseBoard, op: Attention, algorithm: str) -> str:
         return f"attention={algorithm} needs a board of {', '.join(FLASH_SINCE[algorithm])}, got {board.generation}"
     if op.dim > LARGEST_DIM[algorithm]:
         return f"attention={algorithm} needs a head dimension of at most {LARGEST_DIM[algorithm]}, got {op.dim}"
+    computed = _flash_format(board, op, algorithm)
+    if computed not in board.tensor_flops:
+        has = ", ".join(board.tensor_flops) or "none"
+        return f"attention={algorithm} needs tensor cores for {computed}, the board has {has}"
     return ""
 
 
@@ -198,7 +202,7 @@ def _flash(board: DenseBoard, op: Attention, algorithm: str, costs: AttentionCos
 
 
 def _flash_format(board: DenseBoard, op: Attention, algorithm: str) -> str:
-    if op.format == "fp8" and algorithm == "flash3" and op.direction == "fwd":
+    if op.format == "fp8" and algorithm == "flash3" and op.direction == "fwd" and "fp8" in board.tensor_flops:
         return "fp8"
     return op.format if op.format == "bf16" and "bf16" in board.tensor_flops else "fp16"
 

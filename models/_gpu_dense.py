@@ -24,6 +24,7 @@ from siloom.sim.result import Phase, Result, apportion
 _TABLES = ("devices", "gpu_gemm_fit", "gpu_attention", "horowitz", "cacti_sram", "node_scaling", "dram_energy")
 _ATTO = 10**18
 _NEWEST = ("flash3", "flash2")
+_FLASH_BITS = 16
 _SCORE_TENSORS = 2
 """What standard attention keeps of all scores at a time: before and after a kernel."""
 
@@ -82,10 +83,11 @@ def _operand_bytes(board: DenseBoard, design: GpuDesign, op: Operation, stored: 
         weights = op.k * (op.c // op.groups) * op.r * op.s
         return format_bytes(stored, op.batch * (op.c * op.h * op.w + op.k * rows * cols) + weights)
     if isinstance(op, Attention):
-        scores = op.batch * op.heads * op.seq**2 * _SCORE_TENSORS if _algorithm(board, design, op) == "standard" else 0
-        return (2 * op.q_bytes + op.kv_bytes) * FORMAT_BITS[stored] / FORMAT_BITS[op.format] + format_bytes(
-            stored, scores
-        )
+        op = replace(op, format=stored)
+        standard = _algorithm(board, design, op) == "standard"
+        scores = op.batch * op.heads * op.seq**2 * _SCORE_TENSORS if standard else 0
+        tensors = 2 * op.q_bytes + op.kv_bytes  # backward: the gradient of each beside it
+        return tensors * (1 if op.direction == "fwd" else 2) + format_bytes(stored, scores)
     if isinstance(op, Elementwise):
         return format_bytes(stored, op.elements * (op.reads + op.writes))
     if isinstance(op, Reduce):
@@ -122,13 +124,13 @@ def _product(board: DenseBoard, design: GpuDesign, op: MatMul, stored: str) -> _
 def _of_gemm(board: DenseBoard, design: GpuDesign, problem: GemmProblem, notes: tuple[str, ...]) -> _Run:
     found = estimate_gemm(board, _costs(design), problem)
     summed = (found.split_k - 1) * problem.m * problem.n * problem.batch
-    product = tuple(cause for cause in found.parts if cause not in ("launch", "split_k"))
+    product = tuple(cause for cause in found.parts if cause != "split_k")
     name = f"product in {found.tile[0]} x {found.tile[1]} tiles"
     if found.split_k > 1:
         name += f", k in {found.split_k} parts"
     return _Run(
         parts=found.parts,
-        phases={"launch": ("launch",), name: product, "reduction": ("split_k",)},
+        phases={name: product, "reduction": ("split_k",)},
         operations={"multiplies": found.multiplies, "adds": found.multiplies + summed},
         read=found.read,
         written=found.written,
@@ -164,7 +166,7 @@ def _convolution(board: DenseBoard, design: GpuDesign, op: Conv, stored: str) ->
 def _streaming(found: KernelEstimate, *notes: str) -> _Run:
     return _Run(
         parts=found.parts,
-        phases={"launch": ("launch",), "kernel": ("compute", "memory", "few_rows")},
+        phases={"kernel": tuple(found.parts)},
         operations={"multiplies": found.multiplies, "adds": found.adds, "exponentials": found.exponentials},
         read=found.read,
         written=found.written,
@@ -180,15 +182,21 @@ def _streaming(found: KernelEstimate, *notes: str) -> _Run:
 
 
 def _algorithm(board: DenseBoard, design: GpuDesign, op: Attention) -> str:
-    """The design's attention kernel; by default the newest that the board has for this operation."""
+    """The design's attention kernel; by default the newest that the board has for this operation.
+
+    FlashAttention computes in 16 bits or fewer: what is stored in more is left to the standard kernels.
+    """
     if design.attention != "auto":
         return design.attention
+    if FORMAT_BITS[op.format] > _FLASH_BITS:
+        return "standard"
     return next((name for name in _NEWEST if not refusal(board, op, name)), "standard")
 
 
 def _attention(board: DenseBoard, design: GpuDesign, op: Attention, stored: str) -> _Run:
+    op = replace(op, format=stored)
     algorithm = _algorithm(board, design, op)
-    found = run_attention(board, op if stored == op.format else replace(op, format=stored), algorithm)
+    found = run_attention(board, op, algorithm)
     macs = found.tensor_flops // 2
     return _Run(
         parts=found.parts,
@@ -227,7 +235,8 @@ def _result(label: str, design: GpuDesign, board: DenseBoard, op: Operation, run
     energy = energy_parts(design, board, activity)
     tensors = sorted({*run.read, *run.written})
     peak = board.matmul_flops(run.computed)
-    useful = 2 * op.multiplies if op.multiplies else op.flops
+    # Standard attention keeps its probabilities: backward it does four of the five products that are counted.
+    useful = 2 * min(op.multiplies, run.multiply_adds) if op.multiplies else op.flops
     return Result(
         machine=label,
         workload=op.name or op.kind,

@@ -59,11 +59,11 @@ def energy_parts(design: GpuDesign, board: DenseBoard, activity: Activity) -> di
     rest = activity.multiply_adds * _rest_j(design, macs_per_s, mac_j) + activity.other_operations * _rest_j(
         design, others_per_s, add_j
     )
-    room = design.tdp_w * activity.seconds - idle
+    room = max(0.0, design.tdp_w * activity.seconds - idle)
     parts = {"arithmetic": arithmetic, "on-chip memory": on_chip, "dram": dram, REST: rest}
     known = arithmetic + on_chip + dram
     if known > room:
-        parts = {name: value * max(0.0, room) / known for name, value in parts.items()}
+        parts = {name: value * room / known for name, value in parts.items()}
         parts[REST] = 0.0
     else:
         parts[REST] = min(rest, room - known)

@@ -175,7 +175,10 @@ def _combine(
     seconds = sum(r.seconds * i.repeat for i, _, r in parts)
     with_energy = all(r.energy_j is not None for r in results)
     busy = [(r.utilization or 0.0) * r.seconds * i.repeat for i, _, r in parts]
-    own = next((r for _, m, r in parts if m is machine), results[0])
+    owned = [r for _, m, r in parts if m is machine] or results
+    own = owned[0]
+    # Operations have peaks of their own format: the roof over all of them is the highest.
+    peaks = {name: max(r.peaks.get(name, 0.0) for r in owned) for r in owned for name in r.peaks}
     energy_parts = split("energy_parts", "energy_j") if with_energy else {}
     return Result(
         machine=machine.label,
@@ -217,7 +220,7 @@ def _combine(
             }
             for item, m, r in parts
         ),
-        peaks=own.peaks,
+        peaks=peaks,
         notes=tuple(dict.fromkeys(n for r in results for n in r.notes)),
         design=own.design,
         provenance={**own.provenance, **provenance},

@@ -228,13 +228,13 @@ def _object(path: Path, where: str) -> dict[str, Any]:
     if size > _MAX_BYTES:
         raise InputError(f"{where}: must be at most {_MAX_BYTES} bytes, got {size}")
     try:
-        document = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=_once)
+        document = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: must be UTF-8 text, got byte {error.start} of another kind") from None
     except _TwiceError as error:
         raise InputError(f"{where}: key {place(str(error))} is given twice") from None
-    except ValueError as error:
-        raise InputError(f"{where}: is not JSON: {' '.join(str(error).split())[:200]}") from None
+    except ValueError as error:  # of a number too long, Python's advice to the programmer is left out
+        raise InputError(f"{where}: is not JSON: {' '.join(str(error).partition(';')[0].split())[:200]}") from None
     except RecursionError:
         raise InputError(f"{where}: is not JSON that can be read: nested too deeply") from None
     except OSError as error:

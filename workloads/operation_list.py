@@ -74,12 +74,17 @@ def read_operation_list(path: Path) -> tuple[str, tuple[Item, ...], dict[str, An
     for number, entry in enumerate(entries.operation, start=1):
         owner = f"{where}: operation {number} ({place(entry.kind)})"
         built, about = _built(owner, path.parent, entry)
+        if len(items) + len(built) > _MAX_OPERATIONS:
+            raise InputError(
+                f"{owner}: a list must hold at most {_MAX_OPERATIONS} operations with those of its networks, "
+                f"got {len(items) + len(built)}"
+            )
         for item in built:
-            name = ".".join(part for part in (entry.name, item.op.name) if part)
+            name = ".".join(part for part in (place(entry.name), item.op.name) if part)
             items.append(Item(replace(item.op, name=name), item.repeat * entry.repeat))
         if about:
             abouts.append({"operation": number, **about})
-    return entries.name or path.name, tuple(items), {"file": path.name, "operands": abouts}
+    return place(entries.name) or path.name, tuple(items), {"file": path.name, "operands": abouts}
 
 
 def _parsed(path: Path, where: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ and its file does not say is kept, and noted where it matters:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from siloom.workloads.regular_file import regular_file_size
 _MAX_BYTES = 1 << 20
 _MAX_LAYERS = 10_000
 _MAX_VALUE = 2**31 - 1
+_LONGEST_NAME = 200
 
 _NAMES = ("layer", "layer name")
 _GEMM = ("m", "n", "k")
@@ -101,9 +103,11 @@ def _text(path: Path, where: str) -> str:
 
 
 def _cells(line: str) -> list[str]:
-    """A line's values, without what stands after the last comma if it is empty or a comment."""
+    """A line's values, without a comment that stands after a comma and what is empty at the end."""
     cells = [cell.strip() for cell in line.split(",")]
-    while cells and (not cells[-1] or cells[-1].startswith("#")):
+    comment = next((i for i, cell in enumerate(cells) if i and cell.startswith("#")), len(cells))
+    cells = cells[:comment]
+    while cells and not cells[-1]:
         cells.pop()
     return cells
 
@@ -148,18 +152,21 @@ def _row(at: str, line: str, fields: list[str], titles: list[str]) -> tuple[str,
             continue
         if not text.isascii() or not text.isdecimal() or len(text) > 10 or not 1 <= int(text) <= _MAX_VALUE:
             raise InputError(f"{at}: {title} must be a whole number from 1 to {_MAX_VALUE}, got '{place(text)}'")
+    if len(cells[0]) > _LONGEST_NAME:
+        raise InputError(f"{at}: a layer's name must be at most {_LONGEST_NAME} characters, got {len(cells[0])}")
     return cells[0] if cells[0].isprintable() else ascii(cells[0]), values
 
 
 def _sparse24(reader: _Reader, name: str, values: dict[str, str], *, possible: bool) -> bool:
     """Whether a layer's weights are 2:4 sparse; other ratios are noted and taken as dense."""
     text = values.get("sparsity", "1:1") or "1:1"
-    kept, colon, block = text.partition(":")
-    if not colon or not (kept.isdecimal() and block.isdecimal()) or len(text) > 9 or not 1 <= int(kept) <= int(block):
+    ratio = re.fullmatch(r"(\d{1,4}):(\d{1,4})", text, re.ASCII)
+    kept, block = map(int, ratio.groups()) if ratio else (0, 0)
+    if not 1 <= kept <= block:
         raise InputError(f"Sparsity must be N:M with 1 <= N <= M, got '{place(text)}'")
-    if int(kept) == int(block):
+    if kept == block:
         return False
-    if possible and (int(kept), int(block)) == (2, 4):
+    if possible and (kept, block) == (2, 4):
         return True
     reader.notes.append(f"{name}: sparsity {text} is taken as dense")
     return False

@@ -263,6 +263,45 @@ def test_each_board_runs_the_newest_attention_it_has() -> None:
         result("v100:attention=flash2", op)
 
 
+@each
+def test_standard_backward_attention_is_not_said_to_do_the_product_it_saves(name: str) -> None:
+    """It keeps its probabilities: four products, where the operation counts the five of FlashAttention."""
+    op = Attention(seq=2048, heads=32, dim=256, batch=2, direction="bwd")
+    found = result(f"{name}:attention=standard", op)
+    assert 5 * found.operations["multiplies"] == 4 * found.operations["effective_multiplies"]
+    rate = 2 * found.operations["multiplies"] / found.seconds
+    assert found.utilization == pytest.approx(rate / found.peaks["operations_per_s"])
+
+
+def test_attention_in_wide_formats_keeps_them_unless_a_narrower_kernel_is_named() -> None:
+    op = Attention(seq=1024, heads=8, dim=64, format="fp32")
+    for name, computed in (("h100", "fp32"), ("a100", "fp32"), ("h100:precision=fp64", "fp64")):
+        found = result(name, op)
+        assert (found.phases[-1].name, found.precision) == ("standard", (computed,))
+    named = result("h100:attention=flash3", op)
+    assert named.precision == ("fp16",) and any("no kernel for fp32: runs in fp16" in n for n in named.notes)
+
+
+def test_attention_falls_back_where_the_tensor_cores_are_taken_away() -> None:
+    op = Attention(seq=1024, heads=8, dim=64)
+    assert result("h100:tensor_fp16_per_sm=0", op).phases[-1].name == "standard"
+    assert result("k40:compute_capability=9", op).phases[-1].name == "standard"
+    with pytest.raises(InfeasibleError, match="attention=flash3 needs tensor cores for fp16, the board has none"):
+        result("k40:compute_capability=9,attention=flash3", op)
+    found = result("h100:precision=fp8,tensor_fp8_per_sm=0", op)
+    assert (found.phases[-1].name, found.precision) == ("flash3", ("fp16",))
+
+
+def test_backward_attention_holds_the_gradients_too() -> None:
+    """A board that holds q, k, v and o exactly has no room for their gradients."""
+    forward = Attention(seq=1024, heads=8, kv_heads=2, dim=64)
+    room = 2 * forward.q_bytes + forward.kv_bytes
+    assert room == 2 * (2 * 8 + 2 * 2) * 1024 * 64
+    result(f"a100:memory_bytes={room}", forward)
+    with pytest.raises(InfeasibleError, match=f"needs {2 * room} bytes for its operands"):
+        result(f"a100:memory_bytes={room}", replace(forward, direction="bwd"))
+
+
 # --- energy ---------------------------------------------------------------------------------------
 
 
@@ -290,6 +329,13 @@ def test_a_product_at_full_rate_draws_near_the_rated_power() -> None:
 def test_dram_energy_follows_the_bytes() -> None:
     one, two = (result("a100", Elementwise(elements=n)).energy_parts["dram"] for n in (10**7, 2 * 10**7))
     assert two == pytest.approx(2 * one, rel=1e-9)
+
+
+def test_a_board_that_idles_at_more_than_its_rated_power_draws_that() -> None:
+    name = "h100:tdp_w=100,idle_w=200"
+    for op in (Elementwise(elements=64, reads=0, writes=0, flops_each=0), MatMul(m=64, n=64, k=64)):
+        found = result(name, op)
+        assert found.energy_j == pytest.approx(100 * found.seconds) == found.energy_parts["idle"]
 
 
 # --- what is printed ------------------------------------------------------------------------------
@@ -332,3 +378,22 @@ def test_calls_of_a_workload_of_several_operations_are_queued():
     several = run_workload(machine("a100"), Workload.of("several", op, op))
     assert several.seconds == pytest.approx(2 * queued, rel=1e-9) != pytest.approx(2 * alone)
     assert several.design["calls"] == "auto"
+
+
+@each
+def test_a_networks_rate_is_under_the_roof_that_its_result_states(name: str) -> None:
+    """The first operation runs on the fp32 units; the roof must be that of the products after it."""
+    made = run_workload(machine(name), Workload.of("two", Elementwise(elements=9), MatMul(m=4096, n=4096, k=4096)))
+    assert 2 * made.operations["multiplies"] / made.seconds < made.peaks["operations_per_s"]
+    assert made.peaks["operations_per_s"] == board(name).matmul_flops(board(name).computed_in("fp16"))
+
+
+def test_launches_are_part_of_the_kernel_they_start() -> None:
+    for op in (
+        MatMul(m=64, n=64, k=64),
+        Elementwise(elements=64),
+        Reduce(rows=4, length=4),
+        Attention(seq=8, heads=1, dim=64),
+    ):
+        (phase,) = result("h100", op).phases
+        assert phase.stalls["launch"] > 0 and sum(phase.stalls.values()) == phase.cycles

@@ -110,6 +110,19 @@ def test_utilization_is_weighted_by_time() -> None:
     assert run_workload(Fake("m", utilization=0.5), BOTH, rest=Fake("other", (Reduce,))).utilization is None
 
 
+def test_the_roof_is_the_highest_of_the_machines_own_operations() -> None:
+    class Two(Fake):
+        def run(self, op: Operation, *, values: bool = False) -> Result:
+            rate = 1.0 if isinstance(op, Reduce) else 8.0
+            self.answer["peaks"] = {"operations_per_s": rate, "bytes_per_s": 3.0}
+            return super().run(op, values=values)
+
+    work = Workload("both", (Item(SUM), Item(GEMM), Item(Conv(h=1, w=1, c=1, r=1, s=1, k=1))))
+    other = Fake("other", (Conv,), peaks={"operations_per_s": 99.0, "bytes_per_s": 99.0})
+    made = run_workload(Two("m", (MatMul, Reduce)), work, rest=other)
+    assert made.peaks == {"operations_per_s": 8.0, "bytes_per_s": 3.0}
+
+
 def test_only_limits_the_run_to_those_items() -> None:
     made = run_workload(Fake("m"), BOTH, only=frozenset([0]))
     assert (made.cycles, made.coverage, made.unsupported) == (30, {"operations": 1.0, "flops": 1.0}, [])

@@ -162,7 +162,7 @@ def test_hub_has_one_dense_row_and_column(at: int) -> None:
             "must count below 2\\^62 multiplies",
         ),
         ("attention:seq=2147483647,heads=2147483647", "must count below 2\\^62 multiplies"),
-        ("conv:h=2,w=2,r=5,s=5,pad=0", "conv: kernel 5 x 5 is larger than its padded input"),
+        ("conv:h=2,w=2,r=5,s=5,pad=0", "conv: kernel must not be larger than its padded input, got 5 x 5 on 2 x 2"),
         ("conv:groups=3", "conv: groups must divide c and k, got 3 for 64 and 64"),
         ("attention:pass=sideways", "attention: pass must be one of fwd, bwd, got 'sideways'"),
         ("gemm:format=fp15", "gemm: format must be one of .* got 'fp15' - did you mean 'fp16'"),

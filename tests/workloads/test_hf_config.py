@@ -111,6 +111,11 @@ def test_heads_of_their_own_width_are_taken(tmp_path: Path) -> None:
     assert ops["layer.attention_output"].k == 32 * 128
 
 
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = _write(tmp_path, "\ufeff" + json.dumps(BERT))
+    assert load(path).provenance["parameters"] == 109_482_240
+
+
 def test_sizes_default_to_the_models_own(tmp_path: Path) -> None:
     path = _write(tmp_path, {**BERT, "max_position_embeddings": 64})
     assert any(getattr(item.op, "seq", 0) == 64 for item in load(path).items)
@@ -137,7 +142,7 @@ def test_any_json_path_and_lists_of_operations_take_one(tmp_path: Path) -> None:
         ("{}", "no key 'model_type'"),
         ('{"model_type": "bert", "model_type": "bert"}', "key 'model_type' is given twice"),
         ("[" * 100_000, "is not JSON that can be read: nested too deeply"),
-        ('{"model_type": "gpt2", "n_embd": ' + "9" * 5000 + "}", "is not JSON"),
+        ('{"model_type": "gpt2", "n_embd": ' + "9" * 5000 + "}", "is not JSON: Exceeds the limit (4300 digits)"),
         ({"model_type": "bart"}, "model_type must be a family that is known, got 'bart' - did you mean 'bert'"),
         ({"model_type": "mamba"}, "model_type must be a family that is known, got 'mamba'"),
         ({"model_type": 3}, "model_type must be a family that is known, got '3'"),

@@ -113,3 +113,16 @@ def test_hostile_lists_get_one_clear_line(tmp_path: Path, text: str | bytes, rul
 def test_more_operations_than_allowed_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="operation: List should have at most 10000 items"):
         _load(tmp_path, "operation = [\n" + "{kind='gemm'},\n" * 10_001 + "]\n")
+
+
+def test_the_operations_of_networks_count_too(tmp_path: Path) -> None:
+    (tmp_path / "many.csv").write_text("Layer,M,N,K\n" + "a,1,1,1\n" * 6000)
+    entry = "[[operation]]\nkind='scalesim'\ntopology='many.csv'\n"
+    assert len(_load(tmp_path, entry).items) == 6000
+    with pytest.raises(InputError, match=r"operation 2 \(scalesim\): a list must hold at most 10000 .* got 12000"):
+        _load(tmp_path, entry * 1000)
+
+
+def test_names_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    workload = _load(tmp_path, "name = 'x\\u001b[2J'\n[[operation]]\nkind='gemm'\nname='a\\nb'\n".replace("'", '"'))
+    assert (workload.name, workload.items[0].op.name) == (r"'x\x1b[2J'", r"'a\nb'")

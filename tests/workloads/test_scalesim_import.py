@@ -103,6 +103,11 @@ def test_sparsity_is_kept_where_it_can_be(tmp_path: Path) -> None:
     assert conv.provenance["notes"] == ["C: sparsity 2:4 is taken as dense"]
 
 
+def test_comments_may_hold_commas(tmp_path: Path) -> None:
+    workload = _load(tmp_path, "Layer,M,N,K,# rows, columns, depth\n#1,2,3,4,# first, of two\nb,5,6,7 , ,#\n")
+    assert [(i.op.name, i.op.m, i.op.n, i.op.k) for i in workload.items] == [("#1", 2, 3, 4), ("b", 5, 6, 7)]
+
+
 def test_batches_and_formats_are_taken(tmp_path: Path) -> None:
     header = CONV.replace("Strides", "Strides, Batch Size")
     op = _load(tmp_path, header + "C, 8, 8, 3, 3, 4, 4, 1, 5,\n", ",format=fp16").items[0].op
@@ -128,6 +133,8 @@ def test_measured_convolutions_have_the_products_scale_sim_gives_them(tmp_path: 
     [
         ("", "is empty"),
         ("\n \n", "is empty"),
+        ("Layer,M,N,K\n" + "a" * 201 + ",1,1,1\n", "line 2: a layer's name must be at most 200 characters, got 201"),
+        ("Layer,M,N,K,Sparsity\nA,4,4,4,2:٤\n", "line 2: Sparsity must be N:M with 1 <= N <= M"),
         ("Layer, M, N, K,\n", "must hold 1 to 10000 layers, got 0"),
         ("A, 1, 2, 3,\n", "line 1: the first column must be called Layer or Layer name, got 'A'"),
         (",,,\n", "line 1: the first column must be called Layer or Layer name, got ''"),
