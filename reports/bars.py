@@ -12,7 +12,7 @@ from siloom.reports.text import ordered, prefix_for, shorten, si
 from siloom.sim.result import Result
 
 REST_COLOUR = "#BBBBBB"
-MAX_BARS = 240
+MAX_BARS = 40
 
 
 @dataclass(frozen=True)

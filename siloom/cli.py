@@ -51,6 +51,10 @@ def run(
     from siloom.watch import watching
 
     kind = None if out is None else _suffix(out, (".npz", ".json"))
+    if trace is not None and not trace.name.lower().endswith((".json", ".json.gz")):
+        raise UsageError(f"{trace}: the file's name must end in .json or .json.gz")
+    if out is not None and trace is not None and out.resolve() == trace.resolve():
+        raise UsageError(f"{out}: --out and --trace must be two files")
     _writable(out)
     _writable(trace)
     with watching(f"reading {workload}") as watch:

@@ -10,11 +10,15 @@ from rich.table import Table
 
 from siloom.reports.chart import amount
 from siloom.reports.roofline import flops
-from siloom.sim.result import Result
+from siloom.sim.result import Phase, Result
 
 if TYPE_CHECKING:
     from siloom.api import Comparison
 
+_MOST_NAMES = 4
+_MOST_PHASES = 20
+_MOST_CAUSES = 5
+_NAME_WIDTH = 30
 _MOST_NOTES = 4
 
 
@@ -46,7 +50,7 @@ def show_result(result: Result, console: Console | None = None) -> None:
     if result.seconds > 0:
         head.add_row("rate", amount(flops(result) / result.seconds, "FLOP/s"))
     if result.utilization is not None:
-        head.add_row("PE utilisation" if result.kind == "modelled" else "utilisation", f"{result.utilization:.1%}")
+        head.add_row("utilisation", f"{result.utilization:.1%}")
     head.add_row("energy", _amount(result.energy_j, "J"))
     head.add_row("power", _amount(result.power_w, "W"))
     head.add_row("area", _amount(result.area_mm2, "mm²"))
@@ -76,18 +80,36 @@ def _show_phases(result: Result, console: Console) -> None:
     if not result.phases:
         return
     causes = sorted({c for p in result.phases for c in p.stalls}, key=lambda c: -result.stalls.get(c, 0))
-    table = _table("phases: where a PE's cycles go" if causes else "phases", "phase", "time", "cycles", *causes)
-    for phase in result.phases:
-        shares = [f"{phase.stalls.get(c, 0) / phase.cycles:.1%}" if phase.cycles else "-" for c in causes]
+    named, minor = causes[:_MOST_CAUSES], causes[_MOST_CAUSES:]
+    heads = [*named, *(["others"] if minor else [])]
+    table = _table("phases: where cycles go" if causes else "phases", "phase", "time", "cycles", *heads)
+    table.columns[0].min_width = _NAME_WIDTH
+    for phase in _longest(result.phases):
+        parts = [phase.stalls.get(c, 0) for c in named] + [sum(phase.stalls.get(c, 0) for c in minor)]
+        shares = [f"{part / phase.cycles:.1%}" if phase.cycles else "-" for part in parts[: len(heads)]]
         cycles = "-" if phase.cycles is None else f"{phase.cycles:,}"
         table.add_row(phase.name, amount(phase.seconds, "s"), cycles, *shares)
     console.print(table)
 
 
+def _longest(phases: Sequence[Phase]) -> list[Phase]:
+    """The longest phases in their order, and all others added up into one more."""
+    if len(phases) <= _MOST_PHASES:
+        return list(phases)
+    kept = set(sorted(range(len(phases)), key=lambda i: -phases[i].seconds)[: _MOST_PHASES - 1])
+    rest = [p for i, p in enumerate(phases) if i not in kept]
+    stalls = {cause: sum(p.stalls.get(cause, 0) for p in rest) for p in rest for cause in p.stalls}
+    cycles = None if any(p.cycles is None for p in rest) else sum(p.cycles or 0 for p in rest)
+    other = Phase(f"{len(rest)} shorter ones", cycles, sum(p.seconds for p in rest), stalls)
+    return [*(phases[i] for i in sorted(kept)), other]
+
+
 def show_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Print machines side by side, speed-ups over each baseline last."""
     console = console or plain_console()
-    title = f"{comparison.results[0].workload}: {', '.join(comparison.operations)}"
+    names = comparison.operations
+    what = ", ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} operations"
+    title = f"{comparison.results[0].workload}: {what}"
     kinds = {r.machine: r.kind for r in comparison.results}
     table = _table(
         title,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal, Self
 
-from siloom.sim.errors import InputError, UsageError, did_you_mean
+from siloom.sim.errors import InputError, UsageError, did_you_mean, nearest
 
 Status = Literal["published", "recalled", "assumed", "calibrated", "fitted", "measured"]
 Value = int | float | str | bool
@@ -44,7 +44,7 @@ class Parameter:
         where = f"{owner}: {name}"
         if self.choices:
             if value not in self.choices:
-                hint = did_you_mean(str(value), self.choices)
+                hint = nearest(str(value), self.choices)
                 raise InputError(f"{where} must be one of {', '.join(self.choices)}, got {value!r}{hint}")
             return str(value)
         if kind is bool:

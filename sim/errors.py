@@ -49,7 +49,10 @@ class MissingPartError(SiloomError):
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` - did you mean 'x'?`` for the nearest known word, else the list of known words."""
     known = sorted(known)
+    return nearest(word, known) or (f"; known: {', '.join(known)}" if known else "")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `` - did you mean 'x'?`` for the nearest known word, or nothing."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if close:
-        return f" - did you mean '{close[0]}'?"
-    return f"; known: {', '.join(known)}" if known else ""
+    return f" - did you mean '{close[0]}'?" if close else ""

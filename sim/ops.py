@@ -301,7 +301,10 @@ class Conv(Operation):
         if self.c % self.groups or self.k % self.groups:
             raise InputError(f"conv: groups must divide c and k, got {self.groups} for {self.c} and {self.k}")
         if self.r > self.h + 2 * self.pad or self.s > self.w + 2 * self.pad:
-            raise InputError(f"conv: kernel {self.r} x {self.s} is larger than its padded input")
+            height, width = self.h + 2 * self.pad, self.w + 2 * self.pad
+            raise InputError(
+                f"conv: kernel must not be larger than its padded input, got {self.r} x {self.s} on {height} x {width}"
+            )
         _countable("conv", self.multiplies)
 
     @property

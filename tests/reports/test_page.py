@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 import plotly.graph_objects
 import pytest
 
+from siloom.reports.bars import MAX_BARS
 from siloom.reports.load import load_results
 from siloom.reports.page import write_page
 from siloom.sim.errors import InputError, UsageError
@@ -271,9 +272,9 @@ def test_many_names_and_many_bars_are_drawn_in_part_and_downloaded_in_full(read)
     page = read(many)
     assert len(page.figures["phases"]["data"]) == 12
     assert "other parts (29)" in {t["name"] for t in page.figures["phases"]["data"]}
-    assert len(page.figures["phases"]["layout"]["yaxis"]["ticktext"]) == 240
+    assert len(page.figures["phases"]["layout"]["yaxis"]["ticktext"]) == MAX_BARS
     assert len(page.csv("phases")) == 300 * 40
-    assert "The 240 longest of 300 bars are drawn" in page.words
+    assert f"The {MAX_BARS} longest of 300 bars are drawn" in page.words
 
 
 def test_a_hundred_results_take_seconds(read, variant):

@@ -76,7 +76,7 @@ REFUSED = [
     ("clock_hz", 999_999.5, "Grid: clock_hz must be at least 1000000 Hz, got 999999.5"),
     ("share", 1.0000000001, "Grid: share must be at most 1, got 1.0000000001"),
     ("flow", "output", "Grid: flow must be one of weights, outputs, got 'output' - did you mean 'outputs'?"),
-    ("flow", 1, "Grid: flow must be one of weights, outputs, got 1; known: outputs, weights"),
+    ("flow", 1, "Grid: flow must be one of weights, outputs, got 1"),
     ("fused", "maybe", "Grid: fused must be 0 or 1, got 'maybe'"),
     ("fused", 2, "Grid: fused must be 0 or 1, got 2"),
 ]
