@@ -12,6 +12,7 @@ things, by the front door and by exploration alike:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -126,7 +127,17 @@ def run_workload(
             unsupported=missing,
             provenance={**only_part.provenance, **provenance},
         )
-    return _combine(machine, workload.name, parts, coverage, missing, provenance)
+    whole = _combine(machine, workload.name, parts, coverage, missing, provenance)
+    return replace(whole, notes=(*_memory_notes(machine, workload), *whole.notes))
+
+
+def _memory_notes(machine: Machine, workload: Workload) -> tuple[str, ...]:
+    """What to say where a network's weights and state exceed the memory of a machine that has one."""
+    needed = workload.provenance.get("resident_bytes", 0)
+    room = getattr(machine.design, "memory_bytes", math.inf)
+    if needed <= room:
+        return ()
+    return (f"weights and their state take {needed:,} bytes, memory holds {room:,.0f}: moving them is not charged",)
 
 
 def _results(chosen: Sequence[tuple[Item, Machine]], values: bool) -> list[tuple[Item, Machine, Result]]:

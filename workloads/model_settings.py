@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from siloom.sim.design import parameter
 from siloom.sim.errors import InputError
-from siloom.sim.ops import Item
+from siloom.sim.ops import Item, format_bytes
 from siloom.workloads.generator import OperationGenerator, number_format, size
 from siloom.workloads.network import Formats, Network, inference, training_step
-from siloom.workloads.optimizer import OPTIMIZERS
+from siloom.workloads.optimizer import OPTIMIZERS, resident_bytes
 from siloom.workloads.transformer import ImageModel, TextModel, image_network, text_network
 
 MASTER = "fp32"
@@ -59,14 +59,16 @@ class NetworkGenerator(OperationGenerator):
         """
 
     def build(self) -> tuple[tuple[Item, ...], dict[str, Any]]:
-        """The operations, and the number of parameters."""
+        """The operations, the number of parameters, and the bytes that they and their state take."""
         network, about = self.network()
         said = {"parameters": network.parameters, **about}
         if not self.training:
+            said["resident_bytes"] = format_bytes(self.format, network.parameters)
             return inference(network, Formats(self.format, self.format)), said
         if self.precision == "uniform" and self.format in _WHOLE:
             raise InputError(f"{network.name}: precision=uniform needs a format with a point, got {self.format}")
         formats = Formats(self.format, MASTER if self.precision == "mixed" else self.format)
+        said["resident_bytes"] = resident_bytes(self.optimizer, network.parameters, formats.compute, formats.master)
         return training_step(network, formats, self.optimizer, recompute=self.recompute), said
 
 

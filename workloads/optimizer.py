@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from siloom.sim.ops import Elementwise, Item
+from siloom.sim.ops import Elementwise, Item, format_bytes
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,16 @@ RULES: Mapping[str, Rule] = {
 
 NO_OPTIMIZER = "none"
 OPTIMIZERS = (*RULES, NO_OPTIMIZER)
+
+
+def resident_bytes(name: str, parameters: int, compute: str, master: str) -> int:
+    """Bytes that weights, gradients and state of a training step take together, activations left out.
+
+    16 bytes a parameter for AdamW in mixed precision (ZeRO, section 3.1).
+    """
+    state = RULES[name].state if name != NO_OPTIMIZER else 0
+    copy = format_bytes(compute, parameters) if compute != master else 0
+    return format_bytes(master, (1 + state) * parameters) + format_bytes(compute, parameters) + copy
 
 
 def optimizer_items(name: str, parameters: int, compute: str, master: str) -> tuple[Item, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from siloom.api import run
 from siloom.sim.errors import InputError
 from siloom.sim.ops import Attention, Conv, Elementwise, Item, MatMul, Workload, format_bytes
 from siloom.workloads.convolution import Convolution
@@ -229,3 +230,15 @@ def test_items_repeat_as_often_as_their_layers() -> None:
     items: tuple[Item, ...] = load("gpt2-medium:training=1").items
     assert {item.repeat for item in items if item.op.name.startswith("layer.")} == {24}
     assert {item.repeat for item in items if not item.op.name.startswith("layer.")} == {1}
+
+
+def test_weights_that_exceed_a_board_s_memory_are_noted() -> None:
+    (note,) = [n for n in run("k40", "gpt2-xl:format=fp64").notes if n.startswith("weights and their state")]
+    assert "12,460,889,600 bytes, memory holds" in note  # 8 B x 1,557,611,200 parameters
+    assert not [n for n in run("k40", "gpt2").notes if n.startswith("weights and")]
+
+
+def test_a_training_step_keeps_16_bytes_a_parameter() -> None:
+    """ZeRO, section 3.1: 2 for the weights, 2 for the gradients, 12 for the master copy and Adam's state."""
+    step = load("gpt2:training=1").provenance
+    assert step["resident_bytes"] == 16 * step["parameters"]
