@@ -112,7 +112,10 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: Conv(h=4, w=4, c=1, r=1, s=1, k=1, stride=0), "conv: stride must be at least 1, got 0"),
     (lambda: Conv(h=4, w=4, c=1, r=1, s=1, k=1, pad=-1), "conv: pad must be at least 0, got -1"),
     (lambda: Conv(h=4, w=4, c=3, r=1, s=1, k=2, groups=2), "conv: groups must divide c and k, got 2 for 3 and 2"),
-    (lambda: Conv(h=4, w=4, c=1, r=5, s=1, k=1), "conv: kernel must not be larger than its padded input, got 5 x 1 on 4 x 4"),
+    (
+        lambda: Conv(h=4, w=4, c=1, r=5, s=1, k=1),
+        "conv: kernel must not be larger than its padded input, got 5 x 1 on 4 x 4",
+    ),
     (lambda: Conv(h=HUGE, w=HUGE, c=1, r=1, s=1, k=1), f"conv: must count below 2^62 multiplies, got {2**80}"),
     (lambda: Elementwise(elements=0), "elementwise: elements must be at least 1, got 0"),
     (lambda: Elementwise(elements=1, reads=-1), "elementwise: reads must be at least 0, got -1"),
