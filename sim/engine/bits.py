@@ -1,0 +1,37 @@
+"""Two instructions on 64-bit masks that Python's operators do not spell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def lowest_bit(typing: Any, mask: Any) -> Any:
+    """Place of the lowest bit of an int64 mask that is set; 64 where none is."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.int64), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def rotate_right(typing: Any, mask: Any, places: Any) -> Any:
+    """An int64 mask with bit ``places`` (0 to 63) moved to place 0 and those below it wrapped to the top."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, places = arguments
+        turn = builder.module.declare_intrinsic("llvm.fshr", [ir.IntType(64)], _funnel())
+        return builder.call(turn, [value, value, places])
+
+    return types.int64(types.int64, types.int64), emit
+
+
+def _funnel() -> Any:
+    """Type of LLVM's funnel shift."""
+    word = ir.IntType(64)
+    return ir.FunctionType(word, [word, word, word])

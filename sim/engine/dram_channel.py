@@ -1,0 +1,367 @@
+"""A DRAM channel's state in one array, and the steps that the controller's loop makes on it.
+
+The array holds scalars (of the two queues, that which is served and, ``OTHER`` places on, the other), then
+rows of banks, groups, ranks and places in the queues. A queue has 64 places in a ring, so that one word
+masks its requests and the oldest of a mask is its lowest bit after a rotation by the queue's head.
+Masks of banks are words too. Refusals, limits and meaning: :mod:`siloom.sim.engine.dram_controller`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siloom.sim.engine.arrays import u
+from siloom.sim.engine.bits import lowest_bit, rotate_right
+from siloom.sim.engine.dram_timing import MAX_BANKS, NEVER, Timing
+from siloom.sim.jit import inline_kernel, kernel
+
+COUNTS = (
+    "hits", "misses", "conflicts", "activates", "refreshes", "reads", "writes", "turnarounds",
+    "wait_request", "wait_row", "wait_activate", "wait_refresh", "wait_group", "wait_turnaround",
+)  # fmt: skip
+"""What is counted. The first three are requests, by how they found their row: open, closed, another's. Those
+named wait_* are clocks between bursts, by what the burst after them waited for: they and the bursts add up
+to the clocks until the last column command's burst would end."""
+(
+    HITS, MISSES, CONFLICTS, ACTIVATES, REFRESHES, READS, WRITES, TURNAROUNDS,
+    WAIT_REQUEST, WAIT_ROW, WAIT_ACTIVATE, WAIT_REFRESH, WAIT_GROUP, WAIT_TURNAROUND,
+) = range(len(COUNTS))  # fmt: skip
+
+(
+    CLOCK, TAKEN, MODE, LAST, LAST_RANK, BUSY_FROM, TURNED, FINISH, TURN_AT, ASKED,
+    HEAD, TAIL, COUNT, LIVE, SERVED, OPEN_HITS, HIT_BANKS,
+) = range(17)  # fmt: skip
+"""Scalars. Others read ``CLOCK``, the last event's, ``TAKEN``, the place of the first request not yet taken in,
+and ``FINISH``, the end of the last data."""
+OTHER = 16
+OPEN = 64
+ROW_READY = OPEN + MAX_BANKS  # when the open row was activated
+ACT_AT = ROW_READY + MAX_BANKS  # no activation before this
+FOUND = ACT_AT + MAX_BANKS  # how the row was found, until its first column command
+WHY = FOUND + MAX_BANKS  # what the activation waited for
+PENDING = WHY + MAX_BANKS  # masks of places in the queue: reads, writes
+COLUMN_AT = PENDING + 2 * MAX_BANKS  # by group
+GROUP_ACT = COLUMN_AT + MAX_BANKS
+LAST_COLUMN = GROUP_ACT + MAX_BANKS  # by group: reads, writes
+RANK_ACT = LAST_COLUMN + 2 * MAX_BANKS
+LAST_ACTS = RANK_ACT + MAX_BANKS  # the last four of each rank
+ACT_TURN = LAST_ACTS + 4 * MAX_BANKS
+REFRESH_AT = ACT_TURN + MAX_BANKS
+REFRESH_BANK = REFRESH_AT + MAX_BANKS
+ROW = REFRESH_BANK + MAX_BANKS  # by place in the queue: reads, writes
+BANK = ROW + 128
+WHO = BANK + 128
+AGE = WHO + 128  # how many came before it
+_SIZE = AGE + 128
+
+_LONG_AGO = -NEVER
+_REFRESHED = -2  # a row closed by a refresh; -1: by a precharge
+
+
+def new_channel(timing: Timing, first: int = 0) -> NDArray[np.int64]:
+    """State of an idle channel with every row closed, whose requests begin at place ``first``."""
+    state = np.zeros(_SIZE, np.int64)
+    state[TAKEN], state[TURN_AT] = first, NEVER
+    state[LAST] = state[ROW_READY:ACT_AT] = _LONG_AGO
+    state[OPEN:ROW_READY] = -1
+    state[COLUMN_AT:ACT_TURN] = _LONG_AGO
+    ranks = 1 << timing.rank_bits
+    for rank in range(ranks):
+        state[REFRESH_AT + rank] = timing.refi * (rank + 1) // ranks if timing.rfc else NEVER
+    return state
+
+
+@inline_kernel
+def column_ready(bank: int, opens: int, last: int, last_rank: int, timing: Timing, state: NDArray[np.int64]) -> int:
+    """When a column command to ``bank``'s open row may go; ``opens`` is tRCD."""
+    group = bank >> timing.bank_bits
+    gap = timing.ccd_s if group >> timing.group_bits == last_rank else timing.ccd_r
+    return max(state[u(ROW_READY + bank)] + opens, state[u(COLUMN_AT + group)], last + gap)
+
+
+@inline_kernel
+def act_ready(bank: int, timing: Timing, state: NDArray[np.int64]) -> int:
+    """When ``bank`` may be activated."""
+    group = bank >> timing.bank_bits
+    rank = group >> timing.group_bits
+    return max(state[u(ACT_AT + bank)], state[u(GROUP_ACT + group)], state[u(RANK_ACT + rank)])
+
+
+@inline_kernel
+def ask_for_row(bank: int, now: int, timing: Timing, state: NDArray[np.int64]) -> None:
+    """From ``now`` on the bank is to be opened anew: its precharge may go if a row is open."""
+    first = now + timing.rp if state[u(OPEN + bank)] >= 0 else now
+    state[u(ACT_AT + bank)] = max(state[u(ACT_AT + bank)], first)
+
+
+@inline_kernel
+def ask_for_rows(banks: int, now: int, timing: Timing, state: NDArray[np.int64]) -> None:
+    """As :func:`ask_for_row` for every bank of a mask."""
+    while banks:
+        ask_for_row(lowest_bit(banks), now, timing, state)
+        banks &= banks - 1
+
+
+@inline_kernel
+def banks_of(slots: int, queue: int, state: NDArray[np.int64]) -> int:
+    """The mask of the banks that a mask of requests asks for."""
+    banks = 0
+    while slots:
+        banks |= 1 << state[u(BANK + queue + lowest_bit(slots))]
+        slots &= slots - 1
+    return banks
+
+
+@inline_kernel
+def firsts_of(hits: int, banks: int, queue: int, head: int, state: NDArray[np.int64]) -> int:
+    """The mask of the oldest request among ``hits`` (-1: all) to each of a mask of banks."""
+    slots = 0
+    while banks:
+        pending = hits & state[u(PENDING + queue + lowest_bit(banks))]
+        slots |= 1 << ((head + lowest_bit(rotate_right(pending, head & 63))) & 63)
+        banks &= banks - 1
+    return slots
+
+
+@inline_kernel
+def matching(slots: int, row: int, queue: int, state: NDArray[np.int64]) -> int:
+    """Those of a mask of one bank's requests that ask for ``row``."""
+    found = 0
+    while slots:
+        if state[u(ROW + queue + lowest_bit(slots))] == row:
+            found |= slots & -slots
+        slots &= slots - 1
+    return found
+
+
+@inline_kernel
+def without(hits: int, banks: int, queue: int, state: NDArray[np.int64]) -> int:
+    """A mask of requests less those to a mask of banks."""
+    while banks:
+        hits &= ~state[u(PENDING + queue + lowest_bit(banks))]
+        banks &= banks - 1
+    return hits
+
+
+@kernel
+def close_ranks(queue: int, scalars: int, state: NDArray[np.int64]) -> None:
+    """Move a queue's requests to its end, in order, so that as many places as can be are free behind it."""
+    tail = state[TAIL + scalars]
+    live, hits = state[LIVE + scalars], state[OPEN_HITS + scalars]
+    state[PENDING + queue : PENDING + queue + MAX_BANKS] = 0
+    to = tail
+    all_live = all_hits = 0
+    for at in range(tail - 1, state[HEAD + scalars] - 1, -1):
+        slot = at & 63
+        if not (live >> slot) & 1:
+            continue
+        to -= 1
+        new = to & 63
+        for row in (ROW, BANK, WHO, AGE):
+            state[u(row + queue + new)] = state[u(row + queue + slot)]
+        all_live |= 1 << new
+        all_hits |= ((hits >> slot) & 1) << new
+        state[u(PENDING + queue + state[u(BANK + queue + new)])] |= 1 << new
+    state[HEAD + scalars], state[LIVE + scalars], state[OPEN_HITS + scalars] = to, all_live, all_hits
+
+
+@inline_kernel
+def turn_bus(mode: int, timing: Timing, state: NDArray[np.int64]) -> None:
+    """Hold back the columns of every group until the bus has turned; ``mode``: 1 to writes, 0 to reads."""
+    groups = 1 << (timing.rank_bits + timing.group_bits)
+    last = _LONG_AGO
+    for group in range(groups):
+        last = max(last, state[u(LAST_COLUMN + (1 - mode) * MAX_BANKS + group)])
+    if mode:
+        allowed = last + timing.cl + timing.burst + timing.turnaround - timing.cwl
+        for group in range(groups):
+            state[u(COLUMN_AT + group)] = max(state[u(COLUMN_AT + group)], allowed)
+        return
+    written = timing.cwl + timing.burst
+    elsewhere = last + written + timing.ccd_r - timing.burst - timing.cl
+    per_rank = 1 << timing.group_bits
+    for rank in range(1 << timing.rank_bits):
+        last = _LONG_AGO
+        for group in range(rank * per_rank, (rank + 1) * per_rank):
+            last = max(last, state[u(LAST_COLUMN + MAX_BANKS + group)])
+        for group in range(rank * per_rank, (rank + 1) * per_rank):
+            same = state[u(LAST_COLUMN + MAX_BANKS + group)] + written + timing.wtr_l
+            state[u(COLUMN_AT + group)] = max(
+                state[u(COLUMN_AT + group)], same, last + written + timing.wtr_s, elsewhere
+            )
+
+
+@inline_kernel
+def refresh(rank: int, due: int, asked: int, timing: Timing, state: NDArray[np.int64]) -> int:
+    """Refresh what is due; return the mask of the banks, which are closed until it is over.
+
+    ``asked``: banks that are being precharged already.
+    """
+    width = timing.group_bits + timing.bank_bits
+    first, last = rank << width, (rank + 1) << width
+    if timing.per_bank:
+        first += state[u(REFRESH_BANK + rank)]
+        last = first + 1
+        state[u(REFRESH_BANK + rank)] = (state[u(REFRESH_BANK + rank)] + 1) & ((1 << width) - 1)
+    start = due
+    for bank in range(first, last):
+        if state[u(OPEN + bank)] >= 0 and not (asked >> bank) & 1:
+            start = max(start, due + timing.rp)
+        start = max(start, state[u(ACT_AT + bank)])
+    mask = 0
+    for bank in range(first, last):
+        state[u(OPEN + bank)] = _REFRESHED
+        state[u(ACT_AT + bank)] = start + timing.rfc
+        mask |= 1 << bank
+    state[u(REFRESH_AT + rank)] += timing.refi
+    return mask
+
+
+@inline_kernel
+def pick_column(
+    firsts: int,
+    head: int,
+    now: int,
+    opens: int,
+    queue: int,
+    last: int,
+    last_rank: int,
+    timing: Timing,
+    state: NDArray[np.int64],
+) -> int:
+    """Clock and age (6 bits) of the column command that can go first, of equals the oldest; of no bits: NEVER.
+
+    ``firsts``: the oldest hit of each bank.
+    """
+    best = NEVER << 6
+    soonest = max(now, last + timing.ccd_s)
+    left = rotate_right(firsts, head & 63)
+    while left:  # in the order of age: the first that can go as soon as any could is it
+        age = lowest_bit(left)
+        left &= left - 1
+        ready = column_ready(state[u(BANK + queue + ((head + age) & 63))], opens, last, last_rank, timing, state)
+        if ready <= soonest:
+            return (soonest << 6) | age
+        best = min(best, (ready << 6) | age)
+    return best
+
+
+@inline_kernel
+def open_row(bank: int, row: int, at: int, timing: Timing, state: NDArray[np.int64]) -> int:
+    """Activate ``row`` at clock ``at``; return the first clock at which any rank may activate again."""
+    group = bank >> timing.bank_bits
+    rank = group >> timing.group_bits
+    before, own = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
+    shared = max(state[u(GROUP_ACT + group)], state[u(RANK_ACT + rank)])
+    why = WAIT_REFRESH if before == _REFRESHED and at == own else WAIT_ROW
+    state[u(WHY + bank)] = WAIT_ACTIVATE if at == shared and at > own else why
+    state[u(FOUND + bank)] = CONFLICTS if before >= 0 else MISSES
+    state[u(OPEN + bank)] = row
+    state[u(ROW_READY + bank)] = at
+    state[u(ACT_AT + bank)] = at + timing.rc
+    state[u(GROUP_ACT + group)] = at + timing.rrd_l
+    turn = state[u(ACT_TURN + rank)]
+    state[u(LAST_ACTS + 4 * rank + turn)] = at
+    turn = (turn + 1) & 3  # the fourth last
+    state[u(ACT_TURN + rank)] = turn
+    first = max(at + timing.rrd_s, state[u(LAST_ACTS + 4 * rank + turn)] + timing.faw)
+    state[u(RANK_ACT + rank)] = first
+    for any_rank in range(1 << timing.rank_bits):
+        first = min(first, state[u(RANK_ACT + any_rank)])
+    return first
+
+
+@inline_kernel
+def count_wait(
+    bank: int,
+    now: int,
+    opens: int,
+    last: int,
+    last_rank: int,
+    busy_from: int,
+    turned: int,
+    timing: Timing,
+    state: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> None:
+    """Give the clocks between the last burst and the one of a column command at ``now`` their causes.
+
+    The null cause, waiting for a request, also has those until ``busy_from``, when one came to empty queues.
+    """
+    group = bank >> timing.bank_bits
+    idle_from = last + timing.burst if last >= 0 else 0
+    late = max(0, busy_from - idle_from)
+    moved = group >> timing.group_bits != last_rank and now == last + timing.ccd_r
+    why = WAIT_TURNAROUND if moved else WAIT_REQUEST
+    why = (WAIT_GROUP + turned) if now == state[u(COLUMN_AT + group)] else why
+    why = state[u(WHY + bank)] if now == state[u(ROW_READY + bank)] + opens else why
+    counts[WAIT_REQUEST] += late
+    counts[u(why)] += now - idle_from - late
+
+
+@inline_kernel
+def put(slot: int, who: int, row: int, bank: int, age: int, queue: int, state: NDArray[np.int64]) -> None:
+    """Enter a request in a queue's place."""
+    state[u(ROW + queue + slot)] = row
+    state[u(BANK + queue + slot)] = bank
+    state[u(WHO + queue + slot)] = who
+    state[u(AGE + queue + slot)] = age
+    state[u(PENDING + queue + bank)] |= 1 << slot
+
+
+@inline_kernel
+def swap_queues(
+    head: int, tail: int, live: int, served: int, hits: int, hit_banks: int, state: NDArray[np.int64]
+) -> tuple[int, int, int, int, int, int]:
+    """Keep the scalars of the queue that was served; return those of the other."""
+    others = (
+        state[HEAD + OTHER], state[TAIL + OTHER], state[LIVE + OTHER], state[SERVED + OTHER],
+        state[OPEN_HITS + OTHER], state[HIT_BANKS + OTHER],
+    )  # fmt: skip
+    state[HEAD + OTHER], state[TAIL + OTHER], state[LIVE + OTHER] = head, tail, live
+    state[SERVED + OTHER], state[OPEN_HITS + OTHER], state[HIT_BANKS + OTHER] = served, hits, hit_banks
+    return others
+
+
+@inline_kernel
+def give_up_precharged(asked: int, now: int, other: int, timing: Timing, state: NDArray[np.int64]) -> None:
+    """Rows asked to be closed whose precharge has gone are closed, for the ``other`` queue's requests too."""
+    while asked:
+        bank = lowest_bit(asked)
+        asked &= asked - 1
+        if state[u(OPEN + bank)] >= 0 and now > state[u(ACT_AT + bank)] - timing.rp:
+            state[u(OPEN + bank)] = -1
+            state[OPEN_HITS + OTHER] &= ~state[u(PENDING + other + bank)]
+            state[HIT_BANKS + OTHER] &= ~(1 << bank)
+
+
+@inline_kernel
+def skip_refreshes(until: int, due: int, timing: Timing, state: NDArray[np.int64], counts: NDArray[np.int64]) -> int:
+    """Of an idle time, pass whole rounds of refreshes but the last; return when the next is due."""
+    banks = 1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)
+    rounds = max(0, (until - due) // (banks * timing.refi) - 1)
+    ranks = 1 << timing.rank_bits
+    for rank in range(ranks):
+        state[u(REFRESH_AT + rank)] += rounds * banks * timing.refi
+    counts[REFRESHES] += rounds * banks * ranks
+    return due + rounds * banks * timing.refi
+
+
+@inline_kernel
+def next_refresh(timing: Timing, state: NDArray[np.int64]) -> int:
+    """The rank whose refresh is due next."""
+    found = 0
+    for rank in range(1, 1 << timing.rank_bits):
+        if state[u(REFRESH_AT + rank)] < state[u(REFRESH_AT + found)]:
+            found = rank
+    return found
+
+
+@inline_kernel
+def note_finish(timing: Timing, state: NDArray[np.int64]) -> None:
+    """Set ``FINISH`` by the last columns."""
+    for group in range(1 << (timing.rank_bits + timing.group_bits)):
+        read, written = state[u(LAST_COLUMN + group)], state[u(LAST_COLUMN + MAX_BANKS + group)]
+        last = max(read + timing.cl, written + timing.cwl) + timing.burst
+        state[FINISH] = max(state[FINISH], last)
