@@ -24,6 +24,17 @@ def test_modelled_lines_of_the_first_example_are_today_s(repository: Path) -> No
     }
 
 
+def test_second_example_is_today_s(repository: Path) -> None:
+    text = (repository / "README.md").read_text(encoding="utf-8").split("## A second example")[1].split("\n## ")[0]
+    shown = re.findall(r"^(\S+) +(\S+) +([\d.]+) ms$", text, re.MULTILINE)
+    assert len(shown) > 3
+    today = compare_results("bert-large:seq=384", [name for name, *_ in shown])
+    assert shown == [(r.machine, "+".join(r.precision), f"{r.seconds * 1e3:.3g}") for r in today.results]
+    gemm, array = "gemm:m=128,n=768,k=768", "systolic:rows=32,cols=32,dataflow=ws"
+    cycles = [run(array + how, gemm).cycles for how in (",convention=scalesim", "")]
+    assert cycles == [int(c.replace(",", "")) for c in re.findall(r"\b\d+,\d{3}\b", text)]
+
+
 def test_machine_of_the_recipe_is_a_machine(repository: Path, tmp_path: Path) -> None:
     recipe = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Add a machine")[1].split("\n## ")[0]
     blocks = re.findall(r"```python\n(.*?)```", recipe, re.DOTALL)
