@@ -18,10 +18,14 @@ from siloom.sim.engine.dram_timing import MAX_WINDOW, NEVER, Policy, Timing, mis
 from siloom.sim.errors import InputError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from siloom.sim.engine.dram_mapping import Mapping
+
+    T = TypeVar("T", bound=np.generic)
 
 __all__ = [
     "DEFAULT_MAPPING", "PARTS", "MemoryPart", "Policy", "Served", "address_mapping", "drive", "idle_latency_s", "part",
@@ -32,7 +36,7 @@ PARTS: tuple[str, ...] = tuple(dict.fromkeys(owner for owner, _ in table("dram_p
 """Names of the parts; those that end with -dramsim3 are that tool's own files."""
 DEFAULT_MAPPING = "RoBaRaCoBgCh"
 """Bursts go round channels and bank groups, then along a row: what sequential streams want."""
-_REFRESHES = 16
+_REFRESHES = 64
 """A sustained rate is taken over so many refreshes of every bank."""
 _LEAST_BURSTS = 20_000
 
@@ -102,6 +106,7 @@ def part(name: str) -> MemoryPart:
     values = {field: int(rows[field]) for field in Timing._fields if field in rows}
     if per_bank:  # every bank of a rank once in tREFI
         values |= {"rfc": int(rows["rfc_bank"]), "refi": int(rows["refi"]) >> (bits["bank_groups"] + bits["banks"])}
+    values["rc"] = max(values["rc"], values["ras"] + values["rp"])  # each is rounded up to clocks by itself
     timing = Timing(
         rank_bits=bits["ranks"], group_bits=bits["bank_groups"], bank_bits=bits["banks"], per_bank=per_bank, **values
     )
@@ -159,17 +164,25 @@ def check_policy(policy: Policy) -> None:
             raise InputError(f"memory policy: {field} must be between {low} and {high}, got {value}")
 
 
+def _alike(name: str, field: str, values: NDArray[T], where: NDArray[np.int64]) -> NDArray[T]:
+    """One value for each address, from one for all or as many."""
+    import numpy as np
+
+    if values.ndim and values.shape != where.shape:
+        raise InputError(f"memory {name}: {field} must be one or {where.size}, got {values.size}")
+    return np.ascontiguousarray(np.broadcast_to(values, where.shape))
+
+
 def _stream(name: str, addresses: ArrayLike, writes: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Both arrays of a stream, checked."""
     import numpy as np
 
     where = np.ascontiguousarray(addresses, np.int64)
-    which = np.ascontiguousarray(np.broadcast_to(np.asarray(writes, np.bool_), where.shape))
     if where.ndim != 1:
         raise InputError(f"memory {name}: addresses must have one dimension, got {where.ndim}")
     if where.size and where.min() < 0:
         raise InputError(f"memory {name}: addresses must be at least 0, got {where.min()}")
-    return where, which
+    return where, _alike(name, "writes", np.asarray(writes, np.bool_), where)
 
 
 def serve(
@@ -198,7 +211,7 @@ def serve(
     found = part(name)
     check_policy(policy)
     where, which = _stream(name, addresses, writes)
-    times = np.ascontiguousarray(np.broadcast_to(np.asarray(arrivals, np.int64), where.shape))
+    times = _alike(name, "arrivals", np.asarray(arrivals, np.int64), where)
     if times.size and (times.min() < 0 or times.max() >= NEVER >> 1 or np.any(np.diff(times) < 0)):
         raise InputError(f"memory {name}: arrivals must be from 0 to 2**59 and not decrease")
     timing = found.timing if refresh else without_refresh(found.timing)

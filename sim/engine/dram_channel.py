@@ -77,7 +77,7 @@ def column_ready(bank: int, opens: int, last: int, last_rank: int, timing: Timin
     """When a column command to ``bank``'s open row may go; ``opens`` is tRCD."""
     group = bank >> timing.bank_bits
     gap = timing.ccd_s if group >> timing.group_bits == last_rank else timing.ccd_r
-    return max(state[u(ROW_READY + bank)] + opens, state[u(COLUMN_AT + group)], last + gap)
+    return int(max(state[u(ROW_READY + bank)] + opens, state[u(COLUMN_AT + group)], last + gap))
 
 
 @inline_kernel
@@ -85,7 +85,7 @@ def act_ready(bank: int, timing: Timing, state: NDArray[np.int64]) -> int:
     """When ``bank`` may be activated."""
     group = bank >> timing.bank_bits
     rank = group >> timing.group_bits
-    return max(state[u(ACT_AT + bank)], state[u(GROUP_ACT + group)], state[u(RANK_ACT + rank)])
+    return int(max(state[u(ACT_AT + bank)], state[u(GROUP_ACT + group)], state[u(RANK_ACT + rank)]))
 
 
 @inline_kernel
@@ -242,9 +242,9 @@ def pick_column(
         left &= left - 1
         ready = column_ready(state[u(BANK + queue + ((head + age) & 63))], opens, last, last_rank, timing, state)
         if ready <= soonest:
-            return (soonest << 6) | age
+            return int((soonest << 6) | age)
         best = min(best, (ready << 6) | age)
-    return best
+    return int(best)
 
 
 @inline_kernel
@@ -269,7 +269,7 @@ def open_row(bank: int, row: int, at: int, timing: Timing, state: NDArray[np.int
     state[u(RANK_ACT + rank)] = first
     for any_rank in range(1 << timing.rank_bits):
         first = min(first, state[u(RANK_ACT + any_rank)])
-    return first
+    return int(first)
 
 
 @inline_kernel

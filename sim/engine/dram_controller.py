@@ -65,6 +65,8 @@ def run_channel(
     next call, as are those after the request before place ``stop_taken`` has been taken in or that at
     ``stop_done`` is done.
     """
+    if until < state[ch.CLOCK]:
+        return
     end = min(end, stop_taken)
     rp, age_cap = timing.rp, policy.age_cap
     bank_bits, group_bits = timing.bank_bits, timing.group_bits
@@ -219,6 +221,8 @@ def run_channel(
                 fronts = ch.firsts_of(-1, asked, opening, oldest, state)
             if look_acts:
                 look_acts = False
+                # As pick_column does, but two at a time: where it ends nobody can foretell, and a wrong guess costs
+                # as much as looking at two more. (As a function, which it was, it is a tenth slower.)
                 best = NEVER << 6
                 left = rotate_right(fronts, oldest & 63)
                 while left:

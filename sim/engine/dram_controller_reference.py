@@ -104,25 +104,29 @@ class Channel:
             elif act is not None:
                 self.activate(act)
 
-    # Which banks, which queue.
-
     def group_of(self, bank: int) -> int:
+        """The bank's group, counted over the channel."""
         return bank >> self.t.bank_bits
 
     def rank_of(self, bank: int) -> int:
+        """The bank's rank."""
         return self.group_of(bank) >> self.t.group_bits
 
     @property
     def turning(self) -> bool:
+        """Rows are being opened for the other queue."""
         return self.turn_at != NEVER
 
     def in_bank(self, mode: int, bank: int) -> list[Request]:
+        """A queue's requests to a bank, the oldest first."""
         return [r for r in self.queues[mode] if r.bank == bank]
 
     def has_hit(self, mode: int, bank: int) -> bool:
+        """A queue has a hit there."""
         return any(r.hit for r in self.in_bank(mode, bank))
 
     def ask(self, banks: Iterable[int]) -> None:
+        """The banks are to be opened anew: the precharge of an open row may go."""
         for bank in banks:
             b = self.banks[bank]
             if not b.asked:
@@ -137,9 +141,8 @@ class Channel:
         """How many younger requests have passed the oldest."""
         return self.served[mode] - self.queues[mode][0].before
 
-    # What happens.
-
     def take(self, number: int, bank: int, row: int, write: int) -> None:
+        """Take a request into its queue."""
         if not self.queues[0] and not self.queues[1]:
             self.busy_from = self.now
         queue = self.queues[write]
@@ -192,6 +195,7 @@ class Channel:
         return False
 
     def turn_bus(self) -> None:
+        """Hold back every group's columns until the bus has turned to ``mode``."""
         t, mode = self.t, self.mode
         last = max(g.columns[1 - mode] for g in self.groups)
         for number, group in enumerate(self.groups):
@@ -215,6 +219,7 @@ class Channel:
         return best
 
     def column_ready(self, bank: int) -> int:
+        """When a column command to the bank's open row may go."""
         opens = self.t.rcd_write if self.mode else self.t.rcd_read
         gap = self.t.ccd_s if self.rank_of(bank) == self.last_rank else self.t.ccd_r
         group = self.groups[self.group_of(bank)]
@@ -243,6 +248,7 @@ class Channel:
         return limit
 
     def refresh(self, rank: int, due: int) -> None:
+        """Refresh a rank or, if per bank, its next bank."""
         t = self.t
         self.now = max(self.now, due)
         width = t.group_bits + t.bank_bits
@@ -268,6 +274,7 @@ class Channel:
         self.counts["refreshes"] += 1
 
     def column(self, request: Request) -> int:
+        """Serve a hit; return the clock of its last data."""
         t, mode, now = self.t, self.mode, self.now
         bank, group = self.banks[request.bank], self.groups[self.group_of(request.bank)]
         rank = self.rank_of(request.bank)
@@ -311,6 +318,7 @@ class Channel:
         return done
 
     def activate(self, request: Request) -> None:
+        """Open the row that ``request`` waits for."""
         t, now = self.t, self.now
         bank, group = self.banks[request.bank], self.groups[self.group_of(request.bank)]
         bank.found = "conflicts" if bank.row is not None else "misses"

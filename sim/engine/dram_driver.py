@@ -43,9 +43,8 @@ def replay(
     finish = np.zeros(channels, np.int64)
     for channel in range(channels):
         state = new_channel(timing, int(begins[channel]))
-        run_channel(
-            requests, times, int(begins[channel + 1]), NEVER - 1, NEVER, -1, timing, policy, state, counts[channel], done
-        )  # fmt: skip
+        end = int(begins[channel + 1])
+        run_channel(requests, times, end, NEVER - 1, NEVER, -1, timing, policy, state, counts[channel], done)
         finish[channel] = state[FINISH]
     return (picked(done, places) if channels > 1 else done), counts, finish
 
@@ -100,7 +99,9 @@ def _drive(
     done: Ints,
 ) -> None:
     """Fill ``times`` and ``done``, by place, and leave the channels at clock ``until``."""
+    never, none = int(np.int64(NEVER)), int(np.int64(-1))  # of one type with what else stands there: compiled once
     n = len(addresses)
+    latest = np.zeros(len(ends), np.int64)  # what a channel accepts, it accepts in order
     clock = 0
     stopped = False
     for first in range(0, n, group):
@@ -112,25 +113,25 @@ def _drive(
                 c = channel_of(addresses[u(before)], mapped)
                 if done[u(awaited)] == NEVER:
                     run_channel(
-                        requests, times, ends[c], NEVER - 1, NEVER, awaited, timing, policy, states[c], counts[c], done
+                        requests, times, ends[c], until, never, awaited, timing, policy, states[c], counts[c], done
                     )
-                offered = max(offered, done[u(awaited)])
+                offered = max(offered, done[u(awaited)])  # NEVER where it is not done in time
             c = channel_of(addresses[u(i)], mapped)
-            at = offered
+            at = max(offered, latest[c])
             if ends[c] - states[c, TAKEN] >= accepted:
-                run_channel(requests, times, ends[c], at - 1, NEVER, -1, timing, policy, states[c], counts[c], done)
+                run_channel(requests, times, ends[c], at - 1, never, none, timing, policy, states[c], counts[c], done)
             if ends[c] - states[c, TAKEN] >= accepted:
                 wanted = ends[c] - accepted + 1
-                run_channel(requests, times, ends[c], NEVER - 1, wanted, -1, timing, policy, states[c], counts[c], done)
-                at = max(at, states[c, CLOCK])
+                run_channel(requests, times, ends[c], until, wanted, none, timing, policy, states[c], counts[c], done)
+                at = max(at, states[c, CLOCK]) if states[c, TAKEN] >= wanted else NEVER
             if at > until:
                 stopped = True
                 break
-            times[u(places[u(i)])] = at
+            times[u(places[u(i)])] = latest[c] = at
             ends[c] += 1
             clock = max(clock, at)
         if stopped:
             break
         clock += 1
     for c in range(len(ends)):
-        run_channel(requests, times, ends[c], until, NEVER, -1, timing, policy, states[c], counts[c], done)
+        run_channel(requests, times, ends[c], until, never, none, timing, policy, states[c], counts[c], done)

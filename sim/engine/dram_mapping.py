@@ -48,14 +48,14 @@ def mapping(name: str, burst_bits: int, widths: dict[str, int]) -> Mapping:
         tokens.insert(tokens.index("Ba") + 1, "Bg")
     if sorted(tokens) != sorted(FIELDS):
         raise ValueError(
-            f"address mapping must name each of {', '.join(FIELDS)} once (Bg may be left out), got {name!r}"
+            f"address mapping must be made of {', '.join(FIELDS)}, each once (Bg may be left out), got {name!r}"
         )
     at, places = burst_bits, {}
     for token in reversed(tokens):
         places[token] = at
         at += widths[token]
     numbers = [n for token in ("Ch", "Ra", "Bg", "Ba", "Ro") for n in (places[token], widths[token])]
-    return Mapping(*numbers, fold=int(name.endswith("^")))
+    return Mapping._make((*numbers, int(name.endswith("^"))))
 
 
 @inline_kernel

@@ -22,7 +22,8 @@ class Timing(NamedTuple):
     ``burst`` is how long one request's data take; ``cl`` and ``cwl`` run from a column command to its data;
     ``ccd_r`` from a column command to one of another rank; ``turnaround`` is what the bus idles between a
     read's data and a write's. ``refi`` runs from one refresh of a rank to the next, each taking
-    ``rfc`` and all its banks, or (``per_bank``) one of them in turn; ``rfc`` 0: no refresh.
+    ``rfc`` and all its banks, or (``per_bank``) one of them in turn; ``rfc`` 0: no refresh. The engine takes
+    ``rc`` to cover ``ras`` and ``rp``, and ``ccd_r`` to be no less than ``ccd_s``, that no less than ``burst``.
     """
 
     rank_bits: int
@@ -60,16 +61,18 @@ class Timing(NamedTuple):
 class Policy(NamedTuple):
     """How the controller chooses.
 
-    Reads are picked from a window of the ``window`` oldest, writes wait in a queue of ``write_queue``, which
-    is emptied once it holds ``drain_high`` until it holds ``drain_low``, or whenever no read is pending.
-    When ``age_cap`` younger requests have passed the oldest, its bank serves it next. With ``outstanding``
-    greater than 0 a request arrives no sooner than the one that many places before it is done.
+    Reads are picked from a window of the ``window`` oldest, writes from a queue of ``write_queue``. Writes are
+    served once there are ``drain_high`` until no more than ``drain_low`` are left and a read is pending, and
+    whenever no read is. When ``age_cap`` younger requests have passed the oldest, its bank serves it next.
+
+    The sizes are those of gem5's controller (32 reads, 64 writes), recalled; where draining begins and ends
+    and the cap are assumed.
     """
 
-    window: int = 16
-    write_queue: int = 32
-    drain_high: int = 24
-    drain_low: int = 8
+    window: int = 32
+    write_queue: int = 64
+    drain_high: int = 48
+    drain_low: int = 16
     age_cap: int = 32
 
 
