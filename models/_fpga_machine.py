@@ -15,7 +15,7 @@ from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s
 from siloom.sim.ops import Conv, MatMul, Operation
 from siloom.sim.result import Result
 
-_TABLES = ("fpga", "horowitz", "cacti_sram", "node_scaling", "dram_energy")
+_TABLES = ("fpga", "horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 _WORD_BYTES = 8
 
 

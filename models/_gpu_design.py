@@ -36,6 +36,7 @@ _RANGES: Mapping[str, dict[str, Any]] = {
     "fp32_per_sm": {"whole": True, "low": 1, "high": 4096},
     "sfu_per_sm": {"whole": True, "low": 1, "high": 4096},
     "smem_bytes": {"low": 1024.0, "high": 2.0**30},
+    "fp16_per_sm": {"whole": True, "low": 0, "high": 65536},
     "int8_per_sm": {"whole": True, "low": 0, "high": 65536},
     **{f"tensor_{name}_per_sm": {"whole": True, "low": 0, "high": 65536} for name in TENSOR_FORMATS},
 }
@@ -77,6 +78,7 @@ class GpuDesign(Design):
     fp32_per_sm: int = _of("k40", "fp32_per_sm")
     sfu_per_sm: int = _of("k40", "sfu_per_sm")
     smem_bytes: float = _of("k40", "smem_bytes")
+    fp16_per_sm: int = _of("k40", "fp16_per_sm")
     int8_per_sm: int = _of("k40", "int8_per_sm")
     tensor_fp64_per_sm: int = _of("k40", "tensor_fp64_per_sm")
     tensor_tf32_per_sm: int = _of("k40", "tensor_tf32_per_sm")
@@ -165,6 +167,8 @@ class GpuDesign(Design):
         """What dense kernels read, under the machine's name."""
         rates = {form: self.rate(getattr(self, f"tensor_{form}_per_sm")) for form in TENSOR_FORMATS}
         other = {"fp32": self.rate(self.fp32_per_sm), "fp64": self.operations_per_s}
+        if self.fp16_per_sm > self.fp32_per_sm:
+            other["fp16"] = self.rate(self.fp16_per_sm)
         if self.int8_per_sm:
             other["int8"] = self.rate(self.int8_per_sm)
         return DenseBoard(

@@ -21,7 +21,7 @@ from siloom.sim.ops import FORMAT_BITS
 if TYPE_CHECKING:
     from siloom.models.systolic import SystolicDesign
 
-TABLES = ("horowitz", "cacti_sram", "node_scaling", "dram_energy")
+TABLES = ("horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 """The cost tables that the numbers come from."""
 
 _LEAST_BANK = 256

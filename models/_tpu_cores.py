@@ -33,8 +33,8 @@ def precision_of(design: TpuDesign, form: str) -> str:
     return "int8" if form in ("int4", "int8") else "bf16"
 
 
-def run_operation(design: TpuDesign, op: Operation, precision: str) -> Run:
-    """Run one operation.
+def run_operation(design: TpuDesign, op: Operation, precision: str, *, resident: bool = False) -> Run:
+    """Run one operation; ``resident``: what it reads and leaves stays in CMEM where there is room.
 
     Raises:
         InputError: an operation of another kind, or more work than can be counted.
@@ -43,7 +43,7 @@ def run_operation(design: TpuDesign, op: Operation, precision: str) -> Run:
     core = core_of(design, precision)
     steps = lower(op, core, precision)
     return run_steps(
-        core, [_laid_out(design, op, step, precision) for step in steps], precision, accumulator_of(precision)
+        core, [_laid_out(design, op, step, precision, resident) for step in steps], precision, accumulator_of(precision)
     )
 
 
@@ -64,12 +64,13 @@ def core_of(design: TpuDesign, precision: str) -> Core:
     )
 
 
-def _laid_out(design: TpuDesign, op: Operation, step: Step, precision: str) -> Step:
+def _laid_out(design: TpuDesign, op: Operation, step: Step, precision: str, resident: bool) -> Step:
     """A step with its sizes padded, and without the traffic of what stays in CMEM."""
     products = tuple(_padded(design, product) for product in step.products)
-    if activations(op) * FORMAT_BITS[precision] > 8 * design.cmem_bytes:
+    if not resident or activations(op) * FORMAT_BITS[precision] > 8 * design.cmem_bytes:
         return replace(step, products=products)
-    stays = "abc" if _all_activations(op) else "ac"
+    # B of a matrix product may be weights, which come from HBM; only attention is sure to have none.
+    stays = "abc" if isinstance(op, Attention) else "ac"
     return replace(
         step,
         products=tuple(replace(product, on_chip=stays) for product in products),
@@ -85,16 +86,10 @@ def _padded(design: TpuDesign, product: Product) -> Product:
     return replace(product, m=m, n=n, k=k)
 
 
-def _all_activations(op: Operation) -> bool:
-    """Whether both operands of a product were made by operations before it."""
-    return isinstance(op, Attention) or (isinstance(op, MatMul) and op.batch > 1 and not op.shared)
-
-
 def activations(op: Operation) -> int:
     """Elements of all tensors in and out that are not weights."""
     if isinstance(op, MatMul):
-        weights = op.k * op.n * op.batch if _all_activations(op) else 0
-        return op.m * (op.k + op.n) * op.batch + weights
+        return op.m * (op.k + op.n) * op.batch
     if isinstance(op, Conv):
         high, wide = op.out_hw
         return op.batch * (op.h * op.w * op.c + high * wide * op.k)
@@ -106,3 +101,10 @@ def activations(op: Operation) -> int:
     if isinstance(op, Reduce):
         return op.rows * (op.length + (1 if op.function in ("sum", "max") else op.length))
     raise TypeError(f"{op.kind}: not an operation of a TPU")
+
+
+def weights(op: Operation) -> int:
+    """Elements of the operand that may be weights: B of a matrix product, the filters of a convolution."""
+    if isinstance(op, MatMul):
+        return op.k * op.n * (1 if op.shared else op.batch)
+    return op.r * op.s * (op.c // op.groups) * op.k if isinstance(op, Conv) else 0

@@ -25,7 +25,7 @@ _RANGES: Mapping[str, dict[str, Any]] = {
     "clock_hz": {"low": 1e6, "high": 1e10},
     "int8_rate": {"whole": True, "low": 1, "high": 4},
     "hbm_bytes_per_s": {"low": 1e9, "high": 1e14},
-    "hbm_bytes": {"low": 1e6, "high": 1e13},
+    "memory_bytes": {"low": 1e6, "high": 1e13},
     "vmem_bytes": {"whole": True, "low": 2**20, "high": 2**34},
     "cmem_bytes": {"whole": True, "low": 0, "high": 2**34},
     "vector_alus": {"whole": True, "low": 1, "high": 64},
@@ -62,7 +62,7 @@ class TpuDesign(Design):
     clock_hz: float = _of("tpu-v4", "clock_hz")
     int8_rate: int = _of("tpu-v4", "int8_rate")
     hbm_bytes_per_s: float = _of("tpu-v4", "hbm_bytes_per_s")
-    hbm_bytes: float = _of("tpu-v4", "hbm_bytes")
+    memory_bytes: float = _of("tpu-v4", "memory_bytes")
     vmem_bytes: int = _of("tpu-v4", "vmem_bytes")
     cmem_bytes: int = _of("tpu-v4", "cmem_bytes")
     vector_alus: int = _of("tpu-v4", "vector_alus")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from siloom.models._tpu_v1 import TpuV1Design
 
 OWNER = "tpu-v1"
-TABLES = ("tpu", "horowitz", "cacti_sram", "node_scaling", "dram_energy")
+TABLES = ("tpu", "horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 """The cost tables that the numbers come from."""
 
 

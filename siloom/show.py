@@ -31,6 +31,11 @@ def _amount(value: float | None, unit: str) -> str:
     return "-" if value is None else amount(value, unit)
 
 
+def _rate_unit(result: Result) -> str:
+    """What a rate counts: floating-point operations, or whole-number ones."""
+    return "OP/s" if result.precision and all(form.startswith("int") for form in result.precision) else "FLOP/s"
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
@@ -48,7 +53,7 @@ def show_result(result: Result, console: Console | None = None) -> None:
     for name, value in result.operations.items():
         head.add_row(name.replace("_", " "), f"{value:,}")
     if result.seconds > 0:
-        head.add_row("rate", amount(flops(result) / result.seconds, "FLOP/s"))
+        head.add_row("rate", amount(flops(result) / result.seconds, _rate_unit(result)))
     if result.utilization is not None:
         head.add_row("utilisation", f"{result.utilization:.1%}")
     head.add_row("energy", _amount(result.energy_j, "J"))
@@ -129,7 +134,7 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
             result.kind,
             "+".join(result.precision) or "-",
             amount(result.seconds, "s"),
-            _amount(rate, "FLOP/s"),
+            _amount(rate, _rate_unit(result)),
             _amount(result.energy_j, "J"),
             _amount(result.area_mm2, "mm²"),
             *(_ratio(comparison.speedups[result.machine][b]) for b in comparison.baselines),
@@ -138,7 +143,9 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
     for flag in comparison.flags:
         console.print(f"unequal: {flag}")
     if comparison.left_out:
-        console.print(f"left out, not run by all: {', '.join(comparison.left_out)}")
+        left = comparison.left_out
+        more = f" and {len(left) - _MOST_NAMES} more (--json has all)" if len(left) > _MOST_NAMES else ""
+        console.print(f"left out, not run by all: {', '.join(left[:_MOST_NAMES])}{more}")
     for result in comparison.results:
         _show_notes(result.notes, console, f"{result.machine}: ")
 

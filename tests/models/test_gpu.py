@@ -62,7 +62,7 @@ def test_every_board_is_a_machine_with_its_own_rows() -> None:
 PEAKS: dict[str, dict[str, float]] = {
     "k40": {"fp32": 4.29, "fp64": 1.43},
     "k80": {"fp32": 2.8},
-    "p100": {"fp32": 10.6, "fp64": 5.3},
+    "p100": {"fp16": 21.2, "fp32": 10.6, "fp64": 5.3},
     "titan-xp": {"fp32": 12.15},
     "rtx-2080ti": {"fp32": 13.45, "fp16": 53.8, "int8": 215},
     "v100": {"fp32": 15.7, "fp64": 7.8, "fp16": 125, "int8": 62},

@@ -250,15 +250,31 @@ def test_sizes_are_padded_to_the_array(size: int, as_large_as: int) -> None:
     assert machine("tpu-v6e").run(MatMul(m=8, n=1, k=1)).operations["multiplies"] == 8 * 256 * 256
 
 
+def between(name: str, op: Operation) -> Result:
+    """The operation as the middle one of three: what it reads was just made, what it leaves is read next."""
+    return machine(name).run_in_order([Item(op)] * 3)[1]
+
+
 def test_cmem_keeps_activations_that_fit() -> None:
     op = Elementwise(elements=2**20, reads=2, format="bf16")
-    kept, moved = machine("tpu-v4").run(op), machine("tpu-v4:cmem_bytes=0").run(op)
+    kept, moved = between("tpu-v4", op), between("tpu-v4:cmem_bytes=0", op)
     assert kept.traffic_bytes["dram_read"] == 0
     assert moved.traffic_bytes["dram_read"] == 2 * 2 * 2**20
     assert kept.seconds < moved.seconds
-    weights = machine("tpu-v4").run(MatMul(m=128, n=1024, k=1024, format="bf16"))
-    assert weights.traffic_bytes["dram_read"] == 2 * 1024 * 1024
-    assert weights.traffic_bytes["dram_write"] == 0
+
+
+def test_weights_come_from_memory_and_an_operation_alone_keeps_nothing() -> None:
+    for op in (MatMul(m=128, n=1024, k=1024, format="bf16"), MatMul(m=128, n=1024, k=256, batch=4, format="bf16")):
+        b_bytes = 2 * 1024 * 1024
+        inner, alone = between("tpu-v4", op), machine("tpu-v4").run(op)
+        assert (inner.traffic_bytes["dram_read"], inner.traffic_bytes["dram_write"]) == (b_bytes, 0)
+        assert alone.traffic_bytes["dram_read"] == b_bytes + 2 * op.batch * 128 * op.k
+        assert alone.traffic_bytes["dram_write"] == 2 * op.batch * 128 * 1024
+
+
+def test_operands_beyond_the_memory_are_refused() -> None:
+    with pytest.raises(InfeasibleError, match=r"tpu-v2: matmul needs 24800000000 bytes .* memory_bytes is 16000000000"):
+        machine("tpu-v2").run(MatMul(m=40000, n=100000, k=80000 - 2 * 10**4, format="bf16"))
 
 
 def test_one_array_of_one_core_is_one_eighth_of_the_chip() -> None:
