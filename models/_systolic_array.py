@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from siloom.sim.engine.systolic import STALLS, array_cycles, axis_at, jobs, run_gemms
+from siloom.sim.engine.systolic import STALLS, axis_at, jobs, run_gemms
 from siloom.sim.errors import InputError
 from siloom.sim.ops import FORMAT_BITS, MAX_COUNT
 from siloom.sim.result import Phase, apportion
@@ -163,6 +163,11 @@ def _run_step(core: Core, step: Step, products: list[Run]) -> Run:
             stalls = add_up([array.stalls, apportion(shown, vector.stalls)])
         else:
             stalls = add_up([apportion(shown, array.stalls), vector.stalls])
+        # They share the port, which may then be the slowest of the three.
+        late = math.ceil((both.read_bytes + both.write_bytes) / core.bytes_per_cycle) - cycles
+        if late > 0:
+            cycles += late
+            stalls = add_up([stalls, {"dram_bandwidth": late}])
     return replace(both, cycles=cycles, stalls=stalls, phases=((step.name, cycles, stalls),))
 
 
@@ -195,8 +200,10 @@ class _Share:
     c: float
 
 
-def _shares(core: Core, product: Product) -> _Share:
-    """The fastest way to share a product out: by batch, by columns of C, by rows of C, or two of them."""
+def _shares(core: Core, product: Product) -> list[_Share]:
+    """Ways to share a product out: by batch, by columns of C, by rows of C, or two of them."""
+    if core.arrays == 1:
+        return [_Share(product.batch, product.m, product.n, 1.0, 1.0, 1.0)]
     ways: list[_Share] = []
     for by_batch in {min(2**i, core.arrays) for i in range(core.arrays.bit_length())} | {core.arrays}:
         batch = -(-product.batch // by_batch)
@@ -209,34 +216,25 @@ def _shares(core: Core, product: Product) -> _Share:
         ways.append(_Share(batch, product.m, n, used, used * product.n / n, used * product.n / n))
         m = min(product.m, -(-product.m // (rest * m_grain)) * m_grain)
         ways.append(_Share(batch, m, product.n, used * product.m / m, used, used * product.m / m))
-    cycles = array_cycles(
-        core.dataflow, core.rows, core.cols,
-        [w.m for w in ways], [w.n for w in ways], product.k, [w.batch for w in ways], core.double,
-    )  # fmt: skip
-    # Where several are as fast, the one that brings the fewest operands over the port.
-    order = [
-        (int(t), w.a * product.m * product.k + w.b * product.k * product.n) for t, w in zip(cycles, ways, strict=True)
-    ]
-    return ways[min(range(len(ways)), key=lambda i: (order[i], i))]
+    return list(dict.fromkeys(ways))
 
 
 def _time_products(core: Core, products: Sequence[Product], form: str, accumulator: str) -> list[Run]:
-    """All products of a program in one call of the engine."""
+    """All products of a program in one call of the engine, each shared out the fastest way."""
     if not products:
         return []
-    shares = [_shares(core, p) if core.arrays > 1 else _Share(p.batch, p.m, p.n, 1.0, 1.0, 1.0) for p in products]
     bits, sum_bits = FORMAT_BITS[form], ACCUMULATORS[accumulator]
-    pairs = list(zip(products, shares, strict=True))
+    pairs = [(product, share) for product in products for share in _shares(core, product)]
     found = run_gemms(
         jobs(
             dataflow=core.dataflow,
             rows=core.rows,
             cols=core.cols,
             double=core.double,
-            m=[s.m for s in shares],
-            n=[s.n for s in shares],
-            k=[p.k for p in products],
-            batch=[s.batch for s in shares],
+            m=[s.m for _, s in pairs],
+            n=[s.n for _, s in pairs],
+            k=[p.k for p, _ in pairs],
+            batch=[s.batch for _, s in pairs],
             ifmap_bytes=core.ifmap_bytes // core.arrays,
             filter_bytes=core.filter_bytes // core.arrays,
             ofmap_bytes=core.ofmap_bytes // core.arrays,
@@ -245,7 +243,7 @@ def _time_products(core: Core, products: Sequence[Product], form: str, accumulat
             o_bits=bits,
             sum_bits=sum_bits,
             a_unique=[-1 if p.a_unique < 0 else -(-p.a_unique * s.m // p.m) for p, s in pairs],
-            a_halo=[p.a_halo for p in products],
+            a_halo=[p.a_halo for p, _ in pairs],
             b_unique=[-1 if p.b_unique < 0 else -(-p.b_unique * s.n // p.n) for p, s in pairs],
             a_copies=[0.0 if "a" in p.on_chip else s.a for p, s in pairs],
             b_copies=[0.0 if "b" in p.on_chip else s.b * p.b_new for p, s in pairs],
@@ -254,10 +252,18 @@ def _time_products(core: Core, products: Sequence[Product], form: str, accumulat
             latency=core.latency,
         )
     )
-    return [
-        _run_of(core, product, share, {name: int(column[i]) for name, column in found.items()})
-        for i, (product, share) in enumerate(pairs)
-    ]
+    moved = sum(found[name] for name in ("a_read", "b_read", "sum_read", "sum_write", "c_write"))
+    best: dict[int, int] = {}
+    for i, (product, _) in enumerate(pairs):
+        # Where several are as fast, the one that moves the fewest bytes over the port.
+        first = best.setdefault(id(product), i)
+        if (found["cycles"][i], moved[i]) < (found["cycles"][first], moved[first]):
+            best[id(product)] = i
+    runs = []
+    for product in products:
+        i = best[id(product)]
+        runs.append(_run_of(core, product, pairs[i][1], {name: int(column[i]) for name, column in found.items()}))
+    return runs
 
 
 def _run_of(core: Core, product: Product, share: _Share, out: Mapping[str, int]) -> Run:

@@ -16,9 +16,11 @@
 
 from __future__ import annotations
 
+import math
+
 from siloom.models._systolic_array import ACCUMULATORS, Core, Product, Step, Vector, accumulator_of, run_steps
 from siloom.sim.engine.systolic import array_cycles
-from siloom.sim.errors import InputError
+from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.ops import (
     FORMAT_BITS,
     Attention,
@@ -49,7 +51,7 @@ def lower(op: Operation, core: Core, form: str, accumulator: str | None = None) 
     if isinstance(op, MatMul):
         return (_alone(matmul_product(op)),)
     if isinstance(op, Conv):
-        return (Step(name="product", products=_conv(op, core)),)
+        return (Step(name="product", products=_conv(op, core, form, sums)),)
     if isinstance(op, Attention):
         one = _forward if op.direction == "fwd" else _backward
         ways = [one(op, core, form, sums, bands) for bands in _bands(op, core)]
@@ -92,12 +94,28 @@ def conv_group(op: Conv) -> Product:
     return Product(name="product", m=m, n=op.k // op.groups, k=k, a_unique=touched - halo, a_halo=halo)
 
 
-def _conv(op: Conv, core: Core) -> tuple[Product, ...]:
+def _conv(op: Conv, core: Core, form: str, sums: str) -> tuple[Product, ...]:
     one = conv_group(op)
     if op.groups == 1:
         return (one,)
-    side = groups_side_by_side(op.groups, one, core)
-    whole, rest = divmod(op.groups, side)
+    # What keeps the array busiest may be cut badly by the SRAMs or wait for the port, so others are tried too.
+    most = _most_side_by_side(op.groups, one, core)
+    sides = (groups_side_by_side(op.groups, one, core), *(2**i for i in range(most.bit_length())), most)
+    ways = [_side_by_side(op.groups, one, side) for side in sides]
+    return min(ways, key=lambda way: _cycles(core, way, form, sums))
+
+
+def _cycles(core: Core, products: tuple[Product, ...], form: str, sums: str) -> float:
+    """How long the products take; infinity where an SRAM does not hold one fold."""
+    try:
+        return run_steps(core, (Step(name="product", products=products),), form, sums).cycles
+    except InfeasibleError:
+        return math.inf
+
+
+def _side_by_side(groups: int, one: Product, side: int) -> tuple[Product, ...]:
+    """All groups, ``side`` of them in one block-diagonal product, and the rest in another."""
+    whole, rest = divmod(groups, side)
     return tuple(
         Product(
             name="product",
@@ -114,11 +132,15 @@ def _conv(op: Conv, core: Core) -> tuple[Product, ...]:
     )
 
 
+def _most_side_by_side(groups: int, one: Product, core: Core) -> int:
+    """How many groups fit on the array beside one another, at least one."""
+    wide, high = core.cols // one.n, core.rows // one.k
+    return min(groups, max({"os": wide, "ws": min(wide, high), "is": high}[core.dataflow], 1))
+
+
 def groups_side_by_side(groups: int, one: Product, core: Core) -> int:
     """How many groups share a block-diagonal product, so that the array is fastest; the fewest of those."""
-    wide, high = core.cols // one.n, core.rows // one.k
-    most = {"os": wide, "ws": min(wide, high), "is": high}[core.dataflow]
-    counts = list(range(1, min(groups, max(most, 1)) + 1))
+    counts = list(range(1, _most_side_by_side(groups, one, core) + 1))
     whole = [groups // c for c in counts]
     cycles = array_cycles(
         core.dataflow, core.rows, core.cols, one.m, [one.n * c for c in counts], [one.k * c for c in counts], whole,

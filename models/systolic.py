@@ -126,6 +126,7 @@ class SystolicDesign(Design):
                 object.__setattr__(self, name, value)
             # Taken over: a design stands for itself, wherever it is remade.
             object.__setattr__(self, "config", "")
+            super().__post_init__()  # the file's sizes have this design's ranges too
         form = min(FORMAT_BITS, key=lambda f: FORMAT_BITS[f]) if self.precision == "auto" else self.precision
         sums = accumulator_of(form) if self.accumulator == "auto" else self.accumulator
         if self.convention == "physical":

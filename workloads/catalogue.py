@@ -16,7 +16,7 @@ from siloom.workloads.matrix_files import MATRIX_SUFFIXES
 
 Generator = type[MatrixGenerator] | type[OperationGenerator]
 
-FILE_SUFFIXES = (*MATRIX_SUFFIXES, ".toml", ".json", ".csv")
+FILE_SUFFIXES = (*MATRIX_SUFFIXES, ".toml", ".json", ".csv", ".onnx")
 _FOLDER = Path(__file__).resolve().parent / "generators"
 
 
@@ -66,6 +66,13 @@ _FILES = (
         "Hugging Face",
     ),
     WorkloadInfo("PATH.csv", "file", ("conv", "matmul"), "topology of SCALE-Sim: GEMMs or convolutions", "SCALE-Sim"),
+    WorkloadInfo(
+        "PATH.onnx",
+        "file",
+        ("conv", "matmul", "attention", "elementwise", "reduce"),
+        "ONNX model, by its shapes",
+        "ONNX",
+    ),
     WorkloadInfo("PATH@PATH", "file", ("spgemm",), "A*B of two matrix files, or of drawn matrices", "ours"),
 )
 

@@ -11,6 +11,8 @@ What :func:`load` takes:
 - ``config.json``: a model of Hugging Face (:mod:`siloom.workloads.hf_config`); ``hf:config=PATH,seq=128`` for others
   than its default sizes;
 - ``topology.csv``: layers of SCALE-Sim (:mod:`siloom.workloads.scalesim`); ``scalesim:topology=PATH,format=fp16``;
+- ``model.onnx``: an ONNX model (:mod:`siloom.workloads.onnx_file`); ``onnx:file=PATH,batch=8,seq=128`` for others
+  than its default sizes;
 - ``NAME`` or ``NAME:key=value,...`` for each file of ``generators/``. A path in a setting has no comma.
 
 Nothing but the standard library and numpy is imported until a text needs it.
@@ -42,7 +44,7 @@ __all__ = ["FieldInfo", "WorkloadInfo", "list_workloads", "load"]
 
 _LONGEST_TEXT = 4096
 
-_NETWORK_FILES = ((".json", "hf", "config"), (".csv", "scalesim", "topology"))
+_NETWORK_FILES = ((".json", "hf", "config"), (".csv", "scalesim", "topology"), (".onnx", "onnx", "file"))
 """Kinds of file that a named workload reads: suffix, its name, its setting."""
 
 

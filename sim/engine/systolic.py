@@ -94,6 +94,6 @@ def _too_small(work: Jobs, at: int) -> str:
         if need > room:
             return (
                 f"systolic: {name} must be at least {-(-2 * need * bits // 8)} B to hold one fold twice over, "
-                f"got {room * 2 * bits // 8}"
+                f"its half holds {room} of {need} operands"
             )
     return "systolic: the SRAMs must hold one fold twice over"

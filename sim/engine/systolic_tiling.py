@@ -31,6 +31,7 @@ from siloom.sim.engine.systolic_jobs import (
     B_COPIES,
     B_ROOM,
     B_UNIQUE,
+    BATCH,
     COLS,
     DATAFLOW,
     DOUBLE,
@@ -66,6 +67,13 @@ def axis_at(order: int, level: int) -> int:
 def _fit(room: int, size: int, grain: int) -> int:
     """The largest block of at most ``room``: all of the size, or whole grains (0: none)."""
     return size if room >= size else room // grain * grain
+
+
+@inline_kernel
+def _even(size: int, block: int, grain: int) -> int:
+    """The smallest block of whole grains that cuts ``size`` as often as ``block`` does: no short block at the end."""
+    cuts = -(-size // block)
+    return min(size, -(-size // (cuts * grain)) * grain)
 
 
 @inline_kernel
@@ -136,6 +144,7 @@ def choose_blocks(job: Ints, port: Floats) -> tuple[int, int, int, int]:
         kb = deepest if depth == 0 else shallow if depth == 1 else _fit(int(math.sqrt(float(deepest) * shallow)), k, gk)
         if kb < uk or deepest < uk:
             continue
+        kb = _even(k, kb, gk)
         tall, wide = a_room // kb, b_room // kb
         for shape in range(5):
             # The first of the two sizes; the other takes what room is left, and the first what that leaves.
@@ -156,6 +165,7 @@ def choose_blocks(job: Ints, port: Floats) -> tuple[int, int, int, int]:
                 nb = min(nb, small_n)
             if nb < un:
                 continue
+            mb, nb = _even(m, mb, gm), _even(n, nb, gn)
             nm, nn, nk = -(-m // mb), -(-n // nb), -(-k // kb)
             array = _array_cycles(job, mb, nb, kb)
             a_bits = (float(job[A_UNIQUE]) + float(job[A_HALO]) * nm) * job[A_BITS] * port[A_COPIES]
@@ -176,7 +186,7 @@ def choose_blocks(job: Ints, port: Floats) -> tuple[int, int, int, int]:
                 usual = (ends - rare) / 8.0 / port[RATE]
                 burst = rare / 8.0 / port[RATE] - max(0.0, array / steps - usual)
                 times = steps / (nk if inner == 2 else nm if inner == 0 else nn)
-                time = max(array + max(0.0, burst) * times, moved, turns) + ends / 8.0 / port[RATE]
+                time = max(array + max(0.0, burst) * times, moved, turns) + ends / 8.0 / port[RATE] / job[BATCH]
                 time *= 1.0 + _CROSSING * bits / least
                 if time < best_time:
                     best_time = time
