@@ -17,6 +17,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from siloom.sim.engine.systolic import STALLS, axis_at, jobs, run_gemms
 from siloom.sim.errors import InputError
 from siloom.sim.ops import FORMAT_BITS, MAX_COUNT
@@ -252,7 +254,7 @@ def _time_products(core: Core, products: Sequence[Product], form: str, accumulat
             latency=core.latency,
         )
     )
-    moved = sum(found[name] for name in ("a_read", "b_read", "sum_read", "sum_write", "c_write"))
+    moved = np.sum([found[name] for name in ("a_read", "b_read", "sum_read", "sum_write", "c_write")], axis=0)
     best: dict[int, int] = {}
     for i, (product, _) in enumerate(pairs):
         # Where several are as fast, the one that moves the fewest bytes over the port.
