@@ -65,12 +65,7 @@ def run(
     if out is not None and kind == ".npz":
         if result.values is None:
             raise UsageError(f"--out {out}: {machine} computes no product for this workload")
-        import scipy.sparse
-
-        from siloom.reports.files import fill_whole
-
-        product = result.values.to_scipy()
-        fill_whole(out, lambda file: scipy.sparse.save_npz(file, product))
+        _keep_values(out, result.values)
     elif out is not None:
         from siloom.reports.files import write_whole
 
@@ -81,6 +76,20 @@ def run(
         from siloom.show import show_result
 
         show_result(result)
+
+
+def _keep_values(out: Path, values: Any) -> None:
+    """Write a product, as scipy does, or attention's output, as the array ``output``."""
+    import numpy as np
+    import scipy.sparse
+
+    from siloom.reports.files import fill_whole
+
+    if isinstance(values, np.ndarray):
+        fill_whole(out, lambda file: np.savez_compressed(file, output=values))
+        return
+    product = values.to_scipy()
+    fill_whole(out, lambda file: scipy.sparse.save_npz(file, product))
 
 
 @app.command()

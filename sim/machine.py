@@ -154,6 +154,15 @@ def _results(chosen: Sequence[tuple[Item, Machine]], values: bool) -> list[tuple
     return parts
 
 
+def _mean_quality(parts: list[tuple[Item, Machine, Result]]) -> dict[str, float]:
+    """Each figure's mean over the operations that have it, by their repeats."""
+    out: dict[str, float] = {}
+    for name in sorted({name for _, _, r in parts for name in r.quality}):
+        having = [(item.repeat, r.quality[name]) for item, _, r in parts if name in r.quality]
+        out[name] = math.fsum(n * value for n, value in having) / sum(n for n, _ in having)
+    return out
+
+
 def _combine(
     machine: Machine,
     workload: str,
@@ -232,6 +241,7 @@ def _combine(
             for item, m, r in parts
         ),
         peaks=peaks,
+        quality=_mean_quality(parts),
         notes=tuple(dict.fromkeys(n for r in results for n in r.notes)),
         design=own.design,
         provenance={**own.provenance, **provenance},

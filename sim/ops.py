@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from siloom.sim.drawn_attention import Clustered, Operands, Reals32, draw
 from siloom.sim.engine.cycles import MAX_COUNT as MAX_COUNT
 from siloom.sim.errors import InputError
 from siloom.sim.sparse import Csr
@@ -46,6 +47,10 @@ def _not_negative(owner: str, **sizes: int) -> None:
 def _known_format(owner: str, name: str) -> None:
     if name not in FORMAT_BITS:
         raise InputError(f"{owner}: format must be one of {', '.join(FORMAT_BITS)}, got {name!r}")
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
 
 
 def _countable(owner: str, count: int, what: str = "multiplies") -> None:
@@ -84,6 +89,8 @@ class Operation:
             elif isinstance(value, np.ndarray):
                 digest = hashlib.blake2b(np.ascontiguousarray(value).data, digest_size=8)
                 out[f.name] = {"shape": list(value.shape), "hash": digest.hexdigest()}
+            elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+                out[f.name] = dataclasses.asdict(value)
             elif value is not None:
                 out[f.name] = value
         return out
@@ -214,6 +221,14 @@ class Attention(Operation):
 
     ``kv_heads`` of K and V are shared out to the heads of Q (grouped queries); 0 stands for ``heads``.
     ``direction`` ``bwd`` is the backward pass alone: the gradients of Q, K and V.
+
+    Machines whose time depends on values take them from :meth:`operands`: ``q`` [batch, heads, seq, dim],
+    ``k`` and ``v`` [batch, kv_heads, seq, dim] where they are given, else operands drawn by ``law``. ``kept``
+    [batch, heads, seq, seq] is a mask for machines that are given one (True: this score is needed); it asks for no
+    less work of the others.
+
+    Raises (when made):
+        InputError: operands or a mask of other shapes, only some of q, k and v, or values that are not finite.
     """
 
     seq: int
@@ -224,6 +239,11 @@ class Attention(Operation):
     direction: str = "fwd"
     format: str = "fp16"
     kv_heads: int = 0
+    q: Reals32 | None = None
+    k: Reals32 | None = None
+    v: Reals32 | None = None
+    kept: np.ndarray[Any, np.dtype[np.bool_]] | None = None
+    law: Clustered | None = None
 
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes and an unknown direction."""
@@ -235,6 +255,34 @@ class Attention(Operation):
         if self.direction not in ("fwd", "bwd"):
             raise InputError(f"attention: direction must be fwd or bwd, got {self.direction!r}")
         _countable("attention", self.multiplies)
+        self._check_values()
+
+    def _check_values(self) -> None:
+        given = [name for name in ("q", "k", "v") if getattr(self, name) is not None]
+        if len(given) in (1, 2):
+            raise InputError(f"attention: q, k and v must be given together, got {' and '.join(given)} alone")
+        queries = (self.batch, self.heads, self.seq, self.dim)
+        keys = (self.batch, self.kv_heads or self.heads, self.seq, self.dim)
+        pairs = (self.batch, self.heads, self.seq, self.seq)
+        for name, shape in (("q", queries), ("k", keys), ("v", keys), ("kept", pairs)):
+            array = getattr(self, name)
+            if array is None:
+                continue
+            if array.shape != shape:
+                raise InputError(f"attention: {name} must be {_by(shape)}, got {_by(array.shape)}")
+            if not np.isfinite(array).all():
+                at = np.argwhere(~np.isfinite(array))[0].tolist()
+                raise InputError(f"attention: {name}{at} must be finite, got {array[tuple(at)]}")
+
+    def operands(self) -> Operands:
+        """Q, K and V of every head: those given, else drawn; K and V are repeated where heads share them."""
+        if self.q is None or self.k is None or self.v is None:
+            law = self.law if self.law is not None else Clustered()
+            q, k, v = draw(law, self.batch, self.heads, self.kv_heads or self.heads, self.seq, self.dim)
+        else:
+            q, k, v = self.q, self.k, self.v
+        share = self.heads // (self.kv_heads or self.heads)
+        return Operands(q, np.repeat(k, share, axis=1), np.repeat(v, share, axis=1))
 
     @property
     def kv_bytes(self) -> int:

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from siloom.sim.errors import InputError
 from siloom.sim.sparse import Csr
 
@@ -49,7 +52,9 @@ class Result:
     ``cycles`` and ``clock_hz`` are None where the time was measured or a model knows no cycles.
     ``stalls`` adds up to ``cycles``; ``energy_parts`` to ``energy_j``; ``area_parts`` to ``area_mm2``.
     ``peaks`` holds ``operations_per_s`` and ``bytes_per_s`` for the roofline. ``precision`` names the
-    number formats that products were computed in, which need not be those the workload asked for.
+    number formats that products were computed in, which need not be those the workload asked for. ``quality``
+    says how good an approximation was, by the names of :mod:`siloom.sim.approximation`; over several operations it is
+    their mean by repeats. ``values`` is a sparse product, or attention's output [batch, heads, seq, dim].
     """
 
     machine: str
@@ -78,7 +83,8 @@ class Result:
     notes: Sequence[str] = ()
     design: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    values: Csr | None = None
+    quality: Mapping[str, float] = field(default_factory=dict)
+    values: Csr | NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Hold the sums that every reader relies on."""

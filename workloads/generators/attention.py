@@ -1,21 +1,22 @@
-"""Dense attention."""
+"""Attention, its operands drawn by a law where a machine's time depends on them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 from siloom.sim.design import parameter
+from siloom.sim.drawn_attention import Clustered
 from siloom.sim.errors import InputError, UsageError
 from siloom.sim.ops import Attention as AttentionOperation
 from siloom.sim.ops import Item
-from siloom.workloads.generator import OperationGenerator, number_format, seed, size
+from siloom.workloads.generator import OperationGenerator, number_format, size
 
 
 @dataclass(frozen=True)
-class Attention(OperationGenerator):
-    """softmax(Q K^T / sqrt(dim)) V; the setting ``pass`` is the field ``pass_``."""
+class Attention(OperationGenerator, Clustered):
+    """softmax(Q K^T / sqrt(dim)) V; the setting ``pass`` is the field ``pass_``. The law's settings are its own."""
 
     name: ClassVar[str] = "attention"
     summary: ClassVar[str] = "softmax(Q K^T / sqrt(dim)) V over batch x heads, forward or backward"
@@ -28,7 +29,6 @@ class Attention(OperationGenerator):
     batch: int = size(1, "sequences")
     causal: bool = parameter(False, unit="", source="chosen by the user", status="assumed")
     pass_: str = parameter("fwd", unit="", choices=("fwd", "bwd"), source="chosen by the user", status="assumed")
-    seed: int = seed()
     format: str = number_format()
     kv_heads: int = size(0, "heads of K and V; 0: as many as of Q", low=0)
 
@@ -42,7 +42,8 @@ class Attention(OperationGenerator):
             raise type(error)(str(error).replace("pass_", "pass")) from None
 
     def build(self) -> tuple[tuple[Item, ...], dict[str, Any]]:
-        """One operation; the seed is for machines that draw operands, and goes to the provenance."""
+        """One operation, with its law."""
+        law = Clustered(**{f.name: getattr(self, f.name) for f in fields(Clustered)})
         op = AttentionOperation(
             seq=self.seq,
             heads=self.heads,
@@ -52,5 +53,6 @@ class Attention(OperationGenerator):
             direction=self.pass_,
             format=self.format,
             kv_heads=self.kv_heads,
+            law=law,
         )
         return (Item(op),), {}
