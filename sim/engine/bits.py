@@ -1,4 +1,4 @@
-"""Two instructions on 64-bit masks that Python's operators do not spell."""
+"""Instructions on 64-bit masks that Python's operators do not spell."""
 
 from __future__ import annotations
 
@@ -35,3 +35,13 @@ def _funnel() -> Any:
     """Type of LLVM's funnel shift."""
     word = ir.IntType(64)
     return ir.FunctionType(word, [word, word, word])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def popcount(typing: Any, word: Any) -> Any:
+    """Bits of a uint64 that are set."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), emit

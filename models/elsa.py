@@ -1,0 +1,411 @@
+"""ELSA (Ham et al., ISCA 2021): keys are filtered by hashes before their products are computed.
+
+A head's keys are hashed, by a Kronecker sign random projection, and their lengths taken. For each query the
+distance of its hash to every key's gives an estimate of the score; keys whose estimate passes a learnt threshold are
+candidates, and only their scores are computed, exactly. See ``sim/units`` for the arithmetic of each stage and
+``sim/engine/candidate_queues.py`` for their cycles.
+
+One pipeline has ``attention_units`` banks of keys with ``selectors`` each; ``copies`` pipelines share a memory, as the
+paper sets 12 of them against one V100. Heads are dealt out to pipelines as these become free.
+
+Where the paper is silent: keys are dealt to banks one by one; a head's operands come while the one before is worked
+on; where no key of a query passes, the one with the best estimate is taken. Gaps of the sources and what is recalled
+stand with each field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from siloom.models._attention import (
+    Codes32,
+    Head,
+    HeadRun,
+    Whole,
+    attention_result,
+    exact_products,
+    first_load_cycles,
+    memory_cycles,
+    run_heads,
+    supports_attention,
+    to_codes,
+)
+from siloom.sim.approximation import Mask
+from siloom.sim.cost import arithmetic, dram_energy, sram
+from siloom.sim.design import Design, parameter
+from siloom.sim.drawn_attention import Reals32
+from siloom.sim.engine.candidate_queues import CAUSES, causes, scan_and_work
+from siloom.sim.errors import InputError
+from siloom.sim.hash_angle import PROJECTIONS, angle_bias_rad, projection_matrix
+from siloom.sim.machine import Machine
+from siloom.sim.memory import PARTS, stream_bytes_per_s
+from siloom.sim.ops import Attention, Operation
+from siloom.sim.result import Result
+from siloom.sim.units.candidate_select import bound_code, candidates
+from siloom.sim.units.exp_float import ExpFloat, exp_float_stream, mantissa_table
+from siloom.sim.units.hamming import cosine_table, distances
+from siloom.sim.units.norm import norms
+from siloom.sim.units.srp_hash import WORD, Hashes, SrpHash, sides_for, srp_hash_vectors
+from siloom.sim.units.weighted_sum import weighted_sums
+
+_PAPER = "Ham et al., ELSA, ISCA 2021"
+_SILENT = "the paper gives none"
+
+
+@dataclass(frozen=True)
+class ElsaDesign(Design):
+    """The choices that define one ELSA.
+
+    Raises (when made):
+        InputError: a field out of its range, a threshold that is no number from -1 to 1, or queues shorter than what
+            one cycle may put into them.
+    """
+
+    copies: int = parameter(12, unit="pipelines", source=_PAPER, status="recalled", low=1, high=4096)
+    clock_hz: float = parameter(1.0e9, unit="Hz", source=_PAPER, status="recalled", low=1e6, high=1e10)
+    attention_units: int = parameter(4, unit="banks", source=_PAPER, status="recalled", low=1, high=256)
+    selectors: int = parameter(8, unit="keys/cycle and bank", source=_PAPER, status="recalled", low=1, high=1024)
+    queue_entries: int = parameter(16, unit="candidates/bank", source=_SILENT, status="assumed", low=1, high=65536)
+    hash_multipliers: int = parameter(256, unit="", source=_PAPER, status="recalled", low=1, high=2**20)
+    output_multipliers: int = parameter(16, unit="", source=_PAPER, status="recalled", low=1, high=4096)
+    depth_cycles: int = parameter(
+        20,
+        unit="cycles",
+        source="from a candidate to its sum; the paper gives none",
+        status="assumed",
+        low=0,
+        high=1000,
+    )
+    operand_bits: int = parameter(9, unit="bit", source=_PAPER, status="recalled", low=3, high=13)
+    fraction_bits: int = parameter(3, unit="bit", source=_PAPER, status="recalled", low=0, high=12)
+    norm_bits: int = parameter(8, unit="bit", source=_PAPER, status="recalled", low=2, high=24)
+    factor_bits: int = parameter(6, unit="bit", source=_PAPER, status="recalled", low=2, high=12)
+    mantissa_bits: int = parameter(
+        10, unit="bit", source="of an exponential; the paper gives none", status="assumed", low=1, high=11
+    )
+    projection: str = parameter(
+        "kronecker", unit="", source="others are ablations", status="recalled", choices=tuple(PROJECTIONS)
+    )
+    p: float = parameter(
+        1.0,
+        unit="",
+        source="degree of approximation: keys above p/n of the softmax are to be kept; 0 keeps all",
+        status="recalled",
+        low=0.0,
+        high=1000.0,
+    )
+    threshold: str = parameter(
+        "auto", unit="", source="auto: learnt for p on each head's own operands; or a number, -1 to 1", status="assumed"
+    )
+    seed: int = parameter(0, unit="", source="of the projection", status="assumed", low=0, high=2**63 - 1)
+    memory: str = parameter("hbm2-2.0", unit="", source=_SILENT, status="assumed", choices=("ideal", *PARTS))
+    memory_channels: int = parameter(1, unit="stacks", source=_SILENT, status="assumed", low=1, high=1024)
+    node_nm: float = parameter(40.0, unit="nm", source=_PAPER, low=7.0, high=130.0)
+
+    def __post_init__(self) -> None:
+        """Check what fields must hold together."""
+        super().__post_init__()
+        if self.queue_entries < self.selectors:
+            raise InputError(
+                f"elsa: queue_entries must be at least selectors, {self.selectors}, got {self.queue_entries}"
+            )
+        if self.fraction_bits >= self.operand_bits:
+            raise InputError(f"elsa: fraction_bits must be below operand_bits, got {self.fraction_bits}")
+        self.given_threshold()
+
+    def given_threshold(self) -> float | None:
+        """The threshold set by hand, None where it is learnt."""
+        if self.threshold == "auto":
+            return None
+        try:
+            number = float(self.threshold)
+        except ValueError:
+            number = math.nan
+        if not -1.0 <= number <= 1.0:
+            raise InputError(f"elsa: threshold must be auto or a number from -1 to 1, got {self.threshold[:40]!r}")
+        return number
+
+    def hash_unit(self, dim: int) -> SrpHash:
+        """The hash unit for vectors of this length.
+
+        Raises:
+            InputError: a length that no Kronecker product fits.
+        """
+        a, b, c = sides_for(dim)
+        return SrpHash(
+            side_a=a, side_b=b, side_c=c, x_bits=self.operand_bits, factor_bits=self.factor_bits,
+            multipliers=self.hash_multipliers, seed=self.seed,
+        )  # fmt: skip
+
+    def hash_cycles(self, dim: int) -> int:
+        """Cycles for one hash; a projection that is no Kronecker product takes dim^2 multiplies."""
+        if self.projection == "kronecker":
+            return self.hash_unit(dim).cycles
+        return 1 if self.projection == "none" else -(-dim * dim // self.hash_multipliers)
+
+    def hash_multiplies(self, dim: int) -> int:
+        """Multiplies for one hash."""
+        if self.projection == "kronecker":
+            return self.hash_unit(dim).multiplies
+        return 0 if self.projection == "none" else dim * dim
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Sustained rate of the memory."""
+        return math.inf if self.memory == "ideal" else stream_bytes_per_s(self.memory, channels=self.memory_channels)
+
+
+def above_share(probabilities: Reals32, p: float) -> Mask:
+    """Keys above ``p / n`` of the softmax [seq, seq], n being those of a row that are not impossible; all for p = 0."""
+    if p == 0:
+        return np.ones(probabilities.shape, np.bool_)
+    above: Mask = probabilities > p / np.maximum(np.count_nonzero(probabilities, axis=1, keepdims=True), 1)
+    return above
+
+
+def learn_threshold(q: Reals32, k: Reals32, probabilities: Reals32, p: float) -> float:
+    """The threshold of one head, [seq, dim] each, for keys above ``p / n`` of the softmax [seq, seq].
+
+    For every query, of the keys above p/n, n being the keys it may look at, the least score over the product of the
+    query's and the largest key's length; their mean (ELSA, section on learning the threshold, recalled). A query
+    without such a key says nothing; without any such query, or with p = 0, all keys are kept: -1.
+    """
+    above = above_share(probabilities, p)
+    having = above.any(axis=1)
+    if p == 0 or not having.any():
+        return -1.0
+    scores = q.astype(np.float64) @ k.T.astype(np.float64)
+    least = np.where(above, scores, np.inf).min(axis=1)[having]
+    scale = np.linalg.norm(q, axis=1)[having] * np.linalg.norm(k, axis=1).max()
+    return float(np.clip(np.mean(least / np.maximum(scale, 1e-30)), -1.0, 1.0))
+
+
+class Elsa(Machine):
+    """Hash-filtered attention."""
+
+    name = "elsa"
+    kind = "accelerator"
+    summary = "attention over keys chosen by their hashes (Ham et al., ELSA, ISCA 2021)"
+    operations = (Attention,)
+    design_type = ElsaDesign
+    design: ElsaDesign
+
+    def supports(self, op: Operation) -> bool:
+        """Attention's forward pass."""
+        return supports_attention(op)
+
+    def run(self, op: Operation, *, values: bool = False) -> Result:
+        """Run attention on its operands; ``values``: the output that the hardware would give.
+
+        Raises:
+            InputError: another operation, a key of length zero, or a head's length that no Kronecker product fits.
+        """
+        if not isinstance(op, Attention) or not supports_attention(op):
+            raise InputError(f"{self.label}: runs attention's forward pass, not {op.kind}")
+        design = self.design
+        design.hash_unit(op.dim)
+        moved = head_bytes(design, op)
+        whole = run_heads(self.label, op, lambda head: self._head(head, sum(moved.values())), design.copies)
+        whole = _after_first_load(design, whole, moved["q"] + moved["k"] + moved["v"])
+        traffic = {name: each * whole.heads for name, each in moved.items()}
+        traffic |= {"dram_read": traffic["q"] + traffic["k"] + traffic["v"], "dram_write": traffic["o"]}
+        lanes = 2 * op.dim * design.attention_units
+        per_cycle = design.copies * (lanes + design.hash_multipliers + design.output_multipliers)
+        return attention_result(
+            self.label,
+            op,
+            design,
+            whole,
+            clock_hz=design.clock_hz,
+            precision=(f"int{design.operand_bits}",),
+            peak_multiplies_per_cycle=per_cycle,
+            bytes_per_s=design.bytes_per_s,
+            energy=energy_parts(design, op, whole, sum(traffic[name] for name in ("dram_read", "dram_write"))),
+            area=area_parts(design, op),
+            traffic=traffic,
+            notes=_notes(design),
+            values=values,
+        )
+
+    def _head(self, head: Head, bytes_moved: int) -> HeadRun:
+        design = self.design
+        seq, dim = head.q.shape
+        if not np.linalg.norm(head.k, axis=1).all():
+            at = int(np.argmin(np.linalg.norm(head.k, axis=1)))
+            raise InputError(f"{self.label}: keys must have a length above 0, key {at} has none")
+        (q, q_cut), (k, k_cut), (v, v_cut) = (
+            to_codes(x, design.operand_bits, design.fraction_bits) for x in (head.q, head.k, head.v)
+        )
+        threshold = design.given_threshold()
+        if threshold is None:
+            threshold = learn_threshold(head.q, head.k, head.probabilities, design.p)
+        kept, rescued = self._select(q, k, threshold, head.allowed)
+        ends, counts = np.empty(seq, np.int64), np.empty((seq, design.attention_units), np.int64)
+        hashing, finish = design.hash_cycles(dim), -(-dim // design.output_multipliers)
+        banks, width = design.attention_units, design.selectors
+        scan_and_work(kept, banks, width, design.queue_entries, hashing, finish, ends, counts)
+        spent = np.zeros(len(CAUSES), np.int64)
+        causes(ends, counts, seq, width, hashing, finish, spent)
+        attention = dict(zip(CAUSES, spent.tolist(), strict=True))
+        attention["fill"] += design.depth_cycles
+        work = {"preprocessing": {"hash": (seq + 1) * hashing}, "attention": attention}
+        needed = memory_cycles(bytes_moved, design.copies, design.memory, design.memory_channels, design.clock_hz)
+        late = needed - sum(sum(part.values()) for part in work.values())
+        if late > 0:
+            work["memory"] = {"memory": late}
+        chosen = int(np.count_nonzero(kept))
+        pairs = seq * seq
+        return HeadRun(
+            phases=work,
+            output=self._attend(q, k, v, kept),
+            kept=kept,
+            matters=above_share(head.probabilities, design.p) & head.allowed,
+            events={
+                "kept": chosen,
+                "pairs": pairs,
+                "hashes": 2 * seq,
+                "multiplies": 2 * dim * chosen + 2 * seq * design.hash_multiplies(dim) + pairs + 2 * seq * dim,
+                "adds": 2 * dim * chosen + 2 * seq * design.hash_multiplies(dim),
+            },
+            counters={"saturations": q_cut + k_cut + v_cut, "queries_without_candidate": rescued},
+        )
+
+    def _select(self, q: Codes32, k: Codes32, threshold: float, allowed: Mask) -> tuple[Mask, int]:
+        """Candidates [seq, seq], and how many queries had none and were given their best key."""
+        design, dim = self.design, q.shape[1]
+        lengths = norms(k, design.norm_bits)
+        fraction = 7
+        table = cosine_table(dim, angle_bias_rad(design.projection, dim), fraction)
+        distance = distances(self._hash(q), self._hash(k))
+        kept = candidates(distance, lengths, table, bound_code(threshold, int(lengths.max()), fraction)) & allowed
+        without = np.flatnonzero(~kept.any(axis=1))
+        if len(without):
+            estimate = np.where(allowed[without], lengths * table[distance[without]], np.iinfo(np.int64).min)
+            kept[without, np.argmax(estimate, axis=1)] = True
+        return kept, len(without)
+
+    def _hash(self, x: Codes32) -> Hashes:
+        design, dim = self.design, x.shape[1]
+        if design.projection == "kronecker":
+            return srp_hash_vectors(x, *design.hash_unit(dim).factors)
+        signs = x.astype(np.float64) @ projection_matrix(design.projection, dim, design.seed).T >= 0
+        padded = np.zeros((len(x), -(-dim // WORD) * WORD), np.bool_)
+        padded[:, :dim] = signs
+        packed: Hashes = np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
+        return packed
+
+    def _attend(self, q: Codes32, k: Codes32, v: Codes32, kept: Mask) -> Reals32:
+        """The output, back from its codes."""
+        design, dim = self.design, q.shape[1]
+        unit = ExpFloat(
+            unit=2.0 ** (-2 * design.fraction_bits) / math.sqrt(dim), score_bits=34, mantissa_bits=design.mantissa_bits
+        )
+        table = mantissa_table(unit.table_bits, unit.mantissa_bits)
+        scores = exact_products(q, k, design.operand_bits)
+        codes = exp_float_stream(
+            scores.ravel(), unit.scale, unit.scale_bits, table, unit.table_bits, unit.mantissa_bits
+        ).reshape(scores.shape)
+        weights = (codes << (23 - unit.mantissa_bits)).astype(np.uint32).view(np.float32)
+        sums = weighted_sums(weights, v.astype(np.float32), kept, design.attention_units)
+        total = sums[:, dim:]
+        share = np.where(total > 0, np.float32(1.0) / np.where(total > 0, total, np.float32(1.0)), np.float32(0.0))
+        out = np.rint(sums[:, :dim] * share) / np.float32(1 << design.fraction_bits)
+        return out.astype(np.float32)
+
+
+def head_bytes(design: ElsaDesign, op: Attention) -> dict[str, int]:
+    """Bytes of a head's operands and result, rows padded to whole bytes."""
+    each = op.seq * -(-op.dim * design.operand_bits // 8)
+    return {"q": each, "k": each, "v": each, "o": each}
+
+
+def _after_first_load(design: ElsaDesign, whole: Whole, read_bytes: int) -> Whole:
+    """With the time until the first pipeline has its first head's operands."""
+    waited = first_load_cycles(read_bytes, design.memory, design.memory_channels, design.clock_hz)
+    if not waited:
+        return whole
+    return replace(whole, cycles=whole.cycles + waited, phases={"first load": {"memory": waited}, **whole.phases})
+
+
+def _notes(design: ElsaDesign) -> tuple[str, ...]:
+    notes = ["the paper was not at hand: most of the design is recalled, see siloom machines --json"]
+    if design.given_threshold() is None and design.p:
+        notes.append("thresholds were learnt on the same operands that they are used on")
+    return tuple(notes)
+
+
+def energy_parts(design: ElsaDesign, op: Attention, whole: Whole, dram_bytes: int) -> dict[str, float]:
+    """Joules by component; clock, wires, registers and leakage are in no table and left out."""
+    node, bits, dim = design.node_nm, design.operand_bits, op.dim
+    events = whole.events
+    operand = f"int{bits}"
+    multiply = arithmetic.operation_energy_j("mul", operand, node)
+    add = arithmetic.operation_energy_j("add", f"int{2 * bits}", node)
+    single = arithmetic.operation_energy_j("add", "fp32", node)
+    vector = -(-dim * bits // 8)
+    keys = design.attention_units
+    memories = _memories(design, op)
+
+    def read(name: str, width: int) -> float:
+        size = max(256, memories[name] // keys)
+        return sram.read_energy_j(size, min(width, size), node)
+
+    def write(name: str, width: int) -> float:
+        size = max(256, memories[name] // keys)
+        return sram.write_energy_j(size, min(width, size), node)
+
+    hash_bytes = max(1, dim // 8)
+    rows = whole.heads * op.seq
+    out = {
+        "hash": events["hashes"] * design.hash_multiplies(dim) * (multiply + add),
+        # A popcount of dim bits is about as many one-bit additions; then a product with the norm and a comparison.
+        "selection": events["pairs"] * (dim / 8 * arithmetic.operation_energy_j("add", "int8", node) + multiply + add),
+        "products": events["kept"] * dim * (multiply + add),
+        "exponentials": events["kept"] * (multiply + sram.read_energy_j(256, 2, node)),
+        "weighted sums": events["kept"] * dim * (multiply + single),
+        "division": rows * dim * arithmetic.operation_energy_j("mul", "fp32", node),
+        "hash memory": events["pairs"] * (read("hash", hash_bytes) + read("norm", 1))
+        + rows * (write("hash", hash_bytes) + write("norm", 1)),
+        "key memory": (events["kept"] + rows) * read("k", vector) + rows * write("k", vector),
+        "value memory": events["kept"] * read("v", vector) + rows * write("v", vector),
+        "query and output memories": 2 * rows * (read("q", vector) + write("q", vector)),
+    }
+    if design.memory != "ideal":
+        out["dram"] = 8 * dram_bytes * dram_energy.energy_per_bit_j(design.memory.split("-")[0])
+    return out
+
+
+def _memories(design: ElsaDesign, op: Attention) -> dict[str, int]:
+    """Bytes of one pipeline's memories, for this operation's sizes."""
+    each = op.seq * -(-op.dim * design.operand_bits // 8)
+    return {
+        "hash": op.seq * max(1, op.dim // 8),
+        "norm": -(-op.seq * design.norm_bits // 8),
+        "k": each,
+        "v": each,
+        "q": each,
+        "o": each,
+    }
+
+
+def area_parts(design: ElsaDesign, op: Attention) -> dict[str, float]:
+    """Square millimetres by component of all pipelines, their memories sized for this operation."""
+    node, dim, banks = design.node_nm, op.dim, design.attention_units
+    operand = f"int{design.operand_bits}"
+    multiply = arithmetic.operation_area_mm2("mul", operand, node)
+    add = arithmetic.operation_area_mm2("add", f"int{2 * design.operand_bits}", node)
+    single = arithmetic.operation_area_mm2("add", "fp32", node)
+    selector = dim / 8 * arithmetic.operation_area_mm2("add", "int8", node) + multiply + add
+    parts: Mapping[str, float] = {
+        "hash": design.hash_multipliers * (multiply + add),
+        "selection": banks * design.selectors * selector,
+        "products": banks * dim * (multiply + add),
+        "weighted sums": banks * dim * (multiply + single),
+        "division": design.output_multipliers * arithmetic.operation_area_mm2("mul", "fp32", node),
+        "memories": sum(sram.area_mm2(max(256, size), node) for size in _memories(design, op).values()),
+    }
+    return {name: design.copies * area for name, area in parts.items()}
