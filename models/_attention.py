@@ -1,15 +1,16 @@
 """What the attention accelerators share: heads, one after another, on copies of one pipeline.
 
 Knows no machine by name. A machine says what one head does (:class:`HeadRun`) and :func:`run_heads` does the rest:
-deals the heads out to the copies, gathers how good the approximation is, adds up traffic, energy and causes.
-Causes and phases are those of the copy that ends last.
+runs every head, gathers how good the approximation is and adds up what happened. A schedule says what all heads
+together take: on several copies of a pipeline (:func:`on_copies`) causes and phases are those of the copy that ends
+last.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from siloom.sim.approximation import Mask, Quality, exact_probabilities
 from siloom.sim.cost import table_hash
 from siloom.sim.design import Design
-from siloom.sim.drawn_attention import Reals32
+from siloom.sim.drawn_attention import Operands, Reals32
 from siloom.sim.engine.dispatch import greedy
 from siloom.sim.errors import InputError
 from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
@@ -31,6 +32,10 @@ MAX_SEQ = 16_384
 ENERGY_TABLES = ("horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 
 Codes32 = npt.NDArray[np.int32]
+Phases = Mapping[str, Mapping[str, int]]
+"""Name -> cause -> cycles, in order."""
+
+_NONE = np.zeros((0, 0), np.bool_)
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class HeadRun:
     :mod:`siloom.sim.approximation`. ``events`` counts what energy is made of; ``counters`` what else is told.
     """
 
-    phases: Mapping[str, Mapping[str, int]]
+    phases: Phases
     output: Reals32
     kept: Mask
     matters: Mask
@@ -73,13 +78,13 @@ class HeadRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """All heads together: sums of what each did, and the phases of the copy that ended last."""
+    """All heads together: sums of what each did, and the phases of the schedule."""
 
     cycles: int
     heads: int
     events: Mapping[str, int]
     counters: Mapping[str, int]
-    phases: Mapping[str, Mapping[str, int]]
+    phases: Phases
     quality: Mapping[str, float]
     output: Reals32
 
@@ -111,18 +116,45 @@ def supports_attention(op: Operation) -> bool:
     return isinstance(op, Attention) and op.direction == "fwd"
 
 
-def run_heads(label: str, op: Attention, run_head: Callable[[Head], HeadRun], copies: int) -> Whole:
-    """Run every head of ``op``, on ``copies`` pipelines.
+def require_attention(label: str, op: Operation) -> Attention:
+    """``op``, if it is attention's forward pass of at most ``MAX_SEQ`` tokens.
 
     Raises:
-        InputError: more tokens than a head may have here, or what ``run_head`` refuses.
+        InputError: it is not.
     """
+    if not isinstance(op, Attention) or not supports_attention(op):
+        raise InputError(f"{label}: runs attention's forward pass, not {op.kind}")
     if op.seq > MAX_SEQ:
         raise InputError(f"{label}: seq must be at most {MAX_SEQ}, got {op.seq}")
-    given = op.operands()
+    return op
+
+
+def on_copies(copies: int) -> Callable[[Sequence[HeadRun]], Phases]:
+    """Heads one after another on each of ``copies`` pipelines, dealt to whichever is free; the phases of the last."""
+
+    def schedule(runs: Sequence[HeadRun]) -> Phases:
+        dealt = greedy(np.array([run.cycles for run in runs], np.int64), copies)
+        last = int(dealt.server[int(np.argmax(dealt.finish))])
+        servers = dealt.server.tolist()
+        return _added(run.phases for run, server in zip(runs, servers, strict=True) if server == last)
+
+    return schedule
+
+
+def run_heads(
+    op: Attention,
+    given: Operands,
+    run_head: Callable[[Head], HeadRun],
+    schedule: Callable[[Sequence[HeadRun]], Phases],
+) -> Whole:
+    """Run every head of ``op`` on its operands ``given``; ``schedule`` says what all of them together take.
+
+    Raises:
+        InputError: what ``run_head`` refuses.
+    """
     quality = Quality()
     output = np.empty((op.batch, op.heads, op.seq, op.dim), np.float32)
-    cycles, all_phases = [], []
+    runs = []
     events: dict[str, int] = {}
     counters: dict[str, int] = {}
     for at in np.ndindex(op.batch, op.heads):
@@ -131,17 +163,14 @@ def run_heads(label: str, op: Attention, run_head: Callable[[Head], HeadRun], co
         run = run_head(head)
         quality.add(head.probabilities, v, run.kept, run.matters, run.output, op.causal)
         output[at] = run.output
-        cycles.append(run.cycles)
-        all_phases.append(run.phases)
+        runs.append(replace(run, kept=_NONE, matters=_NONE, output=output[at]))
         for total, own in ((events, run.events), (counters, run.counters)):
             for name, value in own.items():
                 total[name] = total.get(name, 0) + value
-    dealt = greedy(np.array(cycles, np.int64), copies)
-    last = int(dealt.server[int(np.argmax(dealt.finish))])
-    phases = _added(phases for phases, server in zip(all_phases, dealt.server.tolist(), strict=True) if server == last)
+    phases = schedule(runs)
     return Whole(
-        cycles=dealt.makespan,
-        heads=len(cycles),
+        cycles=sum(sum(causes.values()) for causes in phases.values()),
+        heads=len(runs),
         events=events,
         counters=counters,
         phases=phases,
@@ -150,7 +179,7 @@ def run_heads(label: str, op: Attention, run_head: Callable[[Head], HeadRun], co
     )
 
 
-def _added(many: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+def _added(many: Iterable[Phases]) -> dict[str, dict[str, int]]:
     out: dict[str, dict[str, int]] = {}
     for phases in many:
         for name, causes in phases.items():

@@ -30,6 +30,8 @@ from siloom.models._attention import (
     exact_products,
     first_load_cycles,
     memory_cycles,
+    on_copies,
+    require_attention,
     run_heads,
     supports_attention,
     to_codes,
@@ -204,12 +206,11 @@ class Elsa(Machine):
         Raises:
             InputError: another operation, a key of length zero, or a head's length that no Kronecker product fits.
         """
-        if not isinstance(op, Attention) or not supports_attention(op):
-            raise InputError(f"{self.label}: runs attention's forward pass, not {op.kind}")
-        design = self.design
+        op, design = require_attention(self.label, op), self.design
         design.hash_unit(op.dim)
         moved = head_bytes(design, op)
-        whole = run_heads(self.label, op, lambda head: self._head(head, sum(moved.values())), design.copies)
+        each = sum(moved.values())
+        whole = run_heads(op, op.operands(), lambda head: self._head(head, each), on_copies(design.copies))
         whole = _after_first_load(design, whole, moved["q"] + moved["k"] + moved["v"])
         traffic = {name: each * whole.heads for name, each in moved.items()}
         traffic |= {"dram_read": traffic["q"] + traffic["k"] + traffic["v"], "dram_write": traffic["o"]}

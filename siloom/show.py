@@ -56,6 +56,8 @@ def show_result(result: Result, console: Console | None = None) -> None:
         head.add_row("rate", amount(flops(result) / result.seconds, _rate_unit(result)))
     if result.utilization is not None:
         head.add_row("utilisation", f"{result.utilization:.1%}")
+    for name, share in result.quality.items():
+        head.add_row(name.replace("_", " "), f"{share:.1%}")
     head.add_row("energy", _amount(result.energy_j, "J"))
     head.add_row("power", _amount(result.power_w, "W"))
     head.add_row("area", _amount(result.area_mm2, "mm²"))

@@ -1,0 +1,374 @@
+"""Sanger (Lu et al., MICRO 2021): 4-bit scores predict which ones matter, and a reconfigurable array does those.
+
+For each head all scores are predicted from 4-bit operands (``sim/units/int4_predictor.py``), go through a softmax
+and are held against a threshold; what is left is a mask. Its rows are packed and split into sub-rows of up to
+``pes_per_row`` keys out of ``tile_columns`` (``pack_split.py``). ``tile_rows`` of them make one pass of the array:
+scores are computed in place, go through the exponential, and stay there while the values of V pass by.
+
+Times. A head is predicted while the one before is attended to, and a third one's operands are fetched:
+:mod:`siloom.sim.engine.pipeline`, its items the heads. Prediction takes, for every tile, the products and, as in the
+authors' RTL, a move of the scores along their row. A pass takes ``dim`` cycles for the scores and as many
+for the values; waves follow one another through the array, so that it fills but once a head.
+
+``convention`` ``authors-v1`` and ``authors-v2`` are the authors' own closed forms instead, projections included
+(:mod:`siloom.models._sanger_authors`), for a ``density`` and ``load_balance`` that are given.
+
+Where the paper is silent: the row's largest predicted score stands in for its largest score in the exponential;
+powers below ``exp(-window)`` of it are zero; a row of which nothing passes keeps its likeliest key.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from siloom.models._attention import (
+    Head,
+    HeadRun,
+    Phases,
+    Whole,
+    attention_result,
+    exact_products,
+    require_attention,
+    run_heads,
+    supports_attention,
+    to_codes,
+)
+from siloom.models._sanger_authors import v1_seconds, v2_seconds
+from siloom.sim.approximation import Mask
+from siloom.sim.cost import arithmetic, dram_energy, sram
+from siloom.sim.design import Design, parameter
+from siloom.sim.drawn_attention import Reals32
+from siloom.sim.engine.pipeline import run_pipeline
+from siloom.sim.errors import InputError
+from siloom.sim.machine import Machine
+from siloom.sim.ops import Attention, Operation
+from siloom.sim.result import Phase, Result
+from siloom.sim.units.exp_sanger import ExpSanger, exp_sanger_stream, largest_input, step_table
+from siloom.sim.units.int4_predictor import predicted_scores, shared_scale
+from siloom.sim.units.mask_threshold import MaskThreshold, above_threshold
+from siloom.sim.units.pack_split import sub_row_counts
+from siloom.sim.units.weighted_mean import weighted_means
+
+_PAPER = "Lu et al., Sanger, MICRO 2021 (from a reading note of the full text)"
+_CODE = "hatsu3/Sanger, bench_sanger_v2.py"
+_RTL = "hatsu3/Sanger, Dense_PE_Array and ExpUnitFixPoint"
+_SILENT = "the paper gives none"
+_EXP = ExpSanger()
+
+
+@dataclass(frozen=True)
+class SangerDesign(Design):
+    """The choices that define one Sanger.
+
+    Raises (when made):
+        InputError: a field out of its range, or a sub-row longer than its tile.
+    """
+
+    clock_hz: float = parameter(5.0e8, unit="Hz", source=_PAPER, low=1e6, high=1e10)
+    tile_rows: int = parameter(64, unit="sub-rows", source=_CODE, low=1, high=1024)
+    tile_columns: int = parameter(64, unit="keys", source=_CODE, low=2, high=64)
+    pes_per_row: int = parameter(16, unit="PEs", source=_CODE, low=1, high=64)
+    predictor_bits: int = parameter(4, unit="bit", source=_PAPER, low=2, high=8)
+    threshold: float = parameter(2e-3, unit="", source=_PAPER + "; 2e-2 for GLUE; 0 keeps all", low=0.0, high=1.0)
+    exponent: str = parameter(
+        "table",
+        unit="",
+        source="of predicted scores: table, as the RTL's unit, or exact, as the software",
+        status="assumed",
+        choices=("table", "exact"),
+    )
+    window: float = parameter(8.0, unit="", source=_SILENT, status="assumed", low=1.0, high=11.0)
+    operand_bits: int = parameter(16, unit="bit", source=_PAPER, low=4, high=16)
+    fraction_bits: int = parameter(8, unit="bit", source=_SILENT, status="assumed", low=0, high=15)
+    memory_bytes_per_s: float = parameter(128e9, unit="B/s", source=_PAPER, low=1e6, high=1e15)
+    memory_latency_s: float = parameter(1e-7, unit="s", source=_SILENT, status="assumed", low=0.0, high=1e-3)
+    kv_sram_bytes: int = parameter(2**18, unit="B", source=_SILENT, status="assumed", low=256, high=2**33)
+    node_nm: float = parameter(55.0, unit="nm", source=_PAPER, low=7.0, high=130.0)
+    convention: str = parameter(
+        "physical",
+        unit="",
+        source="physical, or the authors' closed forms",
+        status="assumed",
+        choices=("physical", "authors-v1", "authors-v2"),
+    )
+    density: float = parameter(
+        0.1, unit="", source="of the authors' forms alone: scores kept", status="assumed", low=0.0, high=1.0
+    )
+    load_balance: float = parameter(
+        0.7, unit="", source="of the authors' forms alone: PEs at work", status="assumed", low=1e-6, high=1.0
+    )
+
+    def __post_init__(self) -> None:
+        """Check what fields must hold together."""
+        super().__post_init__()
+        if self.pes_per_row > self.tile_columns:
+            raise InputError(
+                f"sanger: pes_per_row must be at most tile_columns, {self.tile_columns}, got {self.pes_per_row}"
+            )
+        if self.fraction_bits >= self.operand_bits:
+            raise InputError(f"sanger: fraction_bits must be below operand_bits, got {self.fraction_bits}")
+
+    @property
+    def pes(self) -> int:
+        """Multiply-accumulators of the sparse array."""
+        return self.tile_rows * self.pes_per_row
+
+
+class Sanger(Machine):
+    """Attention at the scores that 4-bit operands predict to matter."""
+
+    name = "sanger"
+    kind = "accelerator"
+    summary = (
+        "attention under masks predicted at 4 bits, packed and split for a reconfigurable array (Sanger, MICRO 2021)"
+    )
+    operations = (Attention,)
+    design_type = SangerDesign
+    design: SangerDesign
+
+    def supports(self, op: Operation) -> bool:
+        """Attention's forward pass."""
+        return supports_attention(op)
+
+    def run(self, op: Operation, *, values: bool = False) -> Result:
+        """Run attention on its operands; ``values``: the output that the hardware would give.
+
+        Raises:
+            InputError: another operation.
+        """
+        op, design = require_attention(self.label, op), self.design
+        if design.convention != "physical":
+            return _authors_result(self.label, design, op)
+        given = op.operands()
+        scales = shared_scale(given.q, design.predictor_bits), shared_scale(given.k, design.predictor_bits)
+        moved = head_bytes(design, op)
+        load = _load_cycles(design, moved)
+
+        def schedule(runs: Sequence[HeadRun]) -> Phases:
+            return overlapped(runs, load, math.ceil(design.memory_latency_s * design.clock_hz))
+
+        whole = run_heads(op, given, lambda head: self._head(head, scales), schedule)
+        traffic = {name: each * whole.heads for name, each in moved.items()}
+        traffic |= {"dram_read": traffic["q"] + traffic["k"] + traffic["v"], "dram_write": traffic["o"]}
+        return attention_result(
+            self.label,
+            op,
+            design,
+            whole,
+            clock_hz=design.clock_hz,
+            precision=(f"int{design.operand_bits}",),
+            peak_multiplies_per_cycle=design.pes + design.tile_rows * design.tile_columns,
+            bytes_per_s=design.memory_bytes_per_s,
+            energy=energy_parts(design, op, whole, traffic["dram_read"] + traffic["dram_write"]),
+            area=area_parts(design, op),
+            traffic=traffic,
+            notes=("the predictor's scale was taken on the same operands that it is used on",),
+            values=values,
+        )
+
+    def _head(self, head: Head, scales: tuple[np.float32, np.float32]) -> HeadRun:
+        design = self.design
+        seq, dim = head.q.shape
+        kept, largest, rescued = predict(design, head, scales)
+        (q, q_cut), (k, k_cut), (v, v_cut) = (
+            to_codes(x, design.operand_bits, design.fraction_bits) for x in (head.q, head.k, head.v)
+        )
+        sub_rows = sub_row_counts(kept, design.tile_columns, design.pes_per_row)
+        chosen = int(np.count_nonzero(kept))
+        passes = int((-(-sub_rows.sum(axis=0) // design.tile_rows)).sum())
+        tiles = -(-seq // design.tile_rows) * -(-seq // design.tile_columns)
+        matters = (head.probabilities > design.threshold) & head.allowed if design.threshold else head.allowed
+        packed = int(sub_rows.sum())
+        return HeadRun(
+            phases={
+                "prediction": {"prediction": tiles * (dim + design.tile_columns)},
+                "attention": attention_causes(design, dim, chosen, packed, passes),
+            },
+            output=_attend(design, q, k, v, kept, largest),
+            kept=kept,
+            matters=matters,
+            events={
+                "kept": chosen,
+                "pairs": seq * seq,
+                "multiplies": 2 * dim * chosen + dim * seq * seq,
+                "adds": 2 * dim * chosen + dim * seq * seq,
+                "sub_rows": packed,
+                "passes": passes,
+            },
+            counters={
+                "sub_rows": packed,
+                "passes": passes,
+                "scores_kept": chosen,
+                "saturations": q_cut + k_cut + v_cut,
+                "queries_without_candidate": rescued,
+            },
+        )
+
+
+def attention_causes(design: SangerDesign, dim: int, chosen: int, packed: int, passes: int) -> dict[str, int]:
+    """Cycles of the sparse array for one head, by cause.
+
+    ``compute`` is what ``chosen`` scores need of all PEs; ``empty_places`` what sub-rows that are not full add to
+    it, ``partial_passes`` what passes of fewer than ``tile_rows`` sub-rows do; ``fill`` the way through the array.
+    """
+    each = 2 * dim
+    compute = -(-chosen * each // design.pes)
+    full = -(-packed * each // design.tile_rows)
+    return {
+        "compute": compute,
+        "empty_places": full - compute,
+        "partial_passes": passes * each - full,
+        "fill": design.tile_rows + design.tile_columns if passes else 0,
+    }
+
+
+def predict(
+    design: SangerDesign, head: Head, scales: tuple[np.float32, np.float32]
+) -> tuple[Mask, npt.NDArray[np.float32], int]:
+    """The mask of one head, each row's largest predicted score, and how many rows were given their likeliest key."""
+    scores = predicted_scores(head.q, head.k, *scales, design.predictor_bits)
+    if head.causal:
+        scores[~head.allowed] = -np.inf
+    largest = scores.max(axis=1)
+    if design.threshold == 0:
+        kept = head.allowed
+    elif design.exponent == "exact":
+        powers = np.exp(scores - largest[:, None])
+        kept = powers > np.float32(design.threshold) * powers.sum(axis=1, keepdims=True)
+    else:
+        unit = MaskThreshold(threshold=design.threshold, total_bits=_EXP.width + (len(scores) - 1).bit_length())
+        table_powers = _powers(design, scores - largest[:, None])
+        kept = above_threshold(table_powers, table_powers.sum(axis=1), unit.constant, unit.threshold_bits)
+    kept &= head.allowed
+    without = np.flatnonzero(~kept.any(axis=1))
+    kept[without, np.argmax(scores[without], axis=1)] = True
+    return kept, largest, len(without)
+
+
+def _powers(design: SangerDesign, below: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Codes of e^(x + window) through the RTL's unit; zero where x is below the window."""
+    shifted = np.rint((below.astype(np.float64) + design.window) * (1 << _EXP.fraction))
+    codes = np.clip(shifted, 0, largest_input(_EXP)).astype(np.int64)
+    table = step_table(_EXP.fraction, _EXP.table_bits, _EXP.append)
+    powers = exp_sanger_stream(codes.ravel(), _EXP.width, _EXP.fraction, table, _EXP.table_bits, _EXP.append)
+    return np.where(shifted < 0, 0, powers.reshape(below.shape))
+
+
+def _attend(
+    design: SangerDesign,
+    q: npt.NDArray[np.int32],
+    k: npt.NDArray[np.int32],
+    v: npt.NDArray[np.int32],
+    kept: Mask,
+    largest: npt.NDArray[np.float32],
+) -> Reals32:
+    """Exact scores, the table's exponential, and the mean of V in fixed point; back from its codes."""
+    scale = 2.0 ** (-2 * design.fraction_bits) / math.sqrt(q.shape[1])
+    scores = exact_products(q, k, design.operand_bits) * scale
+    weights = _powers(design, scores - largest[:, None])
+    means = weighted_means(weights, v.astype(np.int64), kept)
+    return (means / (1 << design.fraction_bits)).astype(np.float32)
+
+
+def head_bytes(design: SangerDesign, op: Attention) -> dict[str, int]:
+    """Bytes of a head's operands and result; K and V come once for every so many queries as their SRAM forces."""
+    each = op.seq * -(-op.dim * design.operand_bits // 8)
+    trips = max(1, -(-2 * each // design.kv_sram_bytes))
+    return {"q": each * trips, "k": each, "v": each, "o": each * (2 * trips - 1)}
+
+
+def _load_cycles(design: SangerDesign, moved: dict[str, int]) -> int:
+    return math.ceil(sum(moved.values()) / design.memory_bytes_per_s * design.clock_hz)
+
+
+def overlapped(runs: Sequence[HeadRun], load: int, latency: int) -> Phases:
+    """Heads through loading, prediction and attention, one place between neighbours: what shows of each."""
+    service = np.array(
+        [(load, *(sum(causes.values()) for causes in run.phases.values())) for run in runs], np.int64
+    ).reshape(len(runs), 3)
+    timed = run_pipeline(service, np.array([0, 0]))
+    attention: dict[str, int] = {}
+    memory, prediction = latency, 0
+    before = predicted = 0
+    for run, (loaded, ready, left) in zip(runs, timed.departures.tolist(), strict=True):
+        waited = max(0, ready - before)
+        late = min(waited, max(0, loaded - predicted))
+        memory, prediction = memory + late, prediction + waited - late
+        before, predicted = left, ready
+        for cause, cycles in run.phases["attention"].items():
+            attention[cause] = attention.get(cause, 0) + cycles
+    return {"loads": {"memory": memory}, "prediction": {"prediction": prediction}, "attention": attention}
+
+
+def energy_parts(design: SangerDesign, op: Attention, whole: Whole, dram_bytes: int) -> dict[str, float]:
+    """Joules by component; clock, wires, registers and leakage are in no table and left out."""
+    node, dim, events = design.node_nm, op.dim, whole.events
+    low, wide = f"int{design.predictor_bits}", f"int{design.operand_bits}"
+    low_mac = arithmetic.operation_energy_j("mul", low, node) + arithmetic.operation_energy_j("add", "int16", node)
+    mac = arithmetic.operation_energy_j("mul", wide, node) + arithmetic.operation_energy_j("add", "int64", node)
+    power = 2 * arithmetic.operation_energy_j("add", "int32", node) + sram.read_energy_j(256, 4, node)
+    vector = -(-dim * design.operand_bits // 8)
+    each = op.seq * vector
+    size = max(512, min(2 * each, design.kv_sram_bytes))
+    rows = whole.heads * op.seq
+
+    def moved(reads: float, writes: float) -> float:
+        width = min(vector, size)
+        return reads * sram.read_energy_j(size, width, node) + writes * sram.write_energy_j(size, width, node)
+
+    # A pass streams a tile's keys and values once, and each sub-row's query; sums of a sub-row are read and written.
+    streamed = events["passes"] * 2 * design.tile_columns + events["sub_rows"]
+    low_vectors = rows * (1 + op.seq / design.tile_rows)
+    return {
+        "prediction": events["pairs"] * dim * low_mac,
+        "predicted softmax": events["pairs"] * (power + arithmetic.operation_energy_j("mul", "int32", node)),
+        "products": events["kept"] * dim * mac,
+        "exponentials": events["kept"] * power,
+        "weighted sums": events["kept"] * dim * mac,
+        "division": rows * dim * arithmetic.operation_energy_j("mul", "int32", node),
+        "memories": moved(streamed + rows, 4 * rows) + moved(events["sub_rows"], events["sub_rows"]),
+        "prediction memories": moved(low_vectors * design.predictor_bits / design.operand_bits, 2 * rows / 4),
+        "dram": 8 * dram_bytes * dram_energy.energy_per_bit_j("hbm2"),
+    }
+
+
+def area_parts(design: SangerDesign, op: Attention) -> dict[str, float]:
+    """Square millimetres by component."""
+    node = design.node_nm
+    low, wide = f"int{design.predictor_bits}", f"int{design.operand_bits}"
+    low_mac = arithmetic.operation_area_mm2("mul", low, node) + arithmetic.operation_area_mm2("add", "int16", node)
+    mac = arithmetic.operation_area_mm2("mul", wide, node) + arithmetic.operation_area_mm2("add", "int64", node)
+    adder = arithmetic.operation_area_mm2("add", "int32", node)
+    return {
+        "prediction array": design.tile_rows * design.tile_columns * low_mac,
+        "sparse array": design.pes * mac,
+        "exponentials": (design.pes + design.tile_rows) * 2 * adder,
+        "division": design.tile_rows * arithmetic.operation_area_mm2("mul", "int32", node),
+        "key and value memory": sram.area_mm2(design.kv_sram_bytes, node),
+    }
+
+
+def _authors_result(label: str, design: SangerDesign, op: Attention) -> Result:
+    form = v1_seconds if design.convention == "authors-v1" else v2_seconds
+    parts = {
+        name: op.batch * spent
+        for name, spent in form(op.seq, op.heads * op.dim, design.density, design.load_balance).items()
+    }
+    return Result(
+        machine=label,
+        workload=op.name or op.kind,
+        seconds=math.fsum(parts.values()),
+        operations={"effective_multiplies": op.multiplies},
+        phases=tuple(Phase(name, None, spent) for name, spent in parts.items()),
+        precision=(f"int{design.operand_bits}",),
+        notes=(
+            "the authors' closed form at 1 GHz, projections included: it knows a density and a load balance, no mask",
+        ),
+        design=design.as_dict(),
+        provenance={"design_hash": design.content_hash()},
+    )
