@@ -48,7 +48,7 @@ from siloom.sim.memory import PARTS, stream_bytes_per_s
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result
 from siloom.sim.units.candidate_select import bound_code, candidates
-from siloom.sim.units.exp_float import ExpFloat, exp_float_stream, mantissa_table
+from siloom.sim.units.exp_float import ExpFloat, exp_float_codes
 from siloom.sim.units.hamming import cosine_table, distances
 from siloom.sim.units.norm import norms
 from siloom.sim.units.srp_hash import WORD, Hashes, SrpHash, sides_for, srp_hash_vectors
@@ -305,11 +305,7 @@ class Elsa(Machine):
         unit = ExpFloat(
             unit=2.0 ** (-2 * design.fraction_bits) / math.sqrt(dim), score_bits=34, mantissa_bits=design.mantissa_bits
         )
-        table = mantissa_table(unit.table_bits, unit.mantissa_bits)
-        scores = exact_products(q, k, design.operand_bits)
-        codes = exp_float_stream(
-            scores.ravel(), unit.scale, unit.scale_bits, table, unit.table_bits, unit.mantissa_bits
-        ).reshape(scores.shape)
+        codes = exp_float_codes(exact_products(q, k, design.operand_bits), unit)
         weights = (codes << (23 - unit.mantissa_bits)).astype(np.uint32).view(np.float32)
         sums = weighted_sums(weights, v.astype(np.float32), kept, design.attention_units)
         total = sums[:, dim:]

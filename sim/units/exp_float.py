@@ -8,7 +8,8 @@ look up a mantissa of ``mantissa_bits``; the bits behind them are cut off::
     e^(score * unit) ~ 2**floor(y) * round(2**(i / 2**table_bits), mantissa_bits)
 
 The result's error is that of the cut, at most ``2**(2**-table_bits) - 1`` (1.1 % by default) from above, and that of
-the table's rounding. The exponent has 8 bits; beyond them a result is the largest number, or zero.
+the table's rounding. Below 2^-126 a result is zero; from ``2**(largest_exponent + 1)`` on it is the largest number
+below that, far enough from the end of single precision that sums of products with it stay finite.
 
 Source: ELSA (ISCA 2021) has a table and a custom floating point for exponents and their sums (recalled); all widths
 here are assumed.
@@ -41,6 +42,7 @@ class ExpFloat(Design):
     scale_bits: int = parameter(24, unit="bit", source=_CHOICE, status="assumed", low=4, high=30)
     table_bits: int = parameter(6, unit="bit", source=_CHOICE, status="assumed", low=1, high=12)
     mantissa_bits: int = parameter(10, unit="bit", source=_CHOICE, status="assumed", low=1, high=23)
+    largest_exponent: int = parameter(96, unit="", source=_CHOICE, status="assumed", low=0, high=127)
     stages: int = parameter(3, unit="cycle", source=_CHOICE, status="assumed", low=1, high=16)
 
     def __post_init__(self) -> None:
@@ -58,6 +60,11 @@ class ExpFloat(Design):
         return scale
 
     @property
+    def largest(self) -> int:
+        """The code of the largest result."""
+        return ((128 + self.largest_exponent) << self.mantissa_bits) - 1
+
+    @property
     def form(self) -> Float:
         """Format of the result."""
         return Float(8, self.mantissa_bits)
@@ -71,7 +78,13 @@ def mantissa_table(table_bits: int, mantissa_bits: int) -> npt.NDArray[np.int64]
 
 @inline_kernel
 def exp_float_code(
-    score: int, scale: int, scale_bits: int, table: npt.NDArray[np.int64], table_bits: int, mantissa_bits: int
+    score: int,
+    scale: int,
+    scale_bits: int,
+    table: npt.NDArray[np.int64],
+    table_bits: int,
+    mantissa_bits: int,
+    largest: int,
 ) -> int:
     """The result's pattern: exponent field and mantissa."""
     power = score * scale
@@ -82,19 +95,34 @@ def exp_float_code(
     code = (field << mantissa_bits) + table[np.uint64(place)]
     if field < 1:
         code = 0
-    most = (255 << mantissa_bits) - 1
-    return int(min(code, most))
+    return int(min(code, largest))
 
 
 @kernel
 def exp_float_stream(
-    scores: Codes, scale: int, scale_bits: int, table: npt.NDArray[np.int64], table_bits: int, mantissa_bits: int
+    scores: Codes,
+    scale: int,
+    scale_bits: int,
+    table: npt.NDArray[np.int64],
+    table_bits: int,
+    mantissa_bits: int,
+    largest: int,
 ) -> Codes:
     """The patterns of many scores."""
     out = np.empty(len(scores), np.int64)
     for i in range(len(scores)):
-        out[i] = exp_float_code(scores[i], scale, scale_bits, table, table_bits, mantissa_bits)
+        out[i] = exp_float_code(scores[i], scale, scale_bits, table, table_bits, mantissa_bits, largest)
     return out
+
+
+def exp_float_codes(scores: Codes, design: ExpFloat) -> Codes:
+    """The patterns of scores of any shape through a unit of this size."""
+    table = mantissa_table(design.table_bits, design.mantissa_bits)
+    found = exp_float_stream(
+        np.ascontiguousarray(scores).ravel(), design.scale, design.scale_bits, table, design.table_bits,
+        design.mantissa_bits, design.largest,
+    )  # fmt: skip
+    return found.reshape(scores.shape)
 
 
 def exp_float_reference(score: int, design: ExpFloat) -> int:
@@ -105,19 +133,14 @@ def exp_float_reference(score: int, design: ExpFloat) -> int:
     mantissa = round((2 ** (place / 2**design.table_bits) - 1) * 2**design.mantissa_bits)
     if whole < -126:
         return 0
-    return int(min((whole + 127) * 2**design.mantissa_bits + mantissa, 255 * 2**design.mantissa_bits - 1))
+    return int(min((whole + 127) * 2**design.mantissa_bits + mantissa, design.largest))
 
 
 def contract(design: ExpFloat) -> Contract:
     """What a unit of this size promises: a score every cycle, its power ``stages`` cycles later."""
-    table = mantissa_table(design.table_bits, design.mantissa_bits)
 
     def function(beats: Codes) -> Answer:
-        scores = np.ascontiguousarray(beats[:, 0])
-        codes = exp_float_stream(
-            scores, design.scale, design.scale_bits, table, design.table_bits, design.mantissa_bits
-        )
-        return Answer(codes.reshape(-1, 1), np.arange(len(beats)))
+        return Answer(exp_float_codes(beats, design), np.arange(len(beats)))
 
     return Contract(
         name="exp_float",
