@@ -43,7 +43,10 @@ class Checkpoint:
         path = self.folder / WEIGHTS
         check_bytes(self.where, 4 * self._least_weights, "its weights")
         tensors = read_safetensors(path)
-        return _bert(tensors, self.config), {"weights": path.name, "weights_sha256": tensors.sha256}
+        about: dict[str, Any] = {"weights": path.name, "weights_sha256": tensors.sha256}
+        if self.pieces.size < self.config.vocab_size:
+            about["notes"] = [f"the tokenizer has {self.pieces.size} of the model's {self.config.vocab_size} words"]
+        return _bert(tensors, self.config), about
 
     @property
     def _least_weights(self) -> int:
@@ -62,8 +65,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
             larger than the model's.
     """
     where = place(folder)
-    if not folder.is_dir():
-        raise InputError(f"{where}: {'is not a folder' if folder.exists() else 'no such folder'}")
+    try:
+        if not folder.is_dir():
+            raise InputError(f"{where}: {'is not a folder' if folder.exists() else 'no such folder'}")
+    except OSError as error:  # a name too long, a folder above that may not be entered
+        raise InputError(f"{where}: cannot be read: {error.strerror}") from None
     path = folder / "config.json"
     family, config = read_hf_config(path)
     if not isinstance(config, BertConfig):

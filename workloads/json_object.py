@@ -13,16 +13,16 @@ from siloom.workloads.regular_file import regular_file_size
 _MAX_BYTES = 4 << 20
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """The object of a file.
+def read_json_object(path: Path, largest: int = _MAX_BYTES) -> dict[str, Any]:
+    """The object of a file of at most ``largest`` bytes.
 
     Raises:
         InputError: absent, too large, not JSON, a key given twice, or something else than an object.
     """
     where = place(path)
     size = regular_file_size(path)
-    if size > _MAX_BYTES:
-        raise InputError(f"{where}: must be at most {_MAX_BYTES} bytes, got {size}")
+    if size > largest:
+        raise InputError(f"{where}: must be at most {largest} bytes, got {size}")
     try:
         document = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_once)
     except UnicodeDecodeError as error:

@@ -43,7 +43,7 @@ class TextAttention(OperationGenerator):
     text: str = input_file()
     seq: int = size(0, "tokens; 0: 512 or what the model has", low=0)
     batch: int = size(1, "sequences")
-    layer: int = size(-1, "layers; -1: all", low=-1)
+    layer: int = size(-1, "(-1: all)", low=-1)
     threshold: float = parameter(
         0.0, unit="", low=0.0, high=1.0, source="probability that a kept score exceeds; 0: no mask", status="assumed"
     )
@@ -60,8 +60,8 @@ class TextAttention(OperationGenerator):
 
     def build(self) -> tuple[tuple[Item, ...], dict[str, Any]]:
         """An operation ``layer0``, ``layer1``, ... for each layer, with its operands."""
-        checkpoint = open_checkpoint(self.folder())
         path = file_path(self.name, "text", self.text)
+        checkpoint = open_checkpoint(self.folder())
         ids = self._tokens(checkpoint, path)
         layers = self._layers(checkpoint)
         self._check_memory(checkpoint, ids, len(layers))
@@ -70,13 +70,14 @@ class TextAttention(OperationGenerator):
             found = zip(range(layers.stop), bert.forward(ids), strict=False)
             items = tuple(Item(self._operation(checkpoint, n, values)) for n, values in found if n in layers)
         batch, seq = ids.shape
-        tokens = {"tokens": ids.size, "seq": seq, "batch": batch}
         return items, {
             "checkpoint": checkpoint.folder.resolve().name,
             **about,
             "text": path.name,
-            **tokens,
-            "notes": [_NOTE],
+            "tokens": ids.size,
+            "seq": seq,
+            "batch": batch,
+            "notes": [_NOTE, *about.get("notes", ())],
         }
 
     def _tokens(self, checkpoint: Checkpoint, path: Path) -> Ids:
@@ -104,7 +105,7 @@ class TextAttention(OperationGenerator):
 
     def _operation(self, checkpoint: Checkpoint, number: int, values: LayerValues) -> Attention:
         batch, heads, seq, dim = values.q.shape
-        if not all(np.isfinite(array).all() for array in (values.q, values.k, values.v)):
+        if not all(np.isfinite(array).all() for array in (values.q, values.k, values.v, values.hidden)):
             raise InputError(f"{checkpoint.where}: layer {number}: its values must be finite in float32, but overflow")
         return Attention(
             name=f"layer{number}",

@@ -1,7 +1,9 @@
 """Text cut into the word pieces of a BERT, and these into sequences of one length.
 
-The pieces are found by Hugging Face's ``tokenizers``, from a checkpoint's ``tokenizer.json`` or, where there is none,
-its ``vocab.txt`` (lower case, unless ``tokenizer_config.json`` says ``"do_lower_case": false``).
+The pieces are found by Hugging Face's ``tokenizers``, set up as BERT's: from the vocabulary and the few choices in a
+checkpoint's ``tokenizer.json`` or, where there is none, from its ``vocab.txt`` (lower case, unless
+``tokenizer_config.json`` says ``"do_lower_case": false``). Any other pipeline that a ``tokenizer.json`` may describe is
+refused: the library would run its expressions, and it breaks down on some.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import numpy as np
 
 from siloom.sim.errors import InputError, MissingPartError, SiloomError
 from siloom.workloads.bert_forward import Ids
-from siloom.workloads.bounds import place
+from siloom.workloads.bounds import MAX_DIMENSION, place
 from siloom.workloads.json_object import read_json_object
 from siloom.workloads.regular_file import regular_file_size
 
-_LARGEST_VOCABULARY = 64 << 20
+_LARGEST_VOCABULARY = 16 << 20
 _LONGEST_TEXT = 4 << 20
+_CHOICES = ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")
+"""Keys of a BertNormalizer, and the library's arguments; one that is null or absent is left to the library."""
 _AT_ONCE = 1 << 16
 """Letters; a letter may become a token of 650 bytes while it is one."""
 
@@ -89,9 +93,7 @@ def read_word_pieces(folder: Path) -> WordPieces:
         InputError: neither file is there, or it is not a BERT's.
     """
     try:
-        from tokenizers import Tokenizer
         from tokenizers.implementations import BertWordPieceTokenizer
-        from tokenizers.models import WordPiece
     except ImportError:
         raise MissingPartError("running a checkpoint needs tokenizers: pip install 'siloom[minilm]'") from None
 
@@ -100,23 +102,48 @@ def read_word_pieces(folder: Path) -> WordPieces:
         raise InputError(f"{place(folder)}: must hold tokenizer.json or vocab.txt")
     path = folder / names[0]
     where = place(path)
-    size = regular_file_size(path)
-    if size > _LARGEST_VOCABULARY:
-        raise InputError(f"{where}: must be at most {_LARGEST_VOCABULARY} bytes, got {size}")
+    vocabulary: str | dict[str, int]
+    if names[0] == "tokenizer.json":
+        vocabulary, choices = _of_json(where, read_json_object(path, _LARGEST_VOCABULARY))
+    else:
+        if (size := regular_file_size(path)) > _LARGEST_VOCABULARY:
+            raise InputError(f"{where}: must be at most {_LARGEST_VOCABULARY} bytes, got {size}")
+        vocabulary, choices = str(path), {"lowercase": _lower_case(folder)}
     try:
-        if names[0] == "vocab.txt":
-            return WordPieces(where, BertWordPieceTokenizer(str(path), lowercase=_lower_case(folder)))
-        tokenizer = Tokenizer.from_file(str(path))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        kind = type(tokenizer.model)
+        return WordPieces(where, BertWordPieceTokenizer(vocabulary, **choices))
     except SiloomError:
         raise
     except Exception as error:  # the library raises no narrower one
-        raise InputError(f"{where}: is not a sound tokenizer ({_said(error)})") from None
-    if kind is not WordPiece:
-        raise InputError(f"{where}: model must be WordPiece, got {kind.__name__}")
-    return WordPieces(where, tokenizer)
+        raise InputError(f"{where}: is not a BERT's vocabulary ({_said(error)})") from None
+
+
+def _of_json(where: str, document: dict[str, Any]) -> tuple[dict[str, int], dict[str, bool]]:
+    """The vocabulary and the choices of a BERT's ``tokenizer.json``."""
+    parts: dict[str, Any] = {}
+    for key, kind in (("model", "WordPiece"), ("normalizer", "BertNormalizer"), ("pre_tokenizer", "BertPreTokenizer")):
+        part = document.get(key)
+        found = part.get("type") if isinstance(part, dict) else None
+        if found != kind:
+            raise InputError(f"{where}: {key} must be a {kind}, as BERT's is, got {place(repr(found)[:60])}")
+        parts[key] = part
+    vocabulary = parts["model"].get("vocab")
+    if not isinstance(vocabulary, dict) or not all(
+        type(number) is int and 0 <= number <= MAX_DIMENSION for number in vocabulary.values()
+    ):
+        raise InputError(f"{where}: model.vocab must give every word a whole number from 0")
+    added_tokens = document.get("added_tokens") or []
+    for added in added_tokens if isinstance(added_tokens, list) else [added_tokens]:
+        word = added.get("content") if isinstance(added, dict) else added
+        if not isinstance(word, str) or word not in vocabulary:
+            raise InputError(f"{where}: added_tokens must be words of the vocabulary, got {place(repr(word)[:60])}")
+    choices = {}
+    for name in _CHOICES:
+        value = parts["normalizer"].get(name)
+        if value is not None:
+            if not isinstance(value, bool):
+                raise InputError(f"{where}: normalizer.{name} must be true or false, got {place(repr(value)[:60])}")
+            choices[name] = value
+    return vocabulary, choices
 
 
 def _lower_case(folder: Path) -> bool:
