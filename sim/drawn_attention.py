@@ -10,12 +10,27 @@ Where nobody gives Q, K and V, a machine whose time depends on them draws them h
   of ``width`` tokens does.
 - ``g`` is a direction of its own: every query looks along it, and only the first ``global_tokens`` keys, such
   as [CLS], lie on it.
-- ``c[i]`` is how sharp row i is: log-normal around ``concentration``, one factor a head and one a row. It is what makes
-  the counts of keys that matter differ between rows and heads; ``spread`` 0 makes them alike.
+- ``c[i]`` is how sharp row i is: log-normal around ``concentration``, one factor a head (``head_spread``) and one a row
+  (``spread``). They make the counts of keys that matter differ; 0 makes heads, or rows, alike.
+- ``locality`` differs between heads too: its log-odds are normal with deviation ``locality_spread``. Large, a head is
+  either about positions or about topics.
 - noise is that of a random part of every vector.
 
 The whole is turned by a random orthogonal matrix, so that no element of a vector means anything by
 itself. V is normal with a mean that its topic shares. All randomness is ``numpy.random.default_rng(seed)``.
+
+The defaults are fitted to all-MiniLM-L6-v2, a BERT of 6 layers and 12 heads of 32, on ``examples/weaving.txt`` in
+sequences of 256 tokens; ``benchmarks/fit_drawn_attention.py`` prints both and renews the fit. Seven statistics of the
+exact softmax are compared: the shares of probabilities above 2e-3, 2e-2 and 1/n, the effective number of keys, the
+probability on the top tenth of keys, on neighbours within 4 tokens, and on both ends of the sequence; of each the
+mean, the deviation between heads, and that between rows. The means come within 17 % (p > 2e-3: 0.361 for 0.342; p >
+2e-2: 0.026 for 0.025). All 21 are off by 10 % (root mean square of logarithms), by 12 % with another seed, and by 16
+% on sequences of 128 tokens, which the fit has not seen and where neighbours get a third too much. Farthest off is
+how heads differ in locality: 0.17 for 0.22. With one spread for heads and rows the search came no nearer than 30 %,
+and with one locality for all heads no nearer than 16 %.
+
+It is one model and one text: larger models, other languages and causal attention are not covered. The model's
+layers differ, from nearly uniform in the first to sharp in the second; the law has one kind of head for all.
 """
 
 from __future__ import annotations
@@ -31,6 +46,7 @@ from siloom.sim.design import Design, parameter
 Reals32 = npt.NDArray[np.float32]
 
 _CHOICE = "chosen by the user"
+_FIT = "all-MiniLM-L6-v2 on examples/weaving.txt, 256 tokens"
 
 
 @dataclass(frozen=True)
@@ -38,18 +54,34 @@ class Clustered(Design):
     """The law's settings; see the module."""
 
     concentration: float = parameter(
-        6.0, unit="", low=0.0, high=100.0, source="scores of a token with itself, in units of softmax", status="assumed"
+        4.3,
+        unit="",
+        low=0.0,
+        high=100.0,
+        source=f"scores of a token with itself before softmax; {_FIT}",
+        status="fitted",
     )
-    locality: float = parameter(0.4, unit="", low=0.0, high=1.0, source="share of position", status="assumed")
-    global_tokens: int = parameter(1, unit="tokens", low=0, high=2**20, source=_CHOICE, status="assumed")
-    topics: int = parameter(8, unit="", low=1, high=2**16, source=_CHOICE, status="assumed")
-    stretch: float = parameter(12.0, unit="tokens", low=1.0, high=2.0**20, source=_CHOICE, status="assumed")
-    width: float = parameter(4.0, unit="tokens", low=0.25, high=2.0**20, source=_CHOICE, status="assumed")
+    locality: float = parameter(0.5, unit="", low=0.0, high=1.0, source=f"share of position; {_FIT}", status="fitted")
+    locality_spread: float = parameter(
+        8.0,
+        unit="",
+        low=0.0,
+        high=10.0,
+        source=f"deviation of locality's log-odds between heads; {_FIT}",
+        status="fitted",
+    )
+    global_tokens: int = parameter(1, unit="tokens", low=0, high=2**20, source="[CLS]", status="assumed")
+    topics: int = parameter(6, unit="", low=1, high=2**16, source=_FIT, status="fitted")
+    stretch: float = parameter(1.3, unit="tokens", low=1.0, high=2.0**20, source=_FIT, status="fitted")
+    width: float = parameter(5.2, unit="tokens", low=0.25, high=2.0**20, source=_FIT, status="fitted")
     spread: float = parameter(
-        0.35, unit="", low=0.0, high=2.0, source="deviation of ln(sharpness), heads and rows alike", status="assumed"
+        0.027, unit="", low=0.0, high=2.0, source=f"deviation of ln(sharpness) between rows; {_FIT}", status="fitted"
+    )
+    head_spread: float = parameter(
+        0.42, unit="", low=0.0, high=2.0, source=f"deviation of ln(sharpness) between heads; {_FIT}", status="fitted"
     )
     noise: float = parameter(
-        0.3, unit="", low=0.0, high=10.0, source="length of the random part of a vector", status="assumed"
+        0.8, unit="", low=0.0, high=10.0, source=f"length of the random part of a vector; {_FIT}", status="fitted"
     )
     seed: int = parameter(0, unit="", low=0, high=2**63 - 1, source=_CHOICE, status="assumed")
 
@@ -78,7 +110,7 @@ def draw(law: Clustered, batch: int, heads: int, kv_heads: int, seq: int, dim: i
             k[sequence, group] = long * ((seen + _globals(law, seq, dim)) @ turn)
             v[sequence, group] = rng.standard_normal((law.topics, dim))[topic] + rng.standard_normal((seq, dim))
             for head in range(group * share, (group + 1) * share):
-                sharp = np.exp(law.spread * (rng.standard_normal() + rng.standard_normal((seq, 1))))
+                sharp = np.exp(law.head_spread * rng.standard_normal() + law.spread * rng.standard_normal((seq, 1)))
                 asks = seen + law.noise * _unit(rng.standard_normal((seq, dim)))
                 asks[:, :1] = 1.0
                 q[sequence, head] = long * sharp * (asks @ turn)
@@ -98,18 +130,25 @@ def _tokens(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """What every token is in one head, [seq, dim], its first element left free, and the turn, [dim, dim]."""
     pairs = max(0, (dim - 1) // 4)
+    locality = _locality(law, rng)
     rest = dim - 1 - 2 * pairs
     out = np.zeros((seq, dim))
     if rest:
         centres = _unit(rng.standard_normal((law.topics, rest)))
         beside = _unit(centres[topic] + law.noise * _unit(rng.standard_normal((seq, rest))))
-        out[:, 1 : 1 + rest] = math.sqrt(1.0 - law.locality) * beside
+        out[:, 1 : 1 + rest] = math.sqrt(1.0 - locality) * beside
     if pairs:
         angle = np.outer(np.arange(seq), rng.standard_normal(pairs) / law.width)
         waves = np.concatenate((np.cos(angle), np.sin(angle)), axis=1) / math.sqrt(pairs)
-        out[:, 1 + rest :] = math.sqrt(law.locality) * waves
+        out[:, 1 + rest :] = math.sqrt(locality) * waves
     turn, _ = np.linalg.qr(rng.standard_normal((dim, dim)))
     return out, turn
+
+
+def _locality(law: Clustered, rng: np.random.Generator) -> float:
+    """The share of position in one head."""
+    odds = math.exp(law.locality_spread * rng.standard_normal())
+    return law.locality * odds / (1.0 - law.locality + law.locality * odds)
 
 
 def _globals(law: Clustered, seq: int, dim: int) -> npt.NDArray[np.float64]:

@@ -57,6 +57,9 @@ _FILES = (
     WorkloadInfo(
         "PATH.npz", "file", ("sddmm", "spmm"), "array 'kept' [..., rows, cols]: masked attention, dim 64", "numpy"
     ),
+    WorkloadInfo(
+        "PATH.npz", "file", ("attention",), "arrays 'q', 'k', 'v' [..., seq, dim], optionally 'causal', 'kept'", "numpy"
+    ),
     WorkloadInfo("PATH.toml", "file", ("any",), "list of operations: [[operation]] kind, repeat, settings", "ours"),
     WorkloadInfo(
         "PATH.json",

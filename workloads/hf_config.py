@@ -7,7 +7,6 @@ whose every other value would make another network is refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,10 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from siloom.sim.errors import InputError, did_you_mean
 from siloom.workloads import families
 from siloom.workloads.bounds import place
-from siloom.workloads.regular_file import regular_file_size
+from siloom.workloads.json_object import read_json_object
 from siloom.workloads.transformer import ImageModel, TextModel
-
-_MAX_BYTES = 4 << 20
 
 Layers = Annotated[int, Field(ge=1, le=100_000)]
 Width = Annotated[int, Field(ge=1, le=2**24)]
@@ -56,16 +53,22 @@ class _Encoder(_Config):
             "hidden": self.hidden_size,
             "heads": self.num_attention_heads,
             "inner": self.intermediate_size,
-            "activation": _ACTIVATIONS.get(self.hidden_act, self.hidden_act),
+            "activation": self.activation,
         }
+
+    @property
+    def activation(self) -> str:
+        """As :class:`siloom.workloads.transformer.Transformer` calls it."""
+        return _ACTIVATIONS.get(self.hidden_act, self.hidden_act)
 
 
 class BertConfig(_Encoder):
-    """``model_type`` bert."""
+    """``model_type`` bert; ``layer_norm_eps`` matters where its values are computed."""
 
     vocab_size: Count
     max_position_embeddings: Count
     type_vocab_size: Count = 2
+    layer_norm_eps: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1e-12
     position_embedding_type: Literal["absolute"] = "absolute"
     is_decoder: Literal[False] = False
     tie_word_embeddings: Literal[True] = True
@@ -206,7 +209,7 @@ def read_hf_config(path: Path) -> tuple[str, KnownConfig]:
         InputError: absent, not a JSON object, an unknown family, a key missing or out of its range.
     """
     where = place(path)
-    document = _object(path, where)
+    document = read_json_object(path)
     family = document.get("model_type")
     if family is None:
         raise InputError(f"{where}: no key 'model_type': not a Hugging Face config.json")
@@ -221,37 +224,3 @@ def read_hf_config(path: Path) -> tuple[str, KnownConfig]:
     key = ".".join(place(str(part)) for part in first["loc"])
     got = "" if first["type"] == "missing" else f", got {place(repr(first['input'])[:60])}"
     raise InputError(f"{where}: {key}: {first['msg']}{got}")
-
-
-def _object(path: Path, where: str) -> dict[str, Any]:
-    size = regular_file_size(path)
-    if size > _MAX_BYTES:
-        raise InputError(f"{where}: must be at most {_MAX_BYTES} bytes, got {size}")
-    try:
-        document = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_once)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: must be UTF-8 text, got byte {error.start} of another kind") from None
-    except _TwiceError as error:
-        raise InputError(f"{where}: key {place(str(error))} is given twice") from None
-    except ValueError as error:  # of a number too long, Python's advice to the programmer is left out
-        raise InputError(f"{where}: is not JSON: {' '.join(str(error).partition(';')[0].split())[:200]}") from None
-    except RecursionError:
-        raise InputError(f"{where}: is not JSON that can be read: nested too deeply") from None
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror}") from None
-    if not isinstance(document, dict):
-        raise InputError(f"{where}: must hold one JSON object, got {type(document).__name__}")
-    return document
-
-
-class _TwiceError(ValueError):
-    """A key of an object that is there twice."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in out:
-            raise _TwiceError(repr(key[:60]))
-        out[key] = value
-    return out

@@ -21,7 +21,7 @@ def read_matrix(path: Path) -> tuple[Csr, dict[str, Any]]:
     """The one matrix of a ``.mtx``, ``.mtx.gz`` or scipy ``.npz`` file, and what to say of it.
 
     Raises:
-        InputError: another suffix, masks instead of a matrix, or a file that cannot be read.
+        InputError: another suffix, something else than a matrix, or a file that cannot be read.
     """
     if has_suffix(path.name, (".mtx", ".mtx.gz")):
         from siloom.workloads.matrix_market import read_matrix_market
@@ -31,13 +31,15 @@ def read_matrix(path: Path) -> tuple[Csr, dict[str, Any]]:
         raise InputError(f"{place(path)}: a matrix must be a file {', '.join(MATRIX_SUFFIXES)}")
     from siloom.workloads.npz_content import npz_content, read_npz_matrix
 
-    if npz_content(path) == "kept":
-        raise InputError(f"{place(path)}: must hold one matrix, got masks (kept)")
+    content = npz_content(path)
+    if content != "sparse":
+        got = {"kept": "masks (kept)", "qkv": "attention's operands (q, k, v)"}[content]
+        raise InputError(f"{place(path)}: must hold one matrix, got {got}")
     return read_npz_matrix(path)
 
 
 def read_masks(path: Path) -> tuple[list[tuple[str, Csr]], dict[str, Any]]:
-    """All masks of a ``kept`` file with their labels, or the one matrix of any other, unlabelled.
+    """All masks of an array ``kept`` with their labels, or the one matrix of any other file, unlabelled.
 
     Raises:
         InputError: as :func:`read_matrix`.
@@ -45,7 +47,7 @@ def read_masks(path: Path) -> tuple[list[tuple[str, Csr]], dict[str, Any]]:
     if has_suffix(path.name, (".npz",)):
         from siloom.workloads.npz_content import npz_content, read_kept
 
-        if npz_content(path) == "kept":
+        if npz_content(path) != "sparse":
             masks, about = read_kept(path)
             return [(mask.label, mask.matrix) for mask in masks], about
     matrix, about = read_matrix(path)

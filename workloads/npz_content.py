@@ -1,4 +1,4 @@
-"""What an ``.npz`` file holds, told apart by the names of its arrays: a sparse matrix, or masks."""
+"""What an ``.npz`` file holds, told apart by its arrays' names: a sparse matrix, masks, or operands of attention."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from siloom.sim.errors import InputError, did_you_mean
 from siloom.sim.sparse import Csr, Index
 from siloom.workloads.bounds import check_bytes, check_shape, place
-from siloom.workloads.npz_archive import Archive, open_npz
+from siloom.workloads.npz_archive import Archive, Declared, open_npz
 
-Content = Literal["sparse", "kept"]
-READABLE = "a scipy sparse matrix (scipy.sparse.save_npz) or an array 'kept' [..., rows, cols] of 0/1 masks"
+Content = Literal["sparse", "kept", "qkv"]
+READABLE = (
+    "a scipy sparse matrix (scipy.sparse.save_npz), an array 'kept' [..., rows, cols] of 0/1 masks, "
+    "or arrays 'q', 'k' and 'v' [..., seq, dim]"
+)
 _MAX_MASKS = 4096
 _FORMATS = ("bsr", "coo", "csc", "csr", "dia")
 
@@ -30,24 +33,30 @@ class Mask:
 
 
 def npz_content(path: Path) -> Content:
-    """Which of the readable contents the file holds.
+    """Which of the readable contents the file holds; ``kept`` beside q, k and v is their mask.
 
     Raises:
-        InputError: neither, or not a sound archive.
+        InputError: none of them, more than one, some of q, k and v alone, or not a sound archive.
     """
     with open_npz(path) as archive:
         names = set(archive.declared)
+        where = f"{archive.where}: must hold {READABLE}, got"
+        if "siloom_trace" in names:
+            raise InputError(f"{where} a recorded trace (siloom_trace)")
+        operands = [name for name in ("q", "k", "v") if name in names]
         if {"format", "shape"} <= names:
+            if operands or "kept" in names:
+                others = ", ".join(operands or ["kept"])
+                raise InputError(f"{where} more than one: a sparse matrix (format, shape) and {others}")
             return "sparse"
+        if len(operands) == 3:
+            return "qkv"
+        if operands:
+            raise InputError(f"{where} {' and '.join(operands)} alone")
         if "kept" in names:
             return "kept"
-        if "siloom_trace" in names:
-            got = "a recorded trace (siloom_trace)"
-        elif {"q", "k", "v"} <= names:
-            got = "attention operands (q, k, v)"
-        else:
-            got = f"arrays {', '.join(place(n)[:40] for n in sorted(names)[:8])}" if names else "no arrays"
-        raise InputError(f"{archive.where}: must hold {READABLE}, got {got}")
+        got = f"arrays {', '.join(place(n)[:40] for n in sorted(names)[:8])}" if names else "no arrays"
+        raise InputError(f"{where} {got}")
 
 
 def read_npz_matrix(path: Path) -> tuple[Csr, dict[str, Any]]:
@@ -59,7 +68,7 @@ def read_npz_matrix(path: Path) -> tuple[Csr, dict[str, Any]]:
     with open_npz(path) as archive:
         kind = _format(archive)
         rows, cols = _shape(archive)
-        stored = math.prod(_numbers(archive, "data").shape)
+        stored = math.prod(numbers(archive, "data").shape)
         check_shape(archive.where, rows, cols, stored)
         check_bytes(archive.where, 64 * stored + 16 * (rows + cols), f"a matrix of {stored} entries")
         if not np.isfinite(archive.read("data")).all():
@@ -92,7 +101,7 @@ def _shape(archive: Archive) -> tuple[int, int]:
     return rows, cols
 
 
-def _numbers(archive: Archive, name: str, *, axes: int | None = None, whole: bool = False) -> Any:
+def numbers(archive: Archive, name: str, *, axes: int | None = None, whole: bool = False) -> Declared:
     """The declaration of ``name``, after checking its kind and number of axes."""
     if name not in archive.declared:
         raise InputError(f"{archive.where}: has no array '{name}'")
@@ -107,13 +116,13 @@ def _numbers(archive: Archive, name: str, *, axes: int | None = None, whole: boo
 
 
 def _values(archive: Archive, axes: int) -> NDArray[np.float64]:
-    _numbers(archive, "data", axes=axes)
+    numbers(archive, "data", axes=axes)
     return archive.read("data").astype(np.float64)
 
 
 def _indices(archive: Archive, name: str, limit: int, length: int | None = None) -> Index:
     """The index array ``name``: whole numbers from 0, below ``limit``."""
-    about = _numbers(archive, name, axes=1, whole=True)
+    about = numbers(archive, name, axes=1, whole=True)
     if length is not None and about.shape[0] != length:
         raise InputError(f"{archive.where}: {name} must have {length} entries, got {about.shape[0]}")
     array = archive.read(name)
@@ -148,7 +157,7 @@ def _assembled(archive: Archive, kind: str, shape: tuple[int, int]) -> Any:
 
 
 def _block(archive: Archive, shape: tuple[int, int]) -> tuple[int, int]:
-    height, width = _numbers(archive, "data", axes=3).shape[1:]
+    height, width = numbers(archive, "data", axes=3).shape[1:]
     if height < 1 or width < 1 or shape[0] % height or shape[1] % width:
         raise InputError(
             f"{archive.where}: blocks must divide the {shape[0]} x {shape[1]} matrix, got {height} x {width}"
@@ -160,7 +169,7 @@ def _diagonals(archive: Archive, shape: tuple[int, int]) -> Any:
     import scipy.sparse as sp
 
     data = _values(archive, 2)
-    _numbers(archive, "offsets", axes=1, whole=True)
+    numbers(archive, "offsets", axes=1, whole=True)
     offsets = archive.read("offsets")
     if len(offsets) != len(data) or len(np.unique(offsets)) != len(offsets):
         raise InputError(f"{archive.where}: offsets must be {len(data)} distinct numbers")
@@ -179,7 +188,7 @@ def read_kept(path: Path) -> tuple[list[Mask], dict[str, Any]]:
     """
     with open_npz(path) as archive:
         where = archive.where
-        shape = _numbers(archive, "kept").shape
+        shape = numbers(archive, "kept").shape
         if len(shape) < 2 or min(shape) < 1:
             raise InputError(f"{where}: kept must have at least 2 axes and no empty one, got {str(shape)[:60]}")
         rows, cols = shape[-2:]
@@ -189,13 +198,23 @@ def read_kept(path: Path) -> tuple[list[Mask], dict[str, Any]]:
         check_shape(where, rows, cols, math.prod(shape))
         # At worst every position is kept: an index and a value each, and positions while it is read.
         check_bytes(where, 32 * math.prod(shape), "its masks")
-        kept = archive.read("kept")
-        # A boolean's byte may be anything in a file; as numbers they are held to the rule too.
-        plain = kept.view(np.uint8) if kept.dtype.kind == "b" else kept
-        if not ((plain == 0) | (plain == 1)).all():
-            raise InputError(f"{where}: kept must hold 0 and 1 only")
+        kept = zeros_and_ones(archive, "kept")
         masks = [Mask(_label(at), _mask(kept[at])) for at in np.ndindex(*shape[:-2])]
     return masks, {"file": path.name, "format": "kept", "shape": list(shape)}
+
+
+def zeros_and_ones(archive: Archive, name: str) -> np.ndarray[Any, Any]:
+    """The array ``name``, whose numbers must all be 0 or 1.
+
+    Raises:
+        InputError: others, or the array is absent or damaged.
+    """
+    array = archive.read(name)
+    # A boolean's byte may be anything in a file; as numbers they are held to the rule too.
+    plain = array.view(np.uint8) if array.dtype.kind == "b" else array
+    if not ((plain == 0) | (plain == 1)).all():
+        raise InputError(f"{archive.where}: {name} must hold 0 and 1 only")
+    return array
 
 
 def _label(at: tuple[int, ...]) -> str:

@@ -6,6 +6,10 @@ What :func:`load` takes:
 - ``A.mtx@B.mtx``: A B; either side may be a drawn matrix, ``uniform:n=100@B.mtx``;
 - ``masks.npz`` with an array ``kept``: SDDMM and SpMM for each mask, heads of 64 elements;
   ``kept:file=masks.npz,dim=32`` for others;
+- ``operands.npz`` with arrays ``q``, ``k`` and ``v``: attention with these values
+  (:mod:`siloom.workloads.npz_attention`); ``qkv:file=operands.npz,format=bf16`` for another format;
+- ``bert:checkpoint=DIR,text=FILE`` and ``minilm:text=FILE``: attention with the values that a BERT has on a text
+  (:mod:`siloom.workloads.text_attention`);
 - ``spmm:n=64,file=PATH`` and ``sddmm:k=64,file=PATH``: on any matrix file or every mask of one;
 - ``layer.toml``: a list of operations (:mod:`siloom.workloads.operation_list`);
 - ``config.json``: a model of Hugging Face (:mod:`siloom.workloads.hf_config`); ``hf:config=PATH,seq=128`` for others
@@ -189,8 +193,11 @@ def _file_workload(path: Path) -> Workload:
     if has_suffix(path.name, (".npz",)):
         from siloom.workloads.npz_content import npz_content
 
-        if npz_content(path) == "kept":
+        content = npz_content(path)
+        if content == "kept":
             return _kept_file(path)
+        if content == "qkv":
+            return _qkv_file(path)
     matrix, about = read_matrix(path)
     op, said = product(matrix)
     return Workload.of(path.name, op, **about, **_sizes(matrix), **said)
@@ -201,3 +208,10 @@ def _kept_file(path: Path) -> Workload:
 
     made = Kept(file=str(path))
     return _built(path.name, made, {"settings": {"dim": made.dim}})
+
+
+def _qkv_file(path: Path) -> Workload:
+    from siloom.workloads.generators.qkv import Qkv
+
+    made = Qkv(file=str(path))
+    return _built(path.name, made, {"settings": {"format": made.format}})
