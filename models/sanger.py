@@ -73,6 +73,12 @@ class SangerDesign(Design):
     tile_rows: int = parameter(64, unit="sub-rows", source=_CODE, low=1, high=1024)
     tile_columns: int = parameter(64, unit="keys", source=_CODE, low=2, high=64)
     pes_per_row: int = parameter(16, unit="PEs", source=_CODE, low=1, high=64)
+    packing: str = parameter(
+        "pack_split",
+        unit="",
+        source="pack_split; split: rows without a key take a place too; none: a tile waits for its fullest row",
+        choices=("pack_split", "split", "none"),
+    )
     predictor_bits: int = parameter(4, unit="bit", source=_PAPER, low=2, high=8)
     threshold: float = parameter(2e-3, unit="", source=_PAPER + "; 2e-2 for GLUE; 0 keeps all", low=0.0, high=1.0)
     exponent: str = parameter(
@@ -178,12 +184,10 @@ class Sanger(Machine):
         (q, q_cut), (k, k_cut), (v, v_cut) = (
             to_codes(x, design.operand_bits, design.fraction_bits) for x in (head.q, head.k, head.v)
         )
-        sub_rows = sub_row_counts(kept, design.tile_columns, design.pes_per_row)
+        packed, passes = sub_rows_and_passes(design, kept)
         chosen = int(np.count_nonzero(kept))
-        passes = int((-(-sub_rows.sum(axis=0) // design.tile_rows)).sum())
         tiles = -(-seq // design.tile_rows) * -(-seq // design.tile_columns)
         matters = (head.probabilities > design.threshold) & head.allowed if design.threshold else head.allowed
-        packed = int(sub_rows.sum())
         return HeadRun(
             phases={
                 "prediction": {"prediction": tiles * (dim + design.tile_columns)},
@@ -208,6 +212,18 @@ class Sanger(Machine):
                 "queries_without_candidate": rescued,
             },
         )
+
+
+def sub_rows_and_passes(design: SangerDesign, kept: Mask) -> tuple[int, int]:
+    """Rows of PEs that a mask takes up, and passes of the array, under the design's packing."""
+    counts = sub_row_counts(kept, design.tile_columns, design.pes_per_row)
+    if design.packing == "none":
+        tiles = np.arange(0, len(counts), design.tile_rows)
+        passes = int(np.maximum(np.maximum.reduceat(counts, tiles, axis=0), 1).sum())
+        return passes * design.tile_rows, passes
+    if design.packing == "split":
+        counts = np.maximum(counts, 1)
+    return int(counts.sum()), int((-(-counts.sum(axis=0) // design.tile_rows)).sum())
 
 
 def attention_causes(design: SangerDesign, dim: int, chosen: int, packed: int, passes: int) -> dict[str, int]:
