@@ -86,11 +86,15 @@ def figures(operations: Iterable[Attention]) -> npt.NDArray[np.float64]:
     return np.stack((np.mean(means, axis=0), np.std(means, axis=0), np.mean(deviations, axis=0)))
 
 
+def model_layers(seq: int, batch: int) -> list[Attention]:
+    """MiniLM's attention on the text, layer by layer."""
+    items = load(f"minilm:text={TEXT},seq={seq},batch={batch}").items
+    return [item.op for item in items if isinstance(item.op, Attention)]
+
+
 def of_model(seq: int, batch: int) -> npt.NDArray[np.float64]:
-    """MiniLM's."""
-    return figures(
-        op for item in load(f"minilm:text={TEXT},seq={seq},batch={batch}").items if isinstance(op := item.op, Attention)
-    )
+    """MiniLM's, over all layers."""
+    return figures(model_layers(seq, batch))
 
 
 def of_law(law: Clustered, seq: int) -> npt.NDArray[np.float64]:
@@ -146,6 +150,15 @@ def show(title: str, model: npt.NDArray[np.float64], law: npt.NDArray[np.float64
         print(f"{name:12s}" + "".join(pairs))
 
 
+def show_layers(seq: int, batch: int) -> None:
+    """What the model's layers are in the mean, and beside it how much their heads differ."""
+    print(f"\nthe model's layers at {seq} tokens: mean (deviation between heads)")
+    print(f"{'':8s}" + "".join(f"{name:>15s}" for name in STATISTICS))
+    for op in model_layers(seq, batch):
+        mean, heads, _ = figures([op])
+        print(f"{op.name:8s}" + "".join(f"{m:7.3f} ({h:.3f})".rjust(15) for m, h in zip(mean, heads, strict=True)))
+
+
 def main() -> int:
     """Run the fit; exit code 1 where the defaults of the law differ from it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -157,6 +170,7 @@ def main() -> int:
     show("256 tokens", model, of_law(found, 256))
     show("256 tokens, another seed", model, of_law(replace(found, seed=1), 256))
     show("128 tokens, held out", of_model(128, 8), of_law(found, 128))
+    show_layers(256, 4)
     same = found == Clustered()
     print(
         "\nthe defaults of sim/drawn_attention.py are these"
