@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 
 from siloom.sim.engine.arrays import u
 from siloom.sim.engine.bits import lowest_bit, rotate_right
+from siloom.sim.engine.dram_lanes import (
+    LANES,
+    NO_GAP,
+    enter_lane,
+    least_key,
+    raise_twice_and_least,
+    set_clock,
+)
 from siloom.sim.engine.dram_timing import MAX_BANKS, NEVER, Timing
 from siloom.sim.jit import inline_kernel, kernel
 
@@ -35,6 +43,8 @@ to the clocks until the last column command's burst would end."""
 """Scalars. Others read ``CLOCK``, the last event's, ``TAKEN``, the place of the first request not yet taken in,
 and ``FINISH``, the end of the last data."""
 OTHER = 16
+BASE = 40  # the clock that those of lanes are counted from
+STALE = 41  # ``COLUMNS`` are to be set anew
 OPEN = 64
 ROW_READY = OPEN + MAX_BANKS  # when the open row was activated
 ACT_AT = ROW_READY + MAX_BANKS  # no activation before this
@@ -53,53 +63,102 @@ ROW = REFRESH_BANK + MAX_BANKS  # by place in the queue: reads, writes
 BANK = ROW + 128
 WHO = BANK + 128
 AGE = WHO + 128  # how many came before it
-_SIZE = AGE + 128
+ALIKE = AGE + 128  # by the row's low 6 bits: masks of places with such rows: reads, writes
+# Lanes by bank, of what can go first: no activation before this, and the oldest that waits for a row; no column
+# before this, and the oldest hit. Places are kept up where they are looked at only.
+ACTS = ALIKE + 128
+COLUMNS = ACTS + MAX_BANKS // 2
+GAPS = COLUMNS + MAX_BANKS // 2
+"""Of all chunks: lanes of no gaps; by group, of those after its activation, after its column; by rank, none in it."""
+
+FAR = 1 << 23
+"""So far from the base, lanes are counted from a new one: with a key's 6 bits they must fit 31."""
+BEHIND = 1 << 20
+"""So long before now is a new base: nothing that is waited for was ready as early."""
 
 _LONG_AGO = -NEVER
 _REFRESHED = -2  # a row closed by a refresh; -1: by a precharge
 
 
-def new_channel(timing: Timing, first: int = 0) -> NDArray[np.int64]:
-    """State of an idle channel with every row closed, whose requests begin at place ``first``."""
-    state = np.zeros(_SIZE, np.int64)
-    state[TAKEN], state[TURN_AT] = first, NEVER
-    state[LAST] = state[ROW_READY:ACT_AT] = _LONG_AGO
-    state[OPEN:ROW_READY] = -1
-    state[COLUMN_AT:ACT_TURN] = _LONG_AGO
+def lane_words(timing: Timing) -> int:
+    """Words that lanes of all banks take, in whole chunks."""
+    return (timing.banks + LANES - 1) // LANES * (LANES // 2)
+
+
+def _gaps(timing: Timing) -> NDArray[np.int64]:
+    """The words at ``GAPS``."""
+    lanes = np.arange(2 * lane_words(timing))
+    group, rank = lanes >> timing.bank_bits, lanes >> (timing.bank_bits + timing.group_bits)
+    rows = [np.zeros_like(lanes)]
+    for here in range(timing.banks >> timing.bank_bits):
+        same = rank == here >> timing.group_bits
+        gap = np.where(same, timing.rrd_s, NO_GAP)
+        rows.append(np.where(group == here, max(timing.rrd_l, timing.rrd_s), gap))
+    for here in range(timing.banks >> timing.bank_bits):
+        same = rank == here >> timing.group_bits
+        gap = np.where(same, timing.ccd_s, timing.ccd_r)
+        rows.append(np.where(group == here, max(timing.ccd_l, timing.ccd_s), gap))
+    rows += [np.where(rank == here, 0, NO_GAP) for here in range(1 << timing.rank_bits)]
+    return (np.concatenate(rows) << 6).astype(np.int32).view(np.int64)
+
+
+def new_channels(timing: Timing, firsts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """States [channels] of idle channels with every row closed, whose requests begin at places ``firsts``."""
+    gaps = _gaps(timing)
+    size = GAPS + len(gaps)
+    size += -size % 8
+    words = np.zeros(len(firsts) * size + 8, np.int64)
+    words = words[-(words.ctypes.data >> 3) % 8 :]  # a chunk of lanes lies in one line of a cache
+    states = words[: len(firsts) * size].reshape(-1, size)
+    states[:, GAPS : GAPS + len(gaps)] = gaps
+    states[:, TAKEN], states[:, TURN_AT] = firsts, NEVER
+    states[:, LAST] = _LONG_AGO
+    states[:, ROW_READY:ACT_AT] = _LONG_AGO
+    states[:, OPEN:ROW_READY] = -1
+    states[:, COLUMN_AT:ACT_TURN] = _LONG_AGO
     ranks = 1 << timing.rank_bits
     for rank in range(ranks):
-        state[REFRESH_AT + rank] = timing.refi * (rank + 1) // ranks if timing.rfc else NEVER
+        states[:, REFRESH_AT + rank] = timing.refi * (rank + 1) // ranks if timing.rfc else NEVER
+    return states
+
+
+def new_channel(timing: Timing, first: int = 0) -> NDArray[np.int64]:
+    """State of one such channel."""
+    state: NDArray[np.int64] = new_channels(timing, np.array([first]))[0]
     return state
 
 
 @inline_kernel
-def column_ready(bank: int, opens: int, last: int, last_rank: int, timing: Timing, state: NDArray[np.int64]) -> int:
-    """When a column command to ``bank``'s open row may go; ``opens`` is tRCD."""
+def ask_for_row(
+    bank: int, wanted: int, now: int, place: int, base: int, timing: Timing, state: NDArray[np.int64]
+) -> int:
+    """From ``now`` on the bank is to be opened anew, for the request at ``place``, where ``wanted`` is 1, not 0.
+
+    Its precharge may go if a row is open. Return when it may be opened; of 0, NEVER.
+    """
+    before, at = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
     group = bank >> timing.bank_bits
-    gap = timing.ccd_s if group >> timing.group_bits == last_rank else timing.ccd_r
-    return int(max(state[u(ROW_READY + bank)] + opens, state[u(COLUMN_AT + group)], last + gap))
+    shared = max(state[u(GROUP_ACT + group)], state[u(RANK_ACT + (group >> timing.group_bits))])
+    asked = max(at, now + timing.rp if before >= 0 else now)
+    state[u(ACT_AT + bank)] = asked if wanted else at
+    enter_lane(state, ACTS, bank, wanted, asked - base, place)
+    return max(asked, shared) if wanted else NEVER
 
 
 @inline_kernel
-def act_ready(bank: int, timing: Timing, state: NDArray[np.int64]) -> int:
-    """When ``bank`` may be activated."""
-    group = bank >> timing.bank_bits
-    rank = group >> timing.group_bits
-    return int(max(state[u(ACT_AT + bank)], state[u(GROUP_ACT + group)], state[u(RANK_ACT + rank)]))
+def oldest_place(pending: int, head: int) -> int:
+    """The place of the oldest of a mask of requests."""
+    return int((head + lowest_bit(rotate_right(pending, head & 63))) & 63)
 
 
 @inline_kernel
-def ask_for_row(bank: int, now: int, timing: Timing, state: NDArray[np.int64]) -> None:
-    """From ``now`` on the bank is to be opened anew: its precharge may go if a row is open."""
-    first = now + timing.rp if state[u(OPEN + bank)] >= 0 else now
-    state[u(ACT_AT + bank)] = max(state[u(ACT_AT + bank)], first)
-
-
-@inline_kernel
-def ask_for_rows(banks: int, now: int, timing: Timing, state: NDArray[np.int64]) -> None:
-    """As :func:`ask_for_row` for every bank of a mask."""
+def ask_for_rows(
+    banks: int, now: int, queue: int, head: int, base: int, timing: Timing, state: NDArray[np.int64]
+) -> None:
+    """As :func:`ask_for_row` for every bank of a mask, for the oldest request to each."""
     while banks:
-        ask_for_row(lowest_bit(banks), now, timing, state)
+        bank = lowest_bit(banks)
+        ask_for_row(bank, 1, now, oldest_place(state[u(PENDING + queue + bank)], head), base, timing, state)
         banks &= banks - 1
 
 
@@ -114,19 +173,18 @@ def banks_of(slots: int, queue: int, state: NDArray[np.int64]) -> int:
 
 
 @inline_kernel
-def firsts_of(hits: int, banks: int, queue: int, head: int, state: NDArray[np.int64]) -> int:
-    """The mask of the oldest request among ``hits`` (-1: all) to each of a mask of banks."""
-    slots = 0
+def note_oldest(lanes: int, hits: int, banks: int, queue: int, head: int, state: NDArray[np.int64]) -> None:
+    """Set ``lanes`` of a mask of banks to the place of the oldest request among ``hits`` (-1: all) to each."""
     while banks:
-        pending = hits & state[u(PENDING + queue + lowest_bit(banks))]
-        slots |= 1 << ((head + lowest_bit(rotate_right(pending, head & 63))) & 63)
+        bank = lowest_bit(banks)
+        enter_lane(state, lanes, bank, 1, 0, oldest_place(hits & state[u(PENDING + queue + bank)], head))
         banks &= banks - 1
-    return slots
 
 
 @inline_kernel
 def matching(slots: int, row: int, queue: int, state: NDArray[np.int64]) -> int:
     """Those of a mask of one bank's requests that ask for ``row``."""
+    slots &= state[u(ALIKE + queue + (row & 63))]
     found = 0
     while slots:
         if state[u(ROW + queue + lowest_bit(slots))] == row:
@@ -150,6 +208,7 @@ def close_ranks(queue: int, scalars: int, state: NDArray[np.int64]) -> None:
     tail = state[TAIL + scalars]
     live, hits = state[LIVE + scalars], state[OPEN_HITS + scalars]
     state[PENDING + queue : PENDING + queue + MAX_BANKS] = 0
+    state[ALIKE + queue : ALIKE + queue + 64] = 0
     to = tail
     all_live = all_hits = 0
     for at in range(tail - 1, state[HEAD + scalars] - 1, -1):
@@ -163,6 +222,7 @@ def close_ranks(queue: int, scalars: int, state: NDArray[np.int64]) -> None:
         all_live |= 1 << new
         all_hits |= ((hits >> slot) & 1) << new
         state[u(PENDING + queue + state[u(BANK + queue + new)])] |= 1 << new
+        state[u(ALIKE + queue + (state[u(ROW + queue + new)] & 63))] |= 1 << new
     state[HEAD + scalars], state[LIVE + scalars], state[OPEN_HITS + scalars] = to, all_live, all_hits
 
 
@@ -193,7 +253,7 @@ def turn_bus(mode: int, timing: Timing, state: NDArray[np.int64]) -> None:
 
 
 @inline_kernel
-def refresh(rank: int, due: int, asked: int, timing: Timing, state: NDArray[np.int64]) -> int:
+def refresh(rank: int, due: int, asked: int, base: int, timing: Timing, state: NDArray[np.int64]) -> int:
     """Refresh what is due; return the mask of the banks, which are closed until it is over.
 
     ``asked``: banks that are being precharged already.
@@ -213,43 +273,51 @@ def refresh(rank: int, due: int, asked: int, timing: Timing, state: NDArray[np.i
     for bank in range(first, last):
         state[u(OPEN + bank)] = _REFRESHED
         state[u(ACT_AT + bank)] = start + timing.rfc
+        enter_lane(state, ACTS, bank, 1, start + timing.rfc - base, 0)
         mask |= 1 << bank
     state[u(REFRESH_AT + rank)] += timing.refi
     return mask
 
 
 @inline_kernel
-def pick_column(
-    firsts: int,
-    head: int,
-    now: int,
-    opens: int,
-    queue: int,
-    last: int,
-    last_rank: int,
-    timing: Timing,
-    state: NDArray[np.int64],
-) -> int:
-    """Clock and age (6 bits) of the column command that can go first, of equals the oldest; of no bits: NEVER.
+def column_ready(bank: int, opens: int, last: int, last_rank: int, timing: Timing, state: NDArray[np.int64]) -> int:
+    """When a column command to ``bank``'s open row may go; ``opens`` is tRCD."""
+    group = bank >> timing.bank_bits
+    gap = timing.ccd_s if group >> timing.group_bits == last_rank else timing.ccd_r
+    return int(max(state[u(ROW_READY + bank)] + opens, state[u(COLUMN_AT + group)], last + gap))
 
-    ``firsts``: the oldest hit of each bank.
-    """
-    best = NEVER << 6
-    soonest = max(now, last + timing.ccd_s)
-    left = rotate_right(firsts, head & 63)
-    while left:  # in the order of age: the first that can go as soon as any could is it
-        age = lowest_bit(left)
-        left &= left - 1
-        ready = column_ready(state[u(BANK + queue + ((head + age) & 63))], opens, last, last_rank, timing, state)
-        if ready <= soonest:
-            return int((soonest << 6) | age)
-        best = min(best, (ready << 6) | age)
-    return int(best)
+
+@kernel
+def count_columns(base: int, opens: int, last: int, last_rank: int, timing: Timing, state: NDArray[np.int64]) -> None:
+    """Set the clocks of ``COLUMNS`` from the channel's own, counted from ``base``; those long past become 0."""
+    for bank in range(1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)):
+        ready = column_ready(bank, opens, last, last_rank, timing, state)
+        set_clock(state, COLUMNS, bank, max(ready - base, 0))
+
+
+@kernel
+def count_acts(base: int, timing: Timing, state: NDArray[np.int64]) -> None:
+    """Set the clocks of ``ACTS`` likewise."""
+    for bank in range(1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)):
+        group = bank >> timing.bank_bits
+        rank = group >> timing.group_bits
+        ready = max(state[u(ACT_AT + bank)], state[u(GROUP_ACT + group)], state[u(RANK_ACT + rank)])
+        set_clock(state, ACTS, bank, max(ready - base, 0))
 
 
 @inline_kernel
-def open_row(bank: int, row: int, at: int, timing: Timing, state: NDArray[np.int64]) -> int:
-    """Activate ``row`` at clock ``at``; return the first clock at which any rank may activate again."""
+def pick(lanes: int, banks: int, oldest: int, base: int, chunks: int, state: NDArray[np.int64]) -> tuple[int, int]:
+    """Clock and place of what can go first of a mask of banks, of equals the oldest; of none: NEVER."""
+    best = least_key(state, lanes, chunks, banks, oldest)
+    return base + (best >> 6) if banks else NEVER, (oldest + best) & 63
+
+
+@inline_kernel
+def open_row(
+    bank: int, row: int, at: int, opens: int, first_hit: int, asked: int, oldest: int, base: int, chunks: int,
+    timing: Timing, state: NDArray[np.int64],
+) -> tuple[int, int]:  # fmt: skip
+    """Activate ``row`` at clock ``at``, whose oldest hit is at place ``first_hit``; return what :func:`pick` would."""
     group = bank >> timing.bank_bits
     rank = group >> timing.group_bits
     before, own = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
@@ -265,11 +333,22 @@ def open_row(bank: int, row: int, at: int, timing: Timing, state: NDArray[np.int
     state[u(LAST_ACTS + 4 * rank + turn)] = at
     turn = (turn + 1) & 3  # the fourth last
     state[u(ACT_TURN + rank)] = turn
-    first = max(at + timing.rrd_s, state[u(LAST_ACTS + 4 * rank + turn)] + timing.faw)
-    state[u(RANK_ACT + rank)] = first
-    for any_rank in range(1 << timing.rank_bits):
-        first = min(first, state[u(RANK_ACT + any_rank)])
-    return int(first)
+    window = state[u(LAST_ACTS + 4 * rank + turn)] + timing.faw
+    state[u(RANK_ACT + rank)] = max(at + timing.rrd_s, window)
+    enter_lane(state, COLUMNS, bank, 1, at + opens - base, first_hit)
+    words = chunks * (LANES // 2)
+    groups = 1 << (timing.rank_bits + timing.group_bits)
+    best = raise_twice_and_least(
+        state, ACTS, chunks, at - base, GAPS + (1 + group) * words, max(window - base, 0),
+        GAPS + (1 + 2 * groups + rank) * words, asked, oldest,
+    )  # fmt: skip
+    return base + (best >> 6) if asked else NEVER, (oldest + best) & 63
+
+
+@inline_kernel
+def gaps_after(group: int, chunks: int, timing: Timing) -> int:
+    """The word of the gaps after a column of ``group``."""
+    return GAPS + (1 + (1 << (timing.rank_bits + timing.group_bits)) + group) * chunks * (LANES // 2)
 
 
 @inline_kernel
@@ -303,6 +382,8 @@ def count_wait(
 @inline_kernel
 def put(slot: int, who: int, row: int, bank: int, age: int, queue: int, state: NDArray[np.int64]) -> None:
     """Enter a request in a queue's place."""
+    state[u(ALIKE + queue + (state[u(ROW + queue + slot)] & 63))] &= ~(1 << slot)
+    state[u(ALIKE + queue + (row & 63))] |= 1 << slot
     state[u(ROW + queue + slot)] = row
     state[u(BANK + queue + slot)] = bank
     state[u(WHO + queue + slot)] = who

@@ -26,10 +26,12 @@ channel has been run.
 A channel's whole state is one array (``new_channel``), so a run can stop at any clock and go on, which
 drivers that react to completions need (:mod:`siloom.sim.engine.dram_driver`).
 
-How it is fast: what can go first is looked up only when something changed it, over one request a bank;
-and columns and arrivals run ahead of an earlier activation by up to tRCD, for its row could not serve them
-any sooner, and what they ask for is later than it. So the two kinds of command alternate as a processor
-can foretell. The plain reference does neither and is equal.
+How it is fast: what can go first is looked up only when something changed it, over all banks at once
+(:mod:`siloom.sim.engine.dram_lanes`), each with its oldest request; what happens by chance, as whether a bank
+is asked for already, is done by selection, not by branches; and columns and arrivals run ahead of an earlier
+activation by up to tRCD, for its row could not serve them any sooner, and what they ask for is later than it.
+So the two kinds of command alternate as a processor can foretell. The plain reference does none of it and is
+equal.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from numpy.typing import NDArray
 from siloom.sim.engine import dram_channel as ch
 from siloom.sim.engine.arrays import u
 from siloom.sim.engine.bits import lowest_bit, rotate_right
+from siloom.sim.engine.dram_lanes import LANES, enter_lane, raise_and_least, raise_lanes
 from siloom.sim.engine.dram_timing import MAX_BANKS, NEVER, Policy, Timing
 from siloom.sim.jit import kernel
 
@@ -89,16 +92,19 @@ def run_channel(
 
     refresh_rank = ch.next_refresh(timing, state)
     refresh_at = state[u(ch.REFRESH_AT + refresh_rank)]
-    rank_act = NEVER  # no activation before this, of any rank
-    for rank in range(1 << timing.rank_bits):
-        rank_act = min(rank_act, state[u(ch.RANK_ACT + rank)])
-    # The oldest hit of each bank, the oldest request of each that is asked for, and what can go first of them.
-    firsts = fronts = 0
+    base, stale = state[ch.BASE], state[ch.STALE]  # stale: the lanes of columns
+    chunks = (LANES - 1 + (1 << (timing.rank_bits + group_bits + bank_bits))) // LANES
+    # What can go first, and whether to look for it again.
     column_at = act_at = NEVER
     column_slot = act_slot = 0
-    look_columns = look_acts = look_firsts = look_fronts = True
+    look_columns = look_acts = True
 
     while True:
+        if now - base > ch.FAR:
+            base = now - ch.BEHIND
+            ch.count_acts(base, timing, state)
+            stale = 1
+            look_columns = True
         # Take in what has arrived.
         arrival = NEVER
         while place < end:
@@ -126,7 +132,9 @@ def run_channel(
             if write != mode:
                 if state[ch.TAIL + ch.OTHER] - state[ch.HEAD + ch.OTHER] >= 64:
                     ch.close_ranks(MAX_BANKS - queue, ch.OTHER, state)
-                    look_fronts = True
+                    if turn_at != NEVER:
+                        ch.note_oldest(ch.ACTS, -1, asked, MAX_BANKS - queue, state[ch.HEAD + ch.OTHER], state)
+                        look_acts = True
                 slot = state[ch.TAIL + ch.OTHER] & 63
                 ch.put(slot, who, row, bank, state[ch.SERVED + ch.OTHER] + waiting, MAX_BANKS - queue, state)
                 state[ch.LIVE + ch.OTHER] |= 1 << slot
@@ -135,19 +143,22 @@ def run_channel(
                 if is_open:
                     if turn_at != NEVER and asked & bank_bit:
                         asked ^= bank_bit
-                        look_fronts = True
+                        look_acts = True
                     state[ch.OPEN_HITS + ch.OTHER] |= 1 << slot
                     state[ch.HIT_BANKS + ch.OTHER] |= bank_bit
                 elif turn_at != NEVER and not (hit_banks | asked | state[ch.HIT_BANKS + ch.OTHER]) & bank_bit:
                     asked |= bank_bit
-                    ch.ask_for_row(bank, now, timing, state)
-                    look_fronts = True
+                    ch.ask_for_row(bank, 1, now, slot, base, timing, state)
+                    look_acts = True
                 continue
             if tail - head >= 64:
                 state[ch.HEAD], state[ch.TAIL], state[ch.LIVE], state[ch.OPEN_HITS] = head, tail, live, hits
                 ch.close_ranks(queue, 0, state)
                 head, live, hits = state[ch.HEAD], state[ch.LIVE], state[ch.OPEN_HITS]
-                look_firsts = look_fronts = True
+                stale = 1
+                if turn_at == NEVER:
+                    ch.note_oldest(ch.ACTS, -1, asked, queue, head, state)
+                look_columns = look_acts = True
             slot = tail & 63
             bit = 1 << slot
             ch.put(slot, who, row, bank, served + count, queue, state)
@@ -159,20 +170,21 @@ def run_channel(
             if is_open:
                 if asked & bank_bit:  # but its precharge has not gone yet
                     asked ^= bank_bit
-                    look_fronts = True
+                    look_acts = True
                 hits |= bit
-                firsts |= 0 if hit_banks & bank_bit else bit
-                hit_banks |= bank_bit
-                ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state))
-                if ready < column_at:
-                    column_at, column_slot = ready, slot
-            elif turn_at == NEVER and not (hit_banks | asked) & bank_bit:
-                asked |= bank_bit
-                fronts |= bit
-                ch.ask_for_row(bank, now, timing, state)
-                ready = ch.act_ready(bank, timing, state)
-                if ready < act_at:
-                    act_at, act_slot = ready, slot
+                if not hit_banks & bank_bit:  # else an older one goes before it
+                    hit_banks |= bank_bit
+                    enter_lane(state, ch.COLUMNS, bank, 1, 0, slot)
+                    ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state))
+                    column_slot = slot if ready < column_at else column_slot
+                    column_at = min(ready, column_at)
+            else:
+                # Whether it is the first to ask for its bank nobody can foretell: all is done either way.
+                new = int(turn_at == NEVER) & ~((hit_banks | asked) >> bank)
+                asked |= new << bank
+                ready = ch.ask_for_row(bank, new, now, slot, base, timing, state)
+                act_slot = slot if ready < act_at else act_slot
+                act_at = min(ready, act_at)
 
         if place >= stop_taken:
             break
@@ -195,50 +207,32 @@ def run_channel(
             head, tail, live, served, hits, hit_banks = ch.swap_queues(head, tail, live, served, hits, hit_banks, state)
             held_back = ch.banks_of(live, queue, state) & ~(hit_banks | asked)
             asked |= held_back
-            ch.ask_for_rows(held_back, now, timing, state)
+            ch.ask_for_rows(held_back, now, queue, head, base, timing, state)
             ch.turn_bus(mode, timing, state)
+            stale = 1
             counts[ch.TURNAROUNDS] += 1
             turned = 1
             turn_at = NEVER
-            look_firsts = look_fronts = True
+            look_columns = look_acts = True
             continue  # it may have to turn back
 
-        while True:  # until something other than an activation is next
-            if look_firsts:
-                look_firsts = False
-                look_columns = True
-                firsts = ch.firsts_of(hits, hit_banks, queue, head, state)
-            if look_columns:
-                look_columns = False
-                best = ch.pick_column(firsts, head, now, opens, queue, last, last_rank, timing, state)
-                column_at, column_slot = best >> 6, (head + best) & 63
-            opening, oldest = queue, head
-            if turn_at != NEVER:
-                opening, oldest = MAX_BANKS - queue, state[ch.HEAD + ch.OTHER]
-            if look_fronts:
-                look_fronts = False
-                look_acts = True
-                fronts = ch.firsts_of(-1, asked, opening, oldest, state)
-            if look_acts:
-                look_acts = False
-                # As pick_column does, but two at a time: where it ends nobody can foretell, and a wrong guess costs
-                # as much as looking at two more. (As a function, which it was, it is a tenth slower.)
-                best = NEVER << 6
-                left = rotate_right(fronts, oldest & 63)
-                while left:
-                    age = lowest_bit(left)
-                    left &= left - 1
-                    bank = state[u(ch.BANK + opening + ((oldest + age) & 63))]
-                    key = (ch.act_ready(bank, timing, state) << 6) | age
-                    age = lowest_bit(left)
-                    bank = state[u(ch.BANK + opening + ((oldest + age) & 63))]
-                    second = ((ch.act_ready(bank, timing, state) << 6) | age) if left else key
-                    left &= left - 1
-                    best = min(best, key, second)
-                    if best >> 6 <= rank_act:
-                        break
-                act_at, act_slot = best >> 6, (oldest + best) & 63
+        opening, oldest = queue, head
+        if turn_at != NEVER:
+            opening, oldest = MAX_BANKS - queue, state[ch.HEAD + ch.OTHER]
+        if look_columns:
+            look_columns = False
+            if stale:
+                stale = 0
+                ch.count_columns(base, opens, last, last_rank, timing, state)
+                ch.note_oldest(ch.COLUMNS, hits, hit_banks, queue, head, state)
+            # None can go before now: of those that could have, the oldest.
+            raise_lanes(state, ch.COLUMNS, chunks, now - base, ch.GAPS)
+            column_at, column_slot = ch.pick(ch.COLUMNS, hit_banks, head, base, chunks, state)
+        if look_acts:
+            look_acts = False
+            act_at, act_slot = ch.pick(ch.ACTS, asked, oldest, base, chunks, state)
 
+        while True:  # until something other than an activation is next
             # Columns and arrivals go ahead of an earlier activation as long as its row could not serve them.
             event = min(column_at, arrival, turn_at)
             if act_at >= refresh_at or act_at > until:
@@ -249,48 +243,43 @@ def run_channel(
             elif act_at + (opens if turn_at == NEVER else 1) > event and event < refresh_at and event <= until:
                 break
 
-            bank = state[u(ch.BANK + opening + act_slot)]
+            at, slot = act_at, act_slot
+            bank = state[u(ch.BANK + opening + slot)]
             bank_bit = 1 << bank
-            bit = 1 << act_slot
-            row = state[u(ch.ROW + opening + act_slot)]
-            rank_act = ch.open_row(bank, row, act_at, timing, state)
+            row = state[u(ch.ROW + opening + slot)]
             counts[ch.ACTIVATES] += 1
             asked ^= bank_bit
-            fronts ^= bit
-            pending = state[u(ch.PENDING + opening + bank)]
-            found = bit
-            if pending != bit:
-                found |= ch.matching(pending ^ bit, row, opening, state)
-            others = state[u(ch.PENDING + MAX_BANKS - opening + bank)]
-            found_others = ch.matching(others, row, MAX_BANKS - opening, state) if others else 0
-            if turn_at == NEVER:
-                firsts |= bit
-                ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state))
-                if ready < column_at or (ready == column_at and ((act_slot - head) & 63) < ((column_slot - head) & 63)):
-                    column_at, column_slot = ready, act_slot
-            else:
-                turn_at = min(turn_at, act_at + (timing.rcd_read if mode else timing.rcd_write))
-                found, found_others, others = found_others, found, pending
-                look_firsts = look_firsts or found != 0
-            if found:
-                hits |= found
-                hit_banks |= bank_bit
-            if others:
-                state[ch.OPEN_HITS + ch.OTHER] = (state[ch.OPEN_HITS + ch.OTHER] & ~others) | found_others
-                state[ch.HIT_BANKS + ch.OTHER] &= ~bank_bit
-                state[ch.HIT_BANKS + ch.OTHER] |= bank_bit if found_others else 0
-            look_acts = True
+            others = state[u(ch.PENDING + MAX_BANKS - queue + bank)]
+            mine = state[u(ch.PENDING + queue + bank)]
+            own = 1 << slot if turn_at == NEVER else 0
+            found = own | ch.matching(mine & ~own, row, queue, state)
+            found_others = ch.matching(others, row, MAX_BANKS - queue, state)
+            first_hit = slot
+            if turn_at != NEVER:
+                first_hit = ch.oldest_place(found, head)
+                turn_at = min(turn_at, at + (timing.rcd_read if mode else timing.rcd_write))
+            act_at, act_slot = ch.open_row(bank, row, at, opens, first_hit, asked, oldest, base, chunks, timing, state)
+            ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state)) if found else NEVER
+            older = ((first_hit - head) & 63) < ((column_slot - head) & 63)
+            sooner = (ready < column_at) | ((ready == column_at) & older)
+            column_slot = first_hit if sooner else column_slot
+            column_at = ready if sooner else column_at
+            hits |= found
+            hit_banks |= bank_bit if found else 0
+            state[ch.OPEN_HITS + ch.OTHER] = (state[ch.OPEN_HITS + ch.OTHER] & ~others) | found_others
+            hit_others = state[ch.HIT_BANKS + ch.OTHER]
+            state[ch.HIT_BANKS + ch.OTHER] = (hit_others & ~bank_bit) | (bank_bit if found_others else 0)
 
         if wanted:
             # Rows are opened for the other queue from now on; the bus turns when the first could be used.
             ch.give_up_precharged(asked, now, MAX_BANKS - queue, timing, state)
             asked = ch.banks_of(state[ch.LIVE + ch.OTHER], MAX_BANKS - queue, state)
             asked &= ~(state[ch.HIT_BANKS + ch.OTHER] | hit_banks)
-            ch.ask_for_rows(asked, now, timing, state)
+            ch.ask_for_rows(asked, now, MAX_BANKS - queue, state[ch.HEAD + ch.OTHER], base, timing, state)
             turn_at = now
             if state[ch.HIT_BANKS + ch.OTHER] == 0:
                 turn_at += rp + (timing.rcd_read if mode else timing.rcd_write)
-            look_fronts = True
+            look_acts = True
             continue
         if refresh_at <= event:
             if min(event, act_at) == NEVER or refresh_at > until:
@@ -298,7 +287,12 @@ def run_channel(
             if count + waiting == 0:
                 refresh_at = ch.skip_refreshes(event, refresh_at, timing, state, counts)
             now = max(now, refresh_at)
-            closed = ch.refresh(refresh_rank, refresh_at, asked, timing, state)
+            if now - base > ch.FAR:
+                base = now - ch.BEHIND
+                ch.count_acts(base, timing, state)
+                stale = 1
+                look_columns = True
+            closed = ch.refresh(refresh_rank, refresh_at, asked, base, timing, state)
             counts[ch.REFRESHES] += 1
             hits = ch.without(hits, hit_banks & closed, queue, state)
             others = ch.without(
@@ -309,11 +303,13 @@ def run_channel(
             state[ch.HIT_BANKS + ch.OTHER] &= ~closed
             if turn_at == NEVER:
                 asked |= ch.banks_of(live, queue, state) & closed
+                ch.note_oldest(ch.ACTS, -1, asked & closed, queue, head, state)
             else:
                 asked |= ch.banks_of(state[ch.LIVE + ch.OTHER], MAX_BANKS - queue, state) & closed
+                ch.note_oldest(ch.ACTS, -1, asked & closed, MAX_BANKS - queue, state[ch.HEAD + ch.OTHER], state)
             refresh_rank = ch.next_refresh(timing, state)
             refresh_at = state[u(ch.REFRESH_AT + refresh_rank)]
-            look_firsts = look_fronts = True
+            look_columns = look_acts = True
             continue
         if event > until:
             break
@@ -330,7 +326,6 @@ def run_channel(
         ch.count_wait(bank, now, opens, last, last_rank, busy_from, turned, timing, state, counts)
         turned = 0
         last, last_rank = now, group >> group_bits
-        state[u(ch.COLUMN_AT + group)] = now + timing.ccd_l
         state[u(ch.LAST_COLUMN + queue + group)] = now
         who = state[u(ch.WHO + queue + column_slot)]
         done[u(who)] = now + latency
@@ -340,13 +335,19 @@ def run_channel(
         pending = state[u(ch.PENDING + queue + bank)] ^ bit
         state[u(ch.PENDING + queue + bank)] = pending
         hits ^= bit
-        firsts ^= bit
         live ^= bit
         count -= 1
         served += 1
         head = head + lowest_bit(rotate_right(live, head & 63)) if live else tail
+        quick = False
+        state[u(ch.COLUMN_AT + group)] = now + timing.ccd_l
         if hits & pending:
-            firsts |= 1 << ((head + lowest_bit(rotate_right(hits & pending, head & 63))) & 63)
+            # In a stream the oldest can nearly always go at once. It alone is looked at, as long as that is so.
+            slot = head & 63
+            ready = ch.column_ready(state[u(ch.BANK + queue + slot)], opens, last, last_rank, timing, state)
+            quick = (hits >> slot) & 1 != 0 and ready <= now + timing.ccd_s
+            if not quick and not stale:
+                enter_lane(state, ch.COLUMNS, bank, 1, 0, ch.oldest_place(hits & pending, head))
         else:
             hit_banks ^= bank_bit
             oldest = head
@@ -355,15 +356,14 @@ def run_channel(
                 pending = (
                     0 if state[ch.HIT_BANKS + ch.OTHER] & bank_bit else state[u(ch.PENDING + MAX_BANKS - queue + bank)]
                 )
-            if pending:
-                asked |= bank_bit
-                ch.ask_for_row(bank, now, timing, state)
-                age = lowest_bit(rotate_right(pending, oldest & 63))
-                slot = (oldest + age) & 63
-                fronts |= 1 << slot
-                ready = ch.act_ready(bank, timing, state)
-                if ready < act_at or (ready == act_at and age < ((act_slot - oldest) & 63)):
-                    act_at, act_slot = ready, slot
+            new = int(pending != 0)  # as foreseeable as above
+            asked |= new << bank
+            slot = ch.oldest_place(pending, oldest)
+            ready = ch.ask_for_row(bank, new, now, slot, base, timing, state)
+            age = (slot - oldest) & 63
+            sooner = (ready < act_at) | ((ready == act_at) & (age < ((act_slot - oldest) & 63)))
+            act_slot = slot if sooner else act_slot
+            act_at = ready if sooner else act_at
         if served - state[u(ch.AGE + queue + (head & 63))] >= age_cap and live and turn_at == NEVER:
             bank = state[u(ch.BANK + queue + (head & 63))]
             if not (hits >> (head & 63)) & 1 and (hit_banks >> bank) & 1:
@@ -371,13 +371,23 @@ def run_channel(
                 hits &= ~state[u(ch.PENDING + queue + bank)]
                 hit_banks ^= 1 << bank
                 asked |= 1 << bank
-                ch.ask_for_row(bank, now, timing, state)
-                look_firsts = look_fronts = True
-        look_columns = True
+                ch.ask_for_row(bank, 1, now, head & 63, base, timing, state)
+                look_acts = True
+        if quick:
+            column_at, column_slot = now + timing.ccd_s, head & 63
+            stale = 1
+        elif stale:
+            look_columns = True
+        else:
+            best = raise_and_least(
+                state, ch.COLUMNS, chunks, now - base, ch.gaps_after(group, chunks, timing), hit_banks, head
+            )
+            column_at, column_slot = base + (best >> 6) if hit_banks else NEVER, (head + best) & 63
         if who == stop_done:
             break
 
-    state[ch.CLOCK], state[ch.TAKEN], state[ch.MODE] = now, place, mode
+    state[ch.CLOCK], state[ch.TAKEN], state[ch.MODE], state[ch.BASE] = now, place, mode, base
+    state[ch.STALE] = stale
     state[ch.LAST], state[ch.LAST_RANK], state[ch.BUSY_FROM], state[ch.TURNED] = last, last_rank, busy_from, turned
     state[ch.HEAD], state[ch.TAIL], state[ch.COUNT], state[ch.LIVE], state[ch.SERVED] = head, tail, count, live, served
     state[ch.OPEN_HITS], state[ch.HIT_BANKS], state[ch.COUNT + ch.OTHER] = hits, hit_banks, waiting

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine.arrays import u
-from siloom.sim.engine.dram_channel import CLOCK, COUNTS, FINISH, TAKEN, new_channel
+from siloom.sim.engine.dram_channel import CLOCK, COUNTS, FINISH, TAKEN, new_channels
 from siloom.sim.engine.dram_controller import run_channel
 from siloom.sim.engine.dram_mapping import Mapping, channel_of, pack, picked, split
 from siloom.sim.engine.dram_timing import NEVER, Policy, Timing
@@ -41,8 +41,9 @@ def replay(
     channels = len(begins) - 1
     counts = np.zeros((channels, len(COUNTS)), np.int64)
     finish = np.zeros(channels, np.int64)
+    states = new_channels(timing, begins[:-1])
     for channel in range(channels):
-        state = new_channel(timing, int(begins[channel]))
+        state = states[channel]
         end = int(begins[channel + 1])
         run_channel(requests, times, end, NEVER - 1, NEVER, -1, timing, policy, state, counts[channel], done)
         finish[channel] = state[FINISH]
@@ -70,7 +71,7 @@ def drive(
     times = np.full(len(addresses), NEVER)
     requests, times, places, begins = split(addresses, writes, times, mapped)
     channels = len(begins) - 1
-    states = np.stack([new_channel(timing, int(begins[channel])) for channel in range(channels)])
+    states = new_channels(timing, begins[:-1])
     counts = np.zeros((channels, len(COUNTS)), np.int64)
     done = np.full(len(addresses), NEVER)
     _drive(

@@ -80,7 +80,6 @@ def packed(address: int, write: int, m: Mapping) -> int:
     return (row << 7) | (bank << 1) | write
 
 
-@kernel
 def split(
     addresses: NDArray[np.int64], writes: NDArray[np.bool_], arrivals: NDArray[np.int64], m: Mapping
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -90,15 +89,30 @@ def split(
         Packed requests [n] and arrivals [n] by place, the place of each of the stream [n], and where each
         channel's places begin [channels + 1].
     """
+    # Long arrays are numpy's, which asks for huge pages: a compiled kernel's own would take three times as long.
+    requests, times, places = (np.empty(len(addresses), np.int64) for _ in range(3))
+    begins = np.zeros((1 << m.channel_bits) + 1, np.int64)
+    _split(addresses, writes, arrivals, m, requests, times, places, begins)
+    return requests, times, places, begins
+
+
+@kernel
+def _split(
+    addresses: NDArray[np.int64],
+    writes: NDArray[np.bool_],
+    arrivals: NDArray[np.int64],
+    m: Mapping,
+    requests: NDArray[np.int64],
+    times: NDArray[np.int64],
+    places: NDArray[np.int64],
+    begins: NDArray[np.int64],
+) -> None:
     n = len(addresses)
-    channels = 1 << m.channel_bits
-    begins = np.zeros(channels + 1, np.int64)
     for i in range(n):
         begins[u(channel_of(addresses[u(i)], m) + 1)] += 1
-    for channel in range(channels):
+    for channel in range(1 << m.channel_bits):
         begins[channel + 1] += begins[channel]
     free = begins.copy()
-    requests, times, places = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         address = addresses[u(i)]
         channel = channel_of(address, m)
@@ -107,22 +121,29 @@ def split(
         requests[u(place)] = packed(address, int(writes[u(i)]), m)
         times[u(place)] = arrivals[u(i)]
         places[u(i)] = place
-    return requests, times, places, begins
 
 
-@kernel
 def pack(addresses: NDArray[np.int64], writes: NDArray[np.bool_], m: Mapping) -> NDArray[np.int64]:
     """Packed requests [n] of a stream that falls on one channel."""
     out = np.empty(len(addresses), np.int64)
-    for i in range(len(addresses)):
-        out[u(i)] = packed(addresses[u(i)], int(writes[u(i)]), m)
+    _pack(addresses, writes, m, out)
     return out
 
 
 @kernel
+def _pack(addresses: NDArray[np.int64], writes: NDArray[np.bool_], m: Mapping, out: NDArray[np.int64]) -> None:
+    for i in range(len(addresses)):
+        out[u(i)] = packed(addresses[u(i)], int(writes[u(i)]), m)
+
+
 def picked(values: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
     """``values[places]`` without numpy's look at the bounds."""
     out = np.empty(len(places), np.int64)
+    _pick(values, places, out)
+    return out
+
+
+@kernel
+def _pick(values: NDArray[np.int64], places: NDArray[np.int64], out: NDArray[np.int64]) -> None:
     for i in range(len(places)):
         out[u(i)] = values[u(places[u(i)])]
-    return out

@@ -134,6 +134,18 @@ def test_long_crowded_streams_equal_the_reference_too(window: int) -> None:
         assert_equals_reference(run, policy)
 
 
+@pytest.mark.parametrize("pause,refreshed", [(1 << 22, True), (1 << 24, True), (1 << 40, False), (1 << 52, False)])
+def test_pauses_and_late_clocks_equal_the_reference_too(pause: int, refreshed: bool) -> None:
+    # Clocks are kept in 32 bits from a base that moves.
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        timing, policy = random_timing(rng), random_policy(rng)
+        timing = timing._replace(rfc=100 if refreshed else 0, refi=900)
+        arrivals, banks, rows, writes = random_stream(rng, timing, 60)
+        arrivals = arrivals + pause // 3 * np.arange(60) // 20
+        assert_equals_reference(serve(timing, policy, arrivals, banks, rows, writes), policy)
+
+
 def test_random_runs_exercise_every_count() -> None:
     total = dict.fromkeys(COUNTS, 0)
     for seed in range(100):

@@ -1,0 +1,185 @@
+"""Small integers of every bank side by side, so that a processor looks at sixteen of them at once.
+
+Which bank can be opened first is asked twice a request. To go from candidate to candidate costs a wrong guess
+each time of where that ends; to look at all of them, in vector registers, does not. Lanes are the 32-bit
+halves of the words of an int64 array, ``LANES`` a chunk; chunk c holds banks from ``LANES * c`` on. Each
+holds a clock after some base and a place in a queue (6 bits). Masks are words, one bit a bank.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+LANES = 16
+_BITS = 4
+_WORDS = LANES // 2
+_PLACES = 63
+NO_KEY = (1 << 31) - 1
+"""More than any key."""
+NO_GAP = -(1 << 24)
+"""The gap of lanes that are not to be raised."""
+
+_WORD, _HALF, _MASK = ir.IntType(64), ir.IntType(32), ir.IntType(LANES)
+_VECTOR = ir.VectorType(_HALF, LANES)
+_FLAGS = ir.VectorType(ir.IntType(1), LANES)
+
+
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunk: Any) -> Any:
+    """Address of a chunk of the lanes that begin at ``word``."""
+    data = context.make_array(kind)(context, builder, value=array).data
+    at = builder.add(word, builder.mul(chunk, ir.Constant(_WORD, _WORDS)))
+    return builder.bitcast(builder.gep(data, [at]), _VECTOR.as_pointer())
+
+
+def _lane(context: Any, builder: Any, kind: Any, array: Any, word: Any, lane: Any) -> Any:
+    """Address of one lane."""
+    data = context.make_array(kind)(context, builder, value=array).data
+    return builder.gep(builder.bitcast(builder.gep(data, [word]), _HALF.as_pointer()), [lane])
+
+
+def _everywhere(builder: Any, value: Any) -> Any:
+    """A word's low half in every lane."""
+    one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), builder.trunc(value, _HALF), ir.Constant(_HALF, 0))
+    return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), ir.Constant(_VECTOR, [0] * LANES))
+
+
+def _flags(builder: Any, mask: Any, chunk: Any) -> Any:
+    """A mask's bits of a chunk, one a lane."""
+    shift = builder.shl(chunk, ir.Constant(_WORD, _BITS))
+    return builder.bitcast(builder.trunc(builder.lshr(mask, shift), _MASK), _FLAGS)
+
+
+def _of_two(builder: Any, name: str, left: Any, right: Any) -> Any:
+    """LLVM's smax or smin of two vectors."""
+    kind = ir.FunctionType(_VECTOR, [_VECTOR, _VECTOR])
+    return builder.call(builder.module.declare_intrinsic(f"llvm.{name}.v{LANES}i32", (), kind), [left, right])
+
+
+def _clock(builder: Any, value: Any) -> Any:
+    """A clock in every lane, at place 0."""
+    return _everywhere(builder, builder.shl(value, ir.Constant(_WORD, 6)))
+
+
+def _constant(number: int) -> Any:
+    return ir.Constant(_VECTOR, [number] * LANES)
+
+
+def _raised(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunk: Any, pairs: Any) -> Any:
+    """Make a chunk's clocks no less than a clock and its gap, of each pair; return the lanes."""
+    at = _pointer(context, builder, kind, array, word, chunk)
+    new = builder.load(at, align=8)
+    place = builder.and_(new, _constant(_PLACES))
+    for clock, gaps in pairs:
+        gap = builder.load(_pointer(context, builder, kind, array, gaps, chunk), align=8)
+        # Of equal places, the greater lane has the greater clock.
+        least = builder.or_(builder.add(_clock(builder, clock), gap), place)
+        new = _of_two(builder, "smax", new, least)
+    if pairs:
+        builder.store(new, at, align=8)
+    return new
+
+
+def _least(
+    context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any, oldest: Any
+) -> Any:
+    """Raise all chunks; return the least key of the lanes of a mask."""
+    best = cgutils.alloca_once_value(builder, _constant(NO_KEY))
+    with cgutils.for_range(builder, chunks) as loop:
+        lanes = _raised(context, builder, kind, array, word, loop.index, pairs)
+        ages = builder.and_(builder.sub(lanes, _everywhere(builder, oldest)), _constant(_PLACES))
+        keys = builder.or_(builder.and_(lanes, _constant(~_PLACES)), ages)
+        keys = builder.select(_flags(builder, mask, loop.index), keys, _constant(NO_KEY))
+        builder.store(_of_two(builder, "smin", builder.load(best), keys), best)
+    kind = ir.FunctionType(_HALF, [_VECTOR])
+    reduce = builder.module.declare_intrinsic(f"llvm.vector.reduce.smin.v{LANES}i32", (), kind)
+    return builder.sext(builder.call(reduce, [builder.load(best)]), _WORD)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def least_key(typing: Any, array: Any, word: Any, chunks: Any, mask: Any, oldest: Any) -> Any:
+    """The least of the keys of the lanes of a mask: clock and age (6 bits); of no lanes: ``NO_KEY``."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, word, chunks, mask, oldest = arguments
+        return _least(context, builder, signature.args[0], array, word, chunks, [], mask, oldest)
+
+    return types.int64(array, *[types.int64] * 4), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def raise_lanes(typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any) -> Any:
+    """All clocks become no less than ``clock`` and a gap; ``gaps``: the word where the lanes of those begin."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, word, chunks, clock, gaps = arguments
+        with cgutils.for_range(builder, chunks) as loop:
+            _raised(context, builder, signature.args[0], array, word, loop.index, [(clock, gaps)])
+        return context.get_dummy_value()
+
+    return types.void(array, *[types.int64] * 4), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def raise_and_least(
+    typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, mask: Any, oldest: Any
+) -> Any:
+    """:func:`raise_lanes`, then :func:`least_key`."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, word, chunks, clock, gaps, mask, oldest = arguments
+        return _least(context, builder, signature.args[0], array, word, chunks, [(clock, gaps)], mask, oldest)
+
+    return types.int64(array, *[types.int64] * 6), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def raise_twice_and_least(
+    typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, second: Any, second_gaps: Any,
+    mask: Any, oldest: Any,
+) -> Any:  # fmt: skip
+    """:func:`raise_lanes` by two clocks, then :func:`least_key`."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, word, chunks, *pairs, mask, oldest = arguments
+        pairs = [pairs[:2], pairs[2:]]
+        return _least(context, builder, signature.args[0], array, word, chunks, pairs, mask, oldest)
+
+    return types.int64(array, *[types.int64] * 8), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock: Any, place: Any) -> Any:
+    """Where ``wanted`` is 1, not 0, a lane's clock becomes no less than ``clock`` and its place ``place``."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, word, lane, wanted, clock, place = arguments
+        at = _lane(context, builder, signature.args[0], array, word, lane)
+        old = builder.load(at, align=4)
+        kind = ir.FunctionType(_HALF, [_HALF, _HALF])
+        least = builder.trunc(builder.shl(clock, ir.Constant(_WORD, 6)), _HALF)
+        larger = builder.module.declare_intrinsic("llvm.smax.i32", (), kind)
+        clocks = builder.call(larger, [builder.and_(old, ir.Constant(_HALF, ~_PLACES)), least])
+        new = builder.or_(clocks, builder.trunc(place, _HALF))
+        builder.store(builder.select(builder.trunc(wanted, ir.IntType(1)), new, old), at, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, *[types.int64] * 5), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def set_clock(typing: Any, array: Any, word: Any, lane: Any, clock: Any) -> Any:
+    """A lane's clock becomes ``clock``, its place stays."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, word, lane, clock = arguments
+        at = _lane(context, builder, signature.args[0], array, word, lane)
+        place = builder.and_(builder.load(at, align=4), ir.Constant(_HALF, _PLACES))
+        value = builder.trunc(builder.shl(clock, ir.Constant(_WORD, 6)), _HALF)
+        builder.store(builder.or_(value, place), at, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, *[types.int64] * 3), emit
