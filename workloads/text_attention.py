@@ -33,9 +33,9 @@ class TextAttention(OperationGenerator):
 
     ``seq`` counts [CLS] and [SEP], between which every sequence stands; 0 stands for 512, or the model's positions
     where they are fewer, and a text shorter than that is one shorter sequence. Nothing is padded. ``layer`` -1 is
-    all of them, else one, from 0. With a ``threshold`` the operations carry the mask of the exact probabilities above
-    it; a row may keep nothing where it is larger than 1/seq. ``format`` is what machines compute in: the operands
-    are float32, unrounded.
+    all of them, else one, from 0. The operations carry the mask of the exact probabilities above ``threshold``, for
+    machines that are given one; a row may keep nothing where it is larger than 1/seq. ``format`` is what machines
+    compute in: the operands are float32, unrounded.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("attention",)
@@ -45,7 +45,12 @@ class TextAttention(OperationGenerator):
     batch: int = size(1, "sequences")
     layer: int = size(-1, "(-1: all)", low=-1)
     threshold: float = parameter(
-        0.0, unit="", low=0.0, high=1.0, source="probability that a kept score exceeds; 0: no mask", status="assumed"
+        2e-3,
+        unit="",
+        low=0.0,
+        high=1.0,
+        source="probability that a kept score exceeds; 0: no mask; Sanger's value for SQuAD",
+        status="assumed",
     )
     format: str = number_format()
 

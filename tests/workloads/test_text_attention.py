@@ -92,7 +92,7 @@ def test_each_layer_is_one_operation_with_its_operands(folder: Path) -> None:
     ids = checkpoint.pieces.chunks("text", (folder / "text.txt").read_text(), 8, 2)
     for op, values in zip(ops, bert.forward(ids), strict=True):
         assert (op.batch, op.heads, op.seq, op.dim, op.causal, op.format) == (2, 3, 8, 4, False, "fp16")
-        assert op.kept is None
+        assert op.kept.shape == (2, 3, 8, 8)
         operands = op.operands()
         for name in "qkv":
             assert np.array_equal(getattr(operands, name), getattr(values, name))
