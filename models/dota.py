@@ -474,10 +474,10 @@ def _matters(design: DotaDesign, head: Head) -> Mask:
 
 
 def _notes(design: DotaDesign) -> tuple[str, ...]:
-    learnt = "every" if design.calibration_stride == 1 else f"one in {design.calibration_stride}"
+    learnt = "all" if design.calibration_stride == 1 else f"one in {design.calibration_stride}"
     return (
         "the paper was not at hand: most of the design is recalled, see siloom machines --json",
-        f"the detector was calibrated on {learnt} of the tokens that it is used on, by its own loss alone",
+        f"the detector was fitted, by its own loss alone, to {learnt} of the tokens that it is used on",
     )
 
 

@@ -25,9 +25,11 @@ from siloom.models.dota import (
 )
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Clustered
+from siloom.sim.engine.token_groups_reference import array_cycles, round_cycles
 from siloom.sim.errors import InputError
 from siloom.sim.ops import Attention
 from siloom.sim.units.ternary_projection import ternary_matrix
+from siloom.sim.units.token_scheduler import token_scheduler_reference
 
 IDEAL = DotaDesign(memory="ideal")
 
@@ -257,6 +259,52 @@ def test_operands_beyond_the_format_are_cut_off_and_counted():
 def cycles_of(mask, dim=64, causal=False, **fields):
     phases, counts = head_phases(replace(IDEAL, **fields), mask, dim, causal)
     return sum(sum(causes.values()) for causes in phases.values()), phases, counts
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 9999), st.booleans(), st.booleans(), st.sampled_from([16, 64, 200]))
+def test_a_head_takes_as_long_as_its_groups_do_cycle_by_cycle(seed, ordered, causal, dim):
+    rng = np.random.default_rng(seed)
+    seq = int(rng.integers(1, 26))
+    mask = rng.random((seq, seq)) < rng.choice([0.05, 0.3, 0.8])
+    mask = np.tril(mask) if causal else mask
+    fields = {
+        "scheduler": "in_order" if ordered else "out_of_order",
+        "lanes": int(rng.integers(1, 4)),
+        "array_rows": int(rng.choice([4, 16, 32])),
+        "port_bytes": int(rng.choice([48, 256, 4096])),
+        "rounds_ahead": int(rng.integers(1, 5)),
+        "select_lanes": int(rng.choice([1, 16])),
+        "mfu_lanes": int(rng.choice([1, 16])),
+    }
+    design = replace(IDEAL, **fields)
+    pes, rank = design.pes, max(1, round(dim / 4))
+    stages = []
+    for first in range(0, seq, 4):
+        rows = mask[first : first + 4]
+        owners = [sum(1 << t for t, kept in enumerate(column) if kept) for column in rows.T.tolist()]
+        keys = min(seq, first + 4) if causal else seq
+        rounds = [len(r) for r in token_scheduler_reference(owners, 4, 4, ordered)]
+        visits = round_cycles(
+            rounds, 2 * dim, design.port_bytes, design.rounds_ahead, max(1, pes // (4 * dim)), -(-4 * dim // pes)
+        )
+        out = min(keys, design.keep(seq))
+        stages.append(
+            (
+                -(-4 * keys * rank // (pes * 16)),
+                -(-keys // design.select_lanes) - (-out // design.select_lanes),
+                -(-keys // design.select_lanes),
+                visits,
+                -2 * (-int(rows.sum()) // design.mfu_lanes),
+            )
+        )
+    slowest = max(
+        array_cycles(*zip(*stages[lane :: design.lanes], strict=True), 10)[0]
+        for lane in range(min(design.lanes, len(stages)))
+    )
+    vectors = 2 * -(-seq // design.lanes)
+    transform = -(-vectors * dim * rank // pes) + -(-vectors * rank * rank // (pes * 16))
+    assert cycles_of(mask, dim, causal, **fields)[0] == transform + slowest
 
 
 def masks_of_equal_density(seq=64, keep=8):
