@@ -386,7 +386,7 @@ def head_phases(design: DotaDesign, kept: Mask, dim: int, causal: bool) -> tuple
     seq, tokens, rank = len(kept), design.tokens, design.rank(dim)
     keys = group_keys(design, seq, causal)
     groups = len(keys)
-    owners = np.empty((groups, seq), np.int64)
+    owners = np.empty((groups, kept.shape[1]), np.int64)
     owner_bitmaps(kept, tokens, owners)
     spent, counts = np.empty((groups, 4), np.int64), np.empty((groups, 4), np.int64)
     # Each row of a group has an equal share of the PEs: rounds side by side, or several cycles for one.
