@@ -11,7 +11,7 @@ from siloom.models._systolic_lower import lower
 from siloom.sim.cost import arithmetic, dram_energy, sram, table, table_hash
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
-from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s
+from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s, write_costs
 from siloom.sim.ops import Conv, MatMul, Operation
 from siloom.sim.result import Result
 
@@ -77,9 +77,10 @@ class Fpga(Machine):
 def core_of(design: FpgaDesign) -> Core:
     """What the timing reads: the array, its buffers, and memory at the share of its peak that streams reach."""
     rate, latency = design.memory_bytes_per_s, 0.0
+    costs: tuple[float, ...] = (1.0,)
     if design.memory != "sram":
         rate *= stream_bytes_per_s(design.memory) / part(design.memory).peak_bytes_per_s
-        latency = idle_latency_s(design.memory)
+        latency, costs = idle_latency_s(design.memory), write_costs(design.memory)
     return Core(
         rows=design.rows,
         cols=design.cols,
@@ -90,6 +91,7 @@ def core_of(design: FpgaDesign) -> Core:
         ofmap_bytes=design.ofmap_bytes,
         vector_lanes=1,
         bytes_per_cycle=rate / design.clock_hz,
+        write_costs=costs,
         latency=math.ceil(latency * design.clock_hz),
     )
 

@@ -30,7 +30,7 @@ from siloom.sim.cost import table_hash
 from siloom.sim.design import Design, parameter
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import Machine
-from siloom.sim.memory import PARTS, idle_latency_s, stream_bytes_per_s
+from siloom.sim.memory import PARTS, idle_latency_s, stream_bytes_per_s, write_costs
 from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce
 from siloom.sim.result import Result
 from siloom.sim.scalesim_config import systolic_settings
@@ -97,7 +97,7 @@ class SystolicDesign(Design):
     memory: str = parameter(
         "ddr4-2400",
         unit="",
-        source="a DRAM part, at the rate that its engine sustains; ideal: infinitely fast",
+        source="a DRAM part, at the rate that its engine sustains at an operation's share of writes; ideal: infinite",
         status="assumed",
         choices=("ideal", *PARTS),
     )
@@ -150,7 +150,7 @@ class SystolicDesign(Design):
 
     @property
     def bytes_per_s(self) -> float:
-        """Rate that streams reach at the memory port; infinite where the memory is ideal."""
+        """Rate that streams of reads reach at the memory port; infinite where the memory is ideal."""
         if self.memory == "ideal":
             return math.inf
         return stream_bytes_per_s(self.memory, channels=self.memory_channels)
@@ -169,6 +169,7 @@ class SystolicDesign(Design):
             ofmap_bytes=self.ofmap_sram_bytes,
             vector_lanes=self.vector_lanes,
             bytes_per_cycle=self.bytes_per_s / self.clock_hz if real else math.inf,
+            write_costs=write_costs(self.memory) if real else (1.0,),
             latency=math.ceil(idle_latency_s(self.memory) * self.clock_hz) if real else 0,
         )
 
