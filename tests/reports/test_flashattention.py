@@ -66,7 +66,9 @@ def test_the_h100_table_is_met_in_every_column(version: str) -> None:
 
 def test_what_was_not_fitted_is_met_too() -> None:
     outside = [r for r in RATES if held_out(r)]
-    assert not [r for r in outside if in_fit(r)]
+    assert len(outside) == 34
+    seen = {(flashattention.board_of(r.table).name, r.case, r.quantity) for r in RATES if in_fit(r)}
+    assert not [r for r in outside if (flashattention.board_of(r.table).name, r.case, r.quantity) in seen]
     assert fmean(abs(error_of(r)) for r in outside) < 0.06
     # Backward on Hopper: its constant is the A100's. (Version 3's causal rows are of a later release,
     # which starts the longest tiles first.)
