@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from siloom.models._cpu_design import CpuDesign
 from siloom.sim.cost import table_hash
 from siloom.sim.cost.dram_energy import energy_per_bit_j
-from siloom.sim.ops import Attention, Conv, Elementwise, MatMul, Operation, Reduce, format_bytes
+from siloom.sim.ops import Attention, Conv, Elementwise, MatMul, Operation, Reduce, extras_note, format_bytes
 from siloom.sim.result import Phase, Result
 
 Dense = MatMul | Conv | Attention | Elementwise | Reduce
@@ -232,7 +232,7 @@ def _result(label: str, design: CpuDesign, op: Operation, computed: str, steps: 
         phases=tuple(p for p in phases if p.seconds),
         utilization=useful / (peak * seconds) if seconds else 0.0,
         peaks={"operations_per_s": peak, "bytes_per_s": design.bandwidth_bytes_per_s},
-        notes=(*_format_notes(op, computed), _NOTE, *(note for step in steps for note in step.notes)),
+        notes=(*_format_notes(op, computed), _NOTE, *extras_note(op), *(note for step in steps for note in step.notes)),
         design=design.as_dict(),
         provenance={
             "kind": "modelled",

@@ -22,8 +22,10 @@ blocks that share a multiprocessor hide that for each other.
 Boards: Hopper's tensor cores give synchronous products (versions 1 and 2) only a part of the rate of
 asynchronous ones, and such a board lowers its clock under this load.
 
-Not modelled: dropout and other masks than the causal one inside FlashAttention; few queries against
-long keys (split over the keys, as in decoding); the additions of dQ in the L2 cache.
+A mask other than the causal one, and dropout, are applied on the chip: a score's operations, no bytes.
+
+Not modelled: masks that leave out whole blocks; few queries against long keys (split over the keys, as
+in decoding); the additions of dQ in the L2 cache.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from siloom.models._gpu_attention_kernels import LARGEST_DIM, kernel_of
-from siloom.models._gpu_attention_standard import StandardOptions, standard_steps, step_parts
+from siloom.models._gpu_attention_standard import standard_steps, step_parts
 from siloom.models._gpu_attention_work import Work, count_work
 from siloom.models._gpu_board import DenseBoard
 from siloom.sim.cost import table
@@ -145,7 +147,7 @@ def run_attention(
     op: Attention,
     algorithm: str,
     *,
-    standard: StandardOptions | None = None,
+    layout_copies: bool = False,
     costs: AttentionCosts | None = None,
 ) -> AttentionEstimate:
     """Estimate one attention, forward or backward as ``op.direction`` says.
@@ -155,7 +157,7 @@ def run_attention(
         op: the operation; in formats that FlashAttention has no kernels for it is computed in a
             16-bit one, and ``notes`` say so.
         algorithm: one of :data:`ALGORITHMS`.
-        standard: what surrounds the products of the standard algorithm.
+        layout_copies: whether the standard algorithm copies its operands into another order.
         costs: constants; those of the cost table by default.
 
     Raises:
@@ -169,7 +171,7 @@ def run_attention(
         raise InfeasibleError(f"{board.name}: {why}")
     costs = costs or AttentionCosts.of_table()
     if algorithm == "standard":
-        return _standard(board, op, standard or StandardOptions(), costs)
+        return _standard(board, op, layout_copies, costs)
     return _flash(board, op, algorithm, costs)
 
 
@@ -266,10 +268,10 @@ def _flash_parts(board: DenseBoard, work: Work, times: _Times, q: float) -> dict
     return parts
 
 
-def _standard(board: DenseBoard, op: Attention, options: StandardOptions, costs: AttentionCosts) -> AttentionEstimate:
+def _standard(board: DenseBoard, op: Attention, layout_copies: bool, costs: AttentionCosts) -> AttentionEstimate:
     computed = board.computed_in(op.format)
     rate = board.matmul_flops(computed) * costs.gemm_efficiency * costs.clock_share(board)
-    steps = standard_steps(op, op.format, options)
+    steps = standard_steps(op, op.format, layout_copies)
     parts: dict[str, float] = {}
     read: dict[str, float] = {}
     written: dict[str, float] = {}

@@ -15,7 +15,18 @@ from siloom.sim.cost.dram_energy import energy_per_bit_j
 from siloom.sim.cost.sram import read_energy_j, write_energy_j
 from siloom.sim.errors import InfeasibleError
 from siloom.sim.machine import Machine
-from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, format_bytes
+from siloom.sim.ops import (
+    FORMAT_BITS,
+    Attention,
+    Conv,
+    Elementwise,
+    Item,
+    MatMul,
+    Operation,
+    Reduce,
+    extras_note,
+    format_bytes,
+)
 from siloom.sim.result import Result
 
 VMEM_BANK_BYTES, VMEM_WORD_BYTES = 131072, 8
@@ -132,4 +143,4 @@ def _notes(op: Operation, precision: str) -> tuple[str, ...]:
         out.append(f"computed in {precision} where the workload asks for {asked}")
     if getattr(op, "sparse24", False):
         out.append("zeros of 2:4 weights are computed like others")
-    return tuple(out)
+    return (*out, *extras_note(op))

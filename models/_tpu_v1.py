@@ -23,7 +23,7 @@ from siloom.sim.design import Design, parameter
 from siloom.sim.engine.weight_fifo import Block, Cause, Floats, Kind, WeightFifo, run_blocks
 from siloom.sim.errors import InputError
 from siloom.sim.memory import part, stream_bytes_per_s
-from siloom.sim.ops import Item
+from siloom.sim.ops import Item, extras_note
 from siloom.sim.result import Phase, Result, apportion
 
 CAUSES: Mapping[Cause, str] = {
@@ -230,4 +230,4 @@ def _notes(design: TpuV1Design, item: Item) -> tuple[str, ...]:
         )
     if getattr(op, "sparse24", False):
         out.append("zeros of 2:4 weights are computed like others")
-    return tuple(out)
+    return (*out, *extras_note(op))

@@ -31,7 +31,7 @@ from siloom.sim.design import Design, parameter
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import Machine
 from siloom.sim.memory import PARTS, idle_latency_s, stream_bytes_per_s, write_costs
-from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce
+from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce, extras_note
 from siloom.sim.result import Result
 from siloom.sim.scalesim_config import systolic_settings
 
@@ -274,6 +274,7 @@ def _notes(design: SystolicDesign, op: Operation, form: str) -> tuple[str, ...]:
     notes = []
     if form != getattr(op, "format", form):
         notes.append(f"{op.name or op.kind} computed in {form}, the workload asks for {getattr(op, 'format', form)}")
+    notes += extras_note(op)
     if design.convention == "scalesim":
         notes.append("counted as SCALE-Sim does without stalls: no memory traffic, words of one byte")
     elif design.memory == "ideal":

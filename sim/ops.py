@@ -213,7 +213,9 @@ class Attention(Operation):
     """softmax(Q K^T / sqrt(dim)) V over ``batch`` x ``heads``; lengths in tokens.
 
     ``kv_heads`` of K and V are shared out to the heads of Q (grouped queries); 0 stands for ``heads``.
-    ``direction`` ``bwd`` is the backward pass alone: the gradients of Q, K and V.
+    ``direction`` ``bwd`` is the backward pass alone: the gradients of Q, K and V. ``mask`` adds a mask of
+    seq x seq, shared by all heads, to the scores (beside ``causal``, which leaves scores out); ``dropout``
+    drops some of the softmax's results at random. Neither changes what is counted as multiplies.
     """
 
     seq: int
@@ -224,6 +226,8 @@ class Attention(Operation):
     direction: str = "fwd"
     format: str = "fp16"
     kv_heads: int = 0
+    mask: bool = False
+    dropout: bool = False
 
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes and an unknown direction."""
@@ -253,6 +257,23 @@ class Attention(Operation):
         pairs = self.seq * (self.seq + 1) // 2 if self.causal else self.seq * self.seq
         forward = 2 * self.batch * self.heads * pairs * self.dim
         return forward if self.direction == "fwd" else forward * 5 // 2
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Which of ``mask`` and ``dropout`` there are."""
+        return tuple(name for name in ("mask", "dropout") if getattr(self, name))
+
+    def describe(self) -> dict[str, Any]:
+        """As every operation; a mask or dropout that is not there is not named."""
+        absent = {"mask", "dropout"} - set(self.extras)
+        return {name: value for name, value in super().describe().items() if name not in absent}
+
+
+def extras_note(op: Operation) -> tuple[str, ...]:
+    """What a machine says that computes attention without its mask and dropout; empty where there are none."""
+    if not isinstance(op, Attention) or not op.extras:
+        return ()
+    return (f"{' and '.join(op.extras)} of attention not modelled: computed as if there were none",)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

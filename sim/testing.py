@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -136,6 +137,17 @@ class MachineConformance:
             assert sum(r.stalls.values()) == r.cycles, f"{op.name}: stalls {sum(r.stalls.values())} of {r.cycles}"
             for p in r.phases:
                 assert sum(p.stalls.values()) == p.cycles, f"{op.name}: stalls of {p.name}"
+
+    def check_what_an_attention_asks_for_is_done_or_noted(self) -> None:
+        """A mask and a dropout change what is counted or timed, or a note says that they do not."""
+        plain = next(op for ops in example_operations().values() for op in ops if isinstance(op, Attention))
+        if not self.machine.supports(plain):
+            return
+        for extra in ("mask", "dropout"):
+            asked = replace(plain, mask=extra == "mask", dropout=extra == "dropout")
+            without, r = self.machine.run(plain), self.machine.run(asked)
+            counted = (without.operations, without.traffic_bytes) != (r.operations, r.traffic_bytes)
+            assert counted or any(extra in note for note in r.notes), f"{extra} of attention: neither counted nor noted"
 
     def check_energy_and_area_are_sane(self) -> None:
         """Parts are not negative (their sums are held by Result itself)."""

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from siloom import run
 from siloom.models._gpu_attention import AttentionCosts
 from siloom.reports.experiments import flashattention
 from siloom.reports.experiments.flashattention import error_of, held_out, in_fit, simulated_rate
@@ -53,6 +54,17 @@ def test_bytes_of_gpt2_medium_by_hand(tables: list[Table]) -> None:
     # backward: K, V, dK, dV, O, and Q, dO, dQ in and out for each, but for the first dQ in.
     statistics = 64 * 16 * 1024 * 4 * ((3 + 4) + (4 + 3 + 1))
     assert found["flash1: HBM"] == pytest.approx((2 + 4 * 3 - 1 + 5 + 4 * 4 - 1) * u + statistics)
+
+
+def test_a_run_alone_gives_the_bytes_of_the_papers_case() -> None:
+    case = "attention:seq=1024,heads=16,dim=64,batch=64,mask=1,dropout=1"
+    assert {r.case for r in ROWS if r.table == "gpt2-medium"} == {case}
+    moved = {}
+    for algorithm in ("standard", "flash1"):
+        passes = [run(f"a100:attention={algorithm}", f"{case},pass={which}") for which in ("fwd", "bwd")]
+        moved[algorithm] = sum(r.traffic_bytes["dram_read"] + r.traffic_bytes["dram_write"] for r in passes) / 1e9
+    assert moved["standard"] == pytest.approx(40.3, rel=0.05)
+    assert moved["flash1"] == pytest.approx(4.4, rel=0.05)
 
 
 @pytest.mark.parametrize("version", ["flash2", "flash3"])

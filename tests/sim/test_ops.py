@@ -25,6 +25,7 @@ from siloom.sim.ops import (
     SpGEMM,
     SpMM,
     Workload,
+    extras_note,
     format_bytes,
 )
 from siloom.sim.sparse import Csr
@@ -65,6 +66,13 @@ def test_attention_counts_the_pairs_that_are_kept(causal: bool) -> None:
     assert forward.multiplies == 2 * 3 * 2 * 4 * kept.sum()
     backward = Attention(seq=6, heads=3, dim=4, batch=2, causal=causal, direction="bwd")
     assert 2 * backward.multiplies == 5 * forward.multiplies
+
+
+def test_a_mask_and_dropout_are_named_where_they_are() -> None:
+    plain, both = Attention(seq=6, heads=3, dim=4), Attention(seq=6, heads=3, dim=4, mask=True, dropout=True)
+    assert both.describe() == {**plain.describe(), "mask": True, "dropout": True}
+    assert both.multiplies == plain.multiplies
+    assert extras_note(plain) == () and "mask and dropout of attention not modelled" in extras_note(both)[0]
 
 
 @pytest.mark.parametrize(("stride", "pad", "groups"), [(1, 0, 1), (1, 1, 2), (2, 1, 1), (3, 2, 4)])
