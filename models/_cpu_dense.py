@@ -225,6 +225,7 @@ def _result(label: str, design: CpuDesign, op: Operation, computed: str, steps: 
         workload=op.name or op.kind,
         precision=(computed,),
         seconds=seconds,
+        overhead_s=phases[0].seconds,
         energy_j=math.fsum(energy.values()),
         energy_parts=energy,
         operations={**operations, "effective_multiplies": op.multiplies},

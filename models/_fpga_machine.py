@@ -50,6 +50,7 @@ class Fpga(Machine):
             workload=op.name or op.kind,
             precision=(design.precision,),
             seconds=seconds,
+            overhead_s=0.0,
             cycles=run.cycles,
             clock_hz=design.clock_hz,
             energy_j=math.fsum(energy.values()),

@@ -243,6 +243,7 @@ def _result(label: str, design: GpuDesign, board: DenseBoard, op: Operation, run
         workload=op.name or op.kind,
         precision=(run.computed,) if op.multiplies else (),
         seconds=seconds,
+        overhead_s=stalls.get("launch", 0) / design.clock_hz,
         cycles=cycles,
         clock_hz=design.clock_hz,
         energy_j=math.fsum(energy.values()),

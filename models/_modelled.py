@@ -45,6 +45,7 @@ def modelled(
     traffic: dict[str, int],
     phases: tuple[Phase, ...],
     notes: tuple[str, ...],
+    overhead_s: float,
 ) -> Result:
     """Put a model's phases and counts into a Result.
 
@@ -65,6 +66,7 @@ def modelled(
         workload=op.name or op.kind,
         precision=("fp64",),
         seconds=seconds,
+        overhead_s=overhead_s,
         energy_j=energy,
         energy_parts={f"{part} at TDP (assumed, an upper estimate)": energy},
         operations=operations,

@@ -80,6 +80,7 @@ class TpuChip(Machine):
             cycles=run.cycles,
             clock_hz=design.clock_hz,
             seconds=seconds,
+            overhead_s=0.0,
             energy_j=math.fsum(parts.values()),
             energy_parts=parts,
             area_mm2=design.area_mm2 or None,

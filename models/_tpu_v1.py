@@ -185,6 +185,7 @@ def _result(
         cycles=cycles,
         clock_hz=design.clock_hz,
         seconds=seconds,
+        overhead_s=stalls[CAUSES[Cause.HOST]] / design.clock_hz,
         energy_j=math.fsum(parts.values()),
         energy_parts=parts,
         area_mm2=math.fsum(areas.values()),

@@ -415,6 +415,7 @@ class OuterSpace(Machine):
             cycles=cycles,
             clock_hz=design.clock_hz,
             seconds=cycles / design.clock_hz,
+            overhead_s=0.0,
             energy_j=math.fsum(energy.values()),
             energy_parts=energy,
             area_mm2=design.area_mm2,

@@ -209,6 +209,7 @@ class Systolic(Machine):
             machine=self.label,
             workload=op.name or op.kind,
             seconds=seconds,
+            overhead_s=0.0,
             cycles=run.cycles,
             clock_hz=design.clock_hz,
             energy_j=math.fsum(energy.values()),

@@ -50,11 +50,15 @@ class Result:
     ``stalls`` adds up to ``cycles``; ``energy_parts`` to ``energy_j``; ``area_parts`` to ``area_mm2``.
     ``peaks`` holds ``operations_per_s`` and ``bytes_per_s`` for the roofline. ``precision`` names the
     number formats that products were computed in, which need not be those the workload asked for.
+    ``overhead_s`` is the part of ``seconds`` in which calls and their host are waited for, not the machine's own
+    work: launches, waits for a call's end, allocations, transfers from and to a host. 0 where a machine is taken
+    to have none of them; None where they are not told apart, as in what was measured.
     """
 
     machine: str
     workload: str
     seconds: float
+    overhead_s: float | None = None
     kind: Kind = "modelled"
     precision: Sequence[str] = ()
     cycles: int | None = None
@@ -84,6 +88,8 @@ class Result:
         """Hold the sums that every reader relies on."""
         if not math.isfinite(self.seconds) or self.seconds < 0:
             raise ValueError(f"{self.machine}: seconds must be finite and at least 0, got {self.seconds}")
+        if self.overhead_s is not None and not 0 <= self.overhead_s <= self.seconds * (1 + 1e-9):
+            raise ValueError(f"{self.machine}: overhead_s must be between 0 and the seconds, got {self.overhead_s}")
         if self.cycles is not None and self.stalls:
             total = sum(self.stalls.values())
             if total != self.cycles:

@@ -92,6 +92,11 @@ class MachineConformance:
     def _runs(self) -> list[tuple[Operation, Result]]:
         return [(op, self.machine.run(op)) for op in self._operations]
 
+    @property
+    def results(self) -> list[Result]:
+        """What the machine makes of the examples that it supports."""
+        return [result for _, result in self._runs]
+
     def check_supports_something_and_never_raises(self) -> None:
         """``supports`` answers for every operation, and yes for one of each declared type."""
         for kind, ops in example_operations().items():
