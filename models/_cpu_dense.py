@@ -133,31 +133,29 @@ def _conv(design: CpuDesign, op: Conv, computed: str) -> Work:
 def _attention(design: CpuDesign, op: Attention, computed: str) -> list[Work]:
     """The products of one pass and the softmax; a causal mask is applied to scores that were computed."""
     each = format_bytes(computed, 1)
-    heads = op.batch * op.heads
-    q, kv = heads * op.seq * op.dim * each, 2 * op.batch * (op.kv_heads or op.heads) * op.seq * op.dim * each
-    scores = heads * op.seq * op.seq
+    heads, kv = op.batch * op.heads, 2 * op.kv_elements
     in_flight = min(heads, design.cores) * op.seq * op.seq * each
-    backward = op.direction == "bwd"
-    products = 5 if backward else 2
-    multiplies = products * heads * op.seq * op.seq * op.dim
     # Scores are written by one step and read by the next; backward, the scores' gradients too.
-    spilled = 0 if in_flight <= design.l3_bytes else scores * each * (2 if backward else 1)
-    seconds = (_gemm_seconds(design, multiplies // products, op.seq, op.dim, heads, computed)) * (products // 2)
-    seconds += _gemm_seconds(design, multiplies // products, op.seq, op.seq, heads, computed) * (
-        products - products // 2
-    )
+    spilled = 0 if in_flight <= design.l3_bytes else op.scores * each * op.score_products
+    one = op.dense_multiplies // op.products
+    seconds = _gemm_seconds(design, one, op.seq, op.seq, heads, computed) * op.score_products
+    seconds += _gemm_seconds(design, one, op.seq, op.dim, heads, computed) * (op.products - op.score_products)
     notes = ["scores stay in the cache" if not spilled else "scores go through memory"]
     if op.causal:
         notes.append("causal: all scores are computed, half of them masked")
     matmuls = Work(
         compute_s=seconds,
-        read={"q": q * (3 if backward else 1), "kv": kv, "scores": spilled},
-        written={"out": (q + kv) if backward else q, "scores": spilled},
-        operations={"multiplies": multiplies, "adds": multiplies},
+        read={"q": (op.elements_in - kv) * each, "kv": kv * each, "scores": spilled},
+        written={"out": op.elements_out * each, "scores": spilled},
+        operations={"multiplies": op.dense_multiplies, "adds": op.dense_multiplies},
         notes=tuple(notes),
     )
-    softmax = _softmax(design, heads * op.seq, op.seq, computed)
-    return [matmuls, Work(softmax, {"scores": spilled}, {"scores": spilled}, _softmax_operations(scores))]
+    vectors, counted = _softmax(design, op.rows, op.seq, computed), _softmax_operations(op.scores)
+    if op.direction == "bwd":
+        gradient = op.SOFTMAX_GRADIENT * op.scores
+        vectors += gradient / _vector_peak(design, computed)
+        counted["adds"] += gradient
+    return [matmuls, Work(vectors, {"scores": spilled}, {"scores": spilled}, counted)]
 
 
 def _softmax(design: CpuDesign, rows: int, length: int, computed: str) -> float:

@@ -14,12 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from siloom.models._gpu_board import DenseBoard
-from siloom.sim.ops import FORMAT_BITS, Attention
+from siloom.sim.ops import FORMAT_BITS, Attention, Reduce
 
-SOFTMAX_OPERATIONS = 4
-"""Maximum, subtract, sum, divide; the exponential is counted apart."""
-SOFTMAX_BACKWARD_OPERATIONS = 4
-"""dP o P, its sum over the row, the difference, times P."""
+SOFTMAX_OPERATIONS = Reduce.FLOPS_EACH["softmax"] - 1
+"""Without the exponential, which is counted apart."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +69,12 @@ class _Steps:
     def __init__(self, op: Attention, number_format: str, layout_copies: bool) -> None:
         width = FORMAT_BITS[number_format] / 8
         self.op, self.layout_copies = op, layout_copies
-        self.scores = op.batch * op.heads * op.seq * op.seq
-        self.s = self.scores * width
-        self.drawn = float(self.scores)  # the mask of dropout: one byte a score
-        self.q = op.batch * op.heads * op.seq * op.dim * width
-        self.kv = op.batch * (op.kv_heads or op.heads) * op.seq * op.dim * width
+        self.s = op.scores * width
+        self.drawn = float(op.scores)  # the mask of dropout: one byte a score
+        self.q = op.q_elements * width
+        self.kv = op.kv_elements * width
         self.mask = op.seq * op.seq * width
-        self.flops = 2 * self.scores * op.dim
+        self.flops = 2 * op.dense_multiplies // op.products
 
     def all(self) -> list[KernelStep]:
         return self.forward() if self.op.direction == "fwd" else self.backward()
@@ -86,7 +83,7 @@ class _Steps:
         return [KernelStep(f"copy of {name}", {name: size}, {name: size})] if self.layout_copies else []
 
     def forward(self) -> list[KernelStep]:
-        n, s = self.scores, self.s
+        n, s = self.op.scores, self.s
         steps = [*self.copy("q", self.q), *self.copy("k", self.kv), *self.copy("v", self.kv)]
         steps.append(KernelStep("Q K^T", {"q": self.q, "k": self.kv}, {"s": s}, self.flops))
         if self.op.causal or self.op.mask:
@@ -98,7 +95,7 @@ class _Steps:
         return [*steps, *self.copy("o", self.q)]
 
     def backward(self) -> list[KernelStep]:
-        n, s = self.scores, self.s
+        n, s = self.op.scores, self.s
         steps = [
             *self.copy("do", self.q),
             KernelStep("P^T dO", {"p": s, "do": self.q}, {"dv": self.kv}, self.flops),
@@ -107,7 +104,7 @@ class _Steps:
         if self.op.dropout:
             steps.append(KernelStep("dropout", {"dp": s, "drawn": self.drawn}, {"dp": s}, other_flops=n))
         steps += [
-            KernelStep("softmax", {"dp": s, "p": s}, {"ds": s}, other_flops=SOFTMAX_BACKWARD_OPERATIONS * n),
+            KernelStep("softmax", {"dp": s, "p": s}, {"ds": s}, other_flops=Attention.SOFTMAX_GRADIENT * n),
             KernelStep("dS K", {"ds": s, "k": self.kv}, {"dq": self.q}, self.flops),
             KernelStep("dS^T Q", {"ds": s, "q": self.q}, {"dk": self.kv}, self.flops),
         ]

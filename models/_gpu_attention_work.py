@@ -197,8 +197,8 @@ def _flash1_traffic(op: Attention, kernel: Kernel, per_head: int, element_bytes:
     """
     rows = -(-op.seq // kernel.rows)
     passes = per_head / rows
-    q, kv = op.batch * op.heads * op.seq * op.dim * element_bytes, _kv_bytes(op, element_bytes)
-    row = float(op.batch * op.heads * op.seq * FP32_BYTES)
+    q, kv = op.q_elements * element_bytes, float(op.kv_elements * element_bytes)
+    row = float(op.rows * FP32_BYTES)
     if op.direction == "fwd":
         read = {"q": q * passes, "k": kv, "v": kv, "o": q * (passes - 1), "statistics": row * (passes - 1)}
         written = {"o": q * passes, "statistics": row * passes}
@@ -212,9 +212,8 @@ def _flash1_traffic(op: Attention, kernel: Kernel, per_head: int, element_bytes:
 
 def _row_traffic(op: Attention, kernel: Kernel, element_bytes: int, tiles: int, sms: int, held: float) -> _Traffic:
     """A tile keeps its own side on the chip, and the other side streams past it."""
-    pairs = op.batch * op.heads
-    q, kv = float(pairs * op.seq * op.dim * element_bytes), _kv_bytes(op, element_bytes)
-    row = float(pairs * op.seq * FP32_BYTES)
+    q, kv = float(op.q_elements * element_bytes), float(op.kv_elements * element_bytes)
+    row = float(op.rows * FP32_BYTES)
     if op.direction == "fwd":
         times = _stream_times(op, tiles, sms, 2.0 * kv, held)
         read = {"q": q, "k": kv * times, "v": kv * times}
@@ -247,8 +246,3 @@ def _stream_times(op: Attention, tiles: int, sms: int, streamed: float, held: fl
     if streamed / pairs * in_flight <= held:
         return 1.0
     return max(1.0, per_head / sms)
-
-
-def _kv_bytes(op: Attention, element_bytes: int) -> float:
-    """Bytes of K, and as many of V."""
-    return float(op.batch * (op.kv_heads or op.heads) * op.seq * op.dim * element_bytes)

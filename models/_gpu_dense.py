@@ -85,10 +85,9 @@ def _operand_bytes(board: DenseBoard, design: GpuDesign, op: Operation, stored: 
     if isinstance(op, Attention):
         op = replace(op, format=stored)
         standard = _algorithm(board, design, op) == "standard"
-        scores = op.batch * op.heads * op.seq**2 * _SCORE_TENSORS if standard else 0
-        drawn = scores // _SCORE_TENSORS if op.dropout else 0  # which were dropped, a byte each
-        tensors = 2 * op.q_bytes + op.kv_bytes  # backward: the gradient of each beside it
-        return tensors * (1 if op.direction == "fwd" else 2) + format_bytes(stored, scores) + drawn
+        scores = op.scores if standard else 0
+        drawn = scores if op.dropout else 0  # which were dropped, a byte each
+        return format_bytes(stored, op.elements_in + op.elements_out + _SCORE_TENSORS * scores) + drawn
     if isinstance(op, Elementwise):
         return format_bytes(stored, op.elements * (op.reads + op.writes))
     if isinstance(op, Reduce):

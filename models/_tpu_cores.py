@@ -96,8 +96,7 @@ def activations(op: Operation) -> int:
         high, wide = op.out_hw
         return op.batch * (op.h * op.w * op.c + high * wide * op.k)
     if isinstance(op, Attention):
-        tensors = 2 * (op.heads + (op.kv_heads or op.heads))
-        return op.batch * op.seq * op.dim * tensors * (1 if op.direction == "fwd" else 2)
+        return op.elements_in + op.elements_out
     if isinstance(op, Elementwise):
         return op.elements * (op.reads + op.writes)
     if isinstance(op, Reduce):

@@ -229,34 +229,87 @@ class Attention(Operation):
     mask: bool = False
     dropout: bool = False
 
+    SOFTMAX_GRADIENT: ClassVar[int] = 4
+    """Operations a score of dS = P (dP - D), D being the sums of P dP over a row: two products, a sum, a difference."""
+
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes and an unknown direction."""
         _positive("attention", seq=self.seq, heads=self.heads, dim=self.dim, batch=self.batch)
         _not_negative("attention", kv_heads=self.kv_heads)
         _known_format("attention", self.format)
-        if self.heads % (self.kv_heads or self.heads):
+        if self.heads % self.key_heads:
             raise InputError(f"attention: kv_heads must divide heads, got {self.kv_heads} for {self.heads}")
         if self.direction not in ("fwd", "bwd"):
             raise InputError(f"attention: direction must be fwd or bwd, got {self.direction!r}")
         _countable("attention", self.multiplies)
 
     @property
-    def kv_bytes(self) -> int:
-        """Bytes of K and V together."""
-        kv_heads = self.kv_heads or self.heads
-        return 2 * format_bytes(self.format, self.batch * kv_heads * self.seq * self.dim)
+    def key_heads(self) -> int:
+        """Heads of K and V."""
+        return self.kv_heads or self.heads
 
     @property
-    def q_bytes(self) -> int:
-        """Bytes of Q, and as many of the output."""
-        return format_bytes(self.format, self.batch * self.heads * self.seq * self.dim)
+    def shared(self) -> int:
+        """Heads of Q to one of K and V."""
+        return self.heads // self.key_heads
+
+    @property
+    def rows(self) -> int:
+        """Queries of all heads: a row of scores each."""
+        return self.batch * self.heads * self.seq
+
+    @property
+    def scores(self) -> int:
+        """All scores, those that a causal mask leaves out among them."""
+        return self.rows * self.seq
+
+    @property
+    def q_elements(self) -> int:
+        """Elements of Q, and as many of O."""
+        return self.rows * self.dim
+
+    @property
+    def kv_elements(self) -> int:
+        """Elements of K, and as many of V."""
+        return self.batch * self.key_heads * self.seq * self.dim
+
+    @property
+    def elements_in(self) -> int:
+        """Elements of Q, K and V; backward of O and dO too."""
+        return (1 if self.direction == "fwd" else 3) * self.q_elements + 2 * self.kv_elements
+
+    @property
+    def elements_out(self) -> int:
+        """Elements of O; backward those of dQ, dK and dV."""
+        return self.q_elements + (0 if self.direction == "fwd" else 2 * self.kv_elements)
+
+    @property
+    def score_products(self) -> int:
+        """Products that make seq x seq: Q K'; backward Q K' again and dO V'."""
+        return 1 if self.direction == "fwd" else 2
+
+    @property
+    def products(self) -> int:
+        """All products of a head: those and P V; backward those and dV = P' dO, dQ = dS K and dK = dS' Q."""
+        return self.score_products + (1 if self.direction == "fwd" else 3)
+
+    @property
+    def dense_multiplies(self) -> int:
+        """Multiplies of all products in full: what hardware does that computes all scores."""
+        return self.products * self.scores * self.dim
 
     @property
     def multiplies(self) -> int:
-        """Two products of seq x seq x dim a head; halved where causal, 2.5 times as many backward."""
+        """Multiplies of all products, at the scores that are kept."""
         pairs = self.seq * (self.seq + 1) // 2 if self.causal else self.seq * self.seq
-        forward = 2 * self.batch * self.heads * pairs * self.dim
-        return forward if self.direction == "fwd" else forward * 5 // 2
+        return self.products * self.batch * self.heads * pairs * self.dim
+
+    def gradient_operations(self, scores: int) -> int:
+        """Operations of the backward pass on so many scores, where the rows' log-sums of the softmax were kept.
+
+        Scale, subtract the log-sum and exp for P; dS = P (dP - D); and D, the sums of dO O over a row.
+        """
+        return 5 * scores + 2 * self.q_elements
 
     @property
     def extras(self) -> tuple[str, ...]:

@@ -80,8 +80,7 @@ def estimate(row: Published, costs: AttentionCosts | None = None) -> AttentionEs
 def simulated_rate(row: Published, costs: AttentionCosts | None = None) -> float:
     """TFLOP/s by the papers' count: 4 N^2 d a head forward, 2.5 times as many backward, half if causal."""
     op = _operation(row.case)
-    flops = 4.0 * op.batch * op.heads * op.seq**2 * op.dim
-    flops *= (0.5 if op.causal else 1.0) * (2.5 if op.direction == "bwd" else 1.0)
+    flops = 2.0 * op.dense_multiplies * (0.5 if op.causal else 1.0)
     return flops / estimate(row, costs).seconds / 1e12
 
 
@@ -226,8 +225,9 @@ def _first_version(rows: Sequence[Published]) -> Table:
         op = Attention(seq=seq, heads=2048 // dim, dim=dim, batch=16384 // seq, direction=direction)
         kind = "forward" if direction == "fwd" else "backward"
         least, most = limits[kind, "least"], limits[kind, "most"]
-        flops = 4.0 * op.batch * op.heads * op.seq**2 * op.dim * (1.0 if direction == "fwd" else 2.5)
-        share = 100.0 * flops / run_attention(board, op, "flash1").seconds / board.tensor_flops["fp16"]
+        share = (
+            100.0 * 2.0 * op.dense_multiplies / run_attention(board, op, "flash1").seconds / board.tensor_flops["fp16"]
+        )
         out.append(
             {
                 "kernel": f"flash1 d{dim} {kind}",

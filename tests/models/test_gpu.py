@@ -295,7 +295,7 @@ def test_attention_falls_back_where_the_tensor_cores_are_taken_away() -> None:
 def test_backward_attention_holds_the_gradients_too() -> None:
     """A board that holds q, k, v and o exactly has no room for their gradients."""
     forward = Attention(seq=1024, heads=8, kv_heads=2, dim=64)
-    room = 2 * forward.q_bytes + forward.kv_bytes
+    room = 2 * (forward.elements_in + forward.elements_out)
     assert room == 2 * (2 * 8 + 2 * 2) * 1024 * 64
     result(f"a100:memory_bytes={room}", forward)
     with pytest.raises(InfeasibleError, match=f"needs {2 * room} bytes for its operands"):
