@@ -23,7 +23,7 @@ from siloom.models._cpu_design import CpuDesign
 from siloom.sim.cost import table_hash
 from siloom.sim.cost.dram_energy import energy_per_bit_j
 from siloom.sim.ops import Attention, Conv, Elementwise, MatMul, Operation, Reduce, extras_note, format_bytes
-from siloom.sim.result import Phase, Result
+from siloom.sim.result import Phase, Result, utilization
 
 Dense = MatMul | Conv | Attention | Elementwise | Reduce
 
@@ -168,9 +168,14 @@ def _softmax_operations(elements: int) -> dict[str, int]:
     return {"multiplies": 0, "adds": elements * (Reduce.FLOPS_EACH["softmax"] - 1), "exponentials": elements}
 
 
+def _vector_format(computed: str) -> str:
+    """What vector units compute in; matrix units take no part."""
+    return "fp64" if computed == "fp64" else "fp32"
+
+
 def _vector_peak(design: CpuDesign, computed: str) -> float:
-    """Vector operations a second, in fp64 or fp32: one a unit, fused or not; matrix units take no part."""
-    return design.peak("fp64" if computed == "fp64" else "fp32") / 2
+    """Vector operations a second: one a unit, fused or not."""
+    return design.peak(_vector_format(computed)) / 2
 
 
 def _elementwise(design: CpuDesign, op: Elementwise, computed: str) -> Work:
@@ -216,8 +221,11 @@ def _result(label: str, design: CpuDesign, op: Operation, computed: str, steps: 
         "package at TDP, beyond idle (assumed, an upper estimate)": max(0.0, design.tdp_w - design.idle_w) * seconds,
         "dram": 8 * (read + written) * energy_per_bit_j(design.memory),
     }
-    peak = design.peak(computed)
-    useful = 2 * op.multiplies if op.multiplies else op.flops
+    operations["effective_multiplies"] = op.multiplies
+    peaks = {
+        "operations_per_s": design.peak(computed if op.multiplies else _vector_format(computed)),
+        "bytes_per_s": design.bandwidth_bytes_per_s,
+    }
     return Result(
         machine=label,
         workload=op.name or op.kind,
@@ -226,11 +234,11 @@ def _result(label: str, design: CpuDesign, op: Operation, computed: str, steps: 
         overhead_s=phases[0].seconds,
         energy_j=math.fsum(energy.values()),
         energy_parts=energy,
-        operations={**operations, "effective_multiplies": op.multiplies},
+        operations=operations,
         traffic_bytes={**traffic, "dram_read": read, "dram_write": written},
         phases=tuple(p for p in phases if p.seconds),
-        utilization=useful / (peak * seconds) if seconds else 0.0,
-        peaks={"operations_per_s": peak, "bytes_per_s": design.bandwidth_bytes_per_s},
+        utilization=utilization(operations, op.flops, peaks, seconds),
+        peaks=peaks,
         notes=(*_format_notes(op, computed), _NOTE, *extras_note(op), *(note for step in steps for note in step.notes)),
         design=design.as_dict(),
         provenance={

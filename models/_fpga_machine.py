@@ -13,7 +13,7 @@ from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
 from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s, write_costs
 from siloom.sim.ops import Conv, MatMul, Operation
-from siloom.sim.result import Result
+from siloom.sim.result import Result, utilization
 
 _TABLES = ("fpga", "horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 _WORD_BYTES = 8
@@ -44,7 +44,15 @@ class Fpga(Machine):
         )
         seconds = run.cycles / design.clock_hz
         energy = energy_parts(design, run, seconds)
-        cells = design.rows * design.cols
+        operations = {
+            "multiplies": run.multiplies,
+            "adds": run.multiplies,
+            "effective_multiplies": op.multiplies,
+        }
+        peaks = {
+            "operations_per_s": 2.0 * design.rows * design.cols * design.clock_hz,
+            "bytes_per_s": design.memory_bytes_per_s,
+        }
         return Result(
             machine=self.label,
             workload=op.name or op.kind,
@@ -55,17 +63,13 @@ class Fpga(Machine):
             clock_hz=design.clock_hz,
             energy_j=math.fsum(energy.values()),
             energy_parts=energy,
-            operations={
-                "multiplies": run.multiplies,
-                "adds": run.multiplies,
-                "effective_multiplies": op.multiplies,
-            },
+            operations=operations,
             traffic_bytes=_traffic(design, run),
             phases=run.as_phases(design.clock_hz),
             stalls=run.stalls,
-            utilization=min(1.0, op.multiplies / (cells * run.cycles)),
+            utilization=utilization(operations, op.flops, peaks, seconds),
             counters={RESOURCES[name]: count for name, count in used.items()},
-            peaks={"operations_per_s": 2.0 * cells * design.clock_hz, "bytes_per_s": design.memory_bytes_per_s},
+            peaks=peaks,
             notes=_notes(design, op, used),
             design=design.as_dict(),
             provenance={

@@ -19,7 +19,7 @@ from siloom.models._gpu_power import Activity, energy_parts
 from siloom.sim.cost import table, table_hash
 from siloom.sim.errors import InfeasibleError
 from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce, format_bytes
-from siloom.sim.result import Phase, Result, apportion
+from siloom.sim.result import Phase, Result, apportion, utilization
 
 _TABLES = ("devices", "gpu_gemm_fit", "gpu_attention", "horowitz", "cacti_sram", "node_scaling", "dram_energy")
 _ATTO = 10**18
@@ -235,8 +235,8 @@ def _result(label: str, design: GpuDesign, board: DenseBoard, op: Operation, run
     energy = energy_parts(design, board, activity)
     tensors = sorted({*run.read, *run.written})
     peak = board.matmul_flops(run.computed)
-    # Standard attention keeps its probabilities: backward it does four of the five products that are counted.
-    useful = 2 * min(op.multiplies, run.multiply_adds) if op.multiplies else op.flops
+    peaks = {"operations_per_s": peak, "bytes_per_s": design.bandwidth_bytes_per_s}
+    operations = {**run.operations, "effective_multiplies": op.multiplies}
     return Result(
         machine=label,
         workload=op.name or op.kind,
@@ -247,7 +247,7 @@ def _result(label: str, design: GpuDesign, board: DenseBoard, op: Operation, run
         clock_hz=design.clock_hz,
         energy_j=math.fsum(energy.values()),
         energy_parts=energy,
-        operations={**run.operations, "effective_multiplies": op.multiplies},
+        operations=operations,
         traffic_bytes={
             **{name: round(run.read.get(name, 0.0) + run.written.get(name, 0.0)) for name in tensors},
             "dram_read": round(read),
@@ -255,9 +255,9 @@ def _result(label: str, design: GpuDesign, board: DenseBoard, op: Operation, run
         },
         phases=tuple(phases),
         stalls={cause: count for cause, count in stalls.items() if count},
-        utilization=useful / (peak * seconds),
+        utilization=utilization(operations, op.flops, peaks, seconds),
         counters=run.counters,
-        peaks={"operations_per_s": peak, "bytes_per_s": design.bandwidth_bytes_per_s},
+        peaks=peaks,
         notes=(*_format_notes(label, board, op, stored, run.computed), *run.notes),
         design=design.as_dict(),
         provenance={

@@ -27,7 +27,7 @@ from siloom.sim.ops import (
     extras_note,
     format_bytes,
 )
-from siloom.sim.result import Result
+from siloom.sim.result import Result, utilization
 
 VMEM_BANK_BYTES, VMEM_WORD_BYTES = 131072, 8
 """A bank and what one access of it moves; how VMEM is banked was not published."""
@@ -71,7 +71,15 @@ class TpuChip(Machine):
                 f"{self.label}: vmem_bytes must hold what the arrays work on, got {design.vmem_bytes} B ({error})"
             ) from None
         seconds = run.cycles / design.clock_hz
-        peak = design.operations_per_s(precision)
+        vector = float(design.vector_per_cycle * design.clock_hz)
+        peak = design.operations_per_s(precision) if op.multiplies else vector
+        peaks = {"operations_per_s": peak, "bytes_per_s": design.hbm_bytes_per_s}
+        operations = {
+            "multiplies": run.multiplies,
+            "adds": run.multiplies,
+            "effective_multiplies": op.multiplies,
+            "vector_operations": run.vector_operations,
+        }
         parts = _energy_parts(design, run, precision, seconds)
         return Result(
             machine=self.label,
@@ -85,17 +93,12 @@ class TpuChip(Machine):
             energy_parts=parts,
             area_mm2=design.area_mm2 or None,
             area_parts={"die": design.area_mm2} if design.area_mm2 else {},
-            operations={
-                "multiplies": run.multiplies,
-                "adds": run.multiplies,
-                "effective_multiplies": op.multiplies,
-                "vector_operations": run.vector_operations,
-            },
+            operations=operations,
             traffic_bytes=_traffic(run, precision),
             phases=run.as_phases(design.clock_hz),
             stalls=run.stalls,
-            utilization=2 * op.multiplies * design.clock_hz / (peak * run.cycles),
-            peaks={"operations_per_s": peak, "bytes_per_s": design.hbm_bytes_per_s},
+            utilization=utilization(operations, op.flops, peaks, seconds),
+            peaks=peaks,
             notes=_notes(op, precision),
             design=design.as_dict(),
             provenance={

@@ -30,9 +30,9 @@ from siloom.sim.cost import table_hash
 from siloom.sim.design import Design, parameter
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import Machine
-from siloom.sim.memory import PARTS, idle_latency_s, stream_bytes_per_s, write_costs
+from siloom.sim.memory import PARTS, idle_latency_s, part, stream_bytes_per_s, write_costs
 from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce, extras_note
-from siloom.sim.result import Result
+from siloom.sim.result import Result, utilization
 from siloom.sim.scalesim_config import systolic_settings
 
 _FREE = "free choice of the design"
@@ -201,10 +201,16 @@ class Systolic(Machine):
         energy = energy_parts(design, run, form, accumulator)
         area = area_parts(design, form, accumulator)
         seconds = run.cycles / design.clock_hz
-        cells = design.rows * design.cols
-        peaks = {"operations_per_s": 2.0 * cells * design.clock_hz}
-        if math.isfinite(design.bytes_per_s):
-            peaks["bytes_per_s"] = design.bytes_per_s
+        a_cycle = 2 * design.rows * design.cols if op.multiplies else design.vector_lanes
+        peaks = {"operations_per_s": float(a_cycle * design.clock_hz)}
+        if design.memory != "ideal":
+            peaks["bytes_per_s"] = design.memory_channels * part(design.memory).peak_bytes_per_s
+        operations = {
+            "multiplies": run.multiplies,
+            "adds": run.multiplies,
+            "effective_multiplies": op.multiplies,
+            "vector_operations": run.vector_operations,
+        }
         return Result(
             machine=self.label,
             workload=op.name or op.kind,
@@ -216,17 +222,12 @@ class Systolic(Machine):
             energy_parts=energy,
             area_mm2=math.fsum(area.values()),
             area_parts=area,
-            operations={
-                "multiplies": run.multiplies,
-                "adds": run.multiplies,
-                "effective_multiplies": op.multiplies,
-                "vector_operations": run.vector_operations,
-            },
+            operations=operations,
             traffic_bytes=_traffic(design, run, form, accumulator),
             phases=run.as_phases(design.clock_hz),
             stalls=run.stalls,
             precision=(form,),
-            utilization=min(1.0, op.multiplies / (cells * run.cycles)) if run.cycles else 0.0,
+            utilization=utilization(operations, op.flops, peaks, seconds),
             peaks=peaks,
             notes=_notes(design, op, form),
             design=design.as_dict(),

@@ -205,10 +205,26 @@ class MachineConformance:
             if peak and r.kind == "modelled":
                 assert moved <= peak * r.seconds * (1 + 1e-9), f"{op.name}: {moved} bytes in {r.seconds} s"
 
-    def check_utilization_is_a_share(self) -> None:
-        """Utilisation lies between 0 and 1."""
+    def check_utilization_is_effective_work_over_the_peak(self) -> None:
+        """Utilisation is what :class:`siloom.sim.result.Result` defines, where a peak is known."""
         for op, r in self._runs:
             assert r.utilization is None or 0 <= r.utilization <= 1, f"{op.name}: utilization {r.utilization}"
+            if r.utilization is None or not r.peaks.get("operations_per_s"):
+                continue
+            done = min(op.multiplies, r.operations.get("multiplies", op.multiplies))
+            share = min(1.0, (2 * done or op.flops) / (r.peaks["operations_per_s"] * r.seconds)) if r.seconds else 0.0
+            assert math.isclose(r.utilization, share, rel_tol=1e-6), f"{op.name}: utilization {r.utilization} {share}"
+
+    def check_peaks_are_those_of_units_and_memory(self) -> None:
+        """Memory has one peak, and so have the units of vector work, whatever is done on them."""
+        memory = {r.peaks["bytes_per_s"] for _, r in self._runs if "bytes_per_s" in r.peaks}
+        assert len(memory) <= 1, f"bytes_per_s differs between operations: {sorted(memory)}"
+        rates: dict[type[Operation], set[float]] = {}
+        for op, r in self._runs:
+            if "operations_per_s" in r.peaks:
+                rates.setdefault(type(op), set()).add(r.peaks["operations_per_s"])
+        vector = rates.get(Elementwise, set()) | rates.get(Reduce, set())
+        assert len(vector) <= 1, f"operations_per_s differs between elementwise work and reductions: {sorted(vector)}"
 
     def check_equal_inputs_give_equal_bytes(self) -> None:
         """A modelled result is the same the second time."""
