@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -63,30 +63,44 @@ def board_of(name: str) -> DenseBoard:
             tensor_flops={"fp16": peak, "bf16": peak},
             other_flops=other,
             bandwidth_bytes_per_s=rows["h20", "bandwidth_bytes_per_s"],
+            sustained_clock_share=1.0,
         )
     return board
 
 
-def estimate(row: Published, costs: AttentionCosts | None = None) -> AttentionEstimate:
+@dataclass(frozen=True)
+class Constants:
+    """What the fit moves: the attention model's, and the clock that an H100 holds over its boost clock."""
+
+    costs: AttentionCosts
+    h100_clock_share: float
+
+    @classmethod
+    def of_tables(cls) -> Constants:
+        """Those that machines have."""
+        return cls(AttentionCosts.of_table(), board_of("h100").sustained_clock_share)
+
+
+def estimate(row: Published, constants: Constants | None = None) -> AttentionEstimate:
     """Our estimate of a published speed's case."""
-    constants = costs or AttentionCosts.of_table()
-    if row.table == "h20":
-        constants = replace(constants, sustained_clock={})
+    made, board = constants or Constants.of_tables(), board_of(row.table)
+    if board.name == "h100":
+        board = replace(board, sustained_clock_share=made.h100_clock_share)
     algorithm = row.quantity.split()[0]
     # ``attention_pytorch`` of the FlashAttention benchmarks makes rearranged copies.
-    return run_attention(board_of(row.table), _operation(row.case), algorithm, layout_copies=True, costs=constants)
+    return run_attention(board, _operation(row.case), algorithm, layout_copies=True, costs=made.costs)
 
 
-def simulated_rate(row: Published, costs: AttentionCosts | None = None) -> float:
+def simulated_rate(row: Published, constants: Constants | None = None) -> float:
     """TFLOP/s by the papers' count: 4 N^2 d a head forward, 2.5 times as many backward, half if causal."""
     op = _operation(row.case)
     flops = 2.0 * op.dense_multiplies * (0.5 if op.causal else 1.0)
-    return flops / estimate(row, costs).seconds / 1e12
+    return flops / estimate(row, constants).seconds / 1e12
 
 
-def error_of(row: Published, costs: AttentionCosts | None = None) -> float:
+def error_of(row: Published, constants: Constants | None = None) -> float:
     """Simulated over published, less one."""
-    return simulated_rate(row, costs) / row.value - 1.0
+    return simulated_rate(row, constants) / row.value - 1.0
 
 
 def in_fit(row: Published) -> bool:

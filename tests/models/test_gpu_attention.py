@@ -261,4 +261,3 @@ def test_constants_are_those_of_the_table_and_few() -> None:
     costs = AttentionCosts.of_table()
     assert costs.overlap["flash1"] == costs.overlap["flash2"] < costs.overlap["flash3"]
     assert 0.0 < costs.backward <= 1.0
-    assert costs.clock_share(A100) == 1.0 > costs.clock_share(H100)

@@ -11,9 +11,8 @@ from types import ModuleType
 import pytest
 
 from siloom import run
-from siloom.models._gpu_attention import AttentionCosts
 from siloom.reports.experiments import flashattention
-from siloom.reports.experiments.flashattention import error_of, held_out, in_fit, simulated_rate
+from siloom.reports.experiments.flashattention import Constants, error_of, held_out, in_fit, simulated_rate
 from siloom.reports.reproduce import Table, published
 from siloom.sim.cost import table
 
@@ -95,12 +94,12 @@ def test_the_fit_gives_the_table(fit: ModuleType) -> None:
     values = fit.fit(inside)
     stored = [table("gpu_attention")[key].value for key in fit.CONSTANTS]
     assert values == pytest.approx(stored, rel=5e-3)
-    costs = fit.costs_of(stored)
-    assert costs == AttentionCosts.of_table()
+    constants = fit.constants_of(stored)
+    assert constants == Constants.of_tables()
     errors = {name: e.value for (owner, name), e in table("gpu_attention").items() if owner == "error"}
-    assert errors["mean"] == pytest.approx(fit.errors(inside, costs), abs=1e-3)
+    assert errors["mean"] == pytest.approx(fit.errors(inside, constants), abs=1e-3)
     outside = [r for r in ROWS if held_out(r)]
-    assert errors["mean_held_out"] == pytest.approx(fit.errors(outside, costs), abs=1e-3)
+    assert errors["mean_held_out"] == pytest.approx(fit.errors(outside, constants), abs=1e-3)
     text = fit.TABLE.read_text(encoding="utf-8")
     assert fit.table_text(text, stored, errors["mean"], errors["mean_held_out"]) == text
 
