@@ -18,6 +18,7 @@ import numpy as np
 import siloom
 from siloom.sim.engine.systolic import array_cycles, jobs, run_gemms, scalesim_cycles
 from siloom.sim.machine import run_workload
+from siloom.sim.memory import write_costs
 
 REPEATS = 5
 """The best of so many runs is shown: the others were disturbed by other work on the computer."""
@@ -59,6 +60,9 @@ def main() -> None:
         "schedule, ideal memory": lambda: run_gemms(jobs(**shapes)),
         "schedule, 1 MiB SRAMs, 16 B a cycle": lambda: run_gemms(jobs(**shapes, **srams, bytes_per_cycle=16.0)),
         "schedule, 256 KiB SRAMs, 16 B a cycle": lambda: run_gemms(jobs(**shapes, **small, bytes_per_cycle=16.0)),
+        "the same, rate by the share of writes": lambda: run_gemms(
+            jobs(**shapes, **small, bytes_per_cycle=16.0, write_costs=write_costs("ddr4-2400"))
+        ),
     }
     array = np.arange(count)
     yardstick = best(lambda: np.cumsum(array))

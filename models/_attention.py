@@ -24,7 +24,7 @@ from siloom.sim.engine.dispatch import greedy
 from siloom.sim.errors import InputError
 from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
 from siloom.sim.ops import Attention, Operation
-from siloom.sim.result import Phase, Result
+from siloom.sim.result import Phase, Result, utilization
 
 MAX_SEQ = 16_384
 """Tokens beyond which a head's scores would take gigabytes here."""
@@ -223,6 +223,12 @@ def attention_result(
 ) -> Result:
     """The Result of a whole attention operation; ``events`` must count ``multiplies``, ``adds`` and ``kept`` pairs."""
     effective = min(2 * whole.events["kept"] * op.dim, op.multiplies)
+    operations = {
+        "multiplies": whole.events["multiplies"],
+        "adds": whole.events["adds"],
+        "effective_multiplies": effective,
+        "skipped_multiplies": op.multiplies - effective,
+    }
     phases = tuple(
         Phase(name, sum(causes.values()), sum(causes.values()) / clock_hz, dict(causes))
         for name, causes in whole.phases.items()
@@ -244,19 +250,14 @@ def attention_result(
         energy_parts=energy,
         area_mm2=math.fsum(area.values()),
         area_parts=area,
-        operations={
-            "multiplies": whole.events["multiplies"],
-            "adds": whole.events["adds"],
-            "effective_multiplies": effective,
-            "skipped_multiplies": op.multiplies - effective,
-        },
+        operations=operations,
         traffic_bytes=traffic,
         phases=phases,
         stalls=stalls,
         counters=whole.counters,
         precision=precision,
         quality=whole.quality,
-        utilization=min(1.0, effective / (peak_multiplies_per_cycle * whole.cycles)) if whole.cycles else 0.0,
+        utilization=utilization(operations, op.flops, peaks, whole.cycles / clock_hz),
         peaks=peaks,
         notes=(*_operand_notes(op), *notes),
         design=design.as_dict(),

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from siloom.models._cpu_design import CpuDesign
 from siloom.sim.cost import table_hash
 from siloom.sim.cost.dram_energy import energy_per_bit_j
-from siloom.sim.ops import Attention, Conv, Elementwise, MatMul, Operation, Reduce, format_bytes
-from siloom.sim.result import Phase, Result
+from siloom.sim.ops import Attention, Conv, Elementwise, MatMul, Operation, Reduce, extras_note, format_bytes
+from siloom.sim.result import Phase, Result, utilization
 
 Dense = MatMul | Conv | Attention | Elementwise | Reduce
 
@@ -133,31 +133,29 @@ def _conv(design: CpuDesign, op: Conv, computed: str) -> Work:
 def _attention(design: CpuDesign, op: Attention, computed: str) -> list[Work]:
     """The products of one pass and the softmax; a causal mask is applied to scores that were computed."""
     each = format_bytes(computed, 1)
-    heads = op.batch * op.heads
-    q, kv = heads * op.seq * op.dim * each, 2 * op.batch * (op.kv_heads or op.heads) * op.seq * op.dim * each
-    scores = heads * op.seq * op.seq
+    heads, kv = op.batch * op.heads, 2 * op.kv_elements
     in_flight = min(heads, design.cores) * op.seq * op.seq * each
-    backward = op.direction == "bwd"
-    products = 5 if backward else 2
-    multiplies = products * heads * op.seq * op.seq * op.dim
     # Scores are written by one step and read by the next; backward, the scores' gradients too.
-    spilled = 0 if in_flight <= design.l3_bytes else scores * each * (2 if backward else 1)
-    seconds = (_gemm_seconds(design, multiplies // products, op.seq, op.dim, heads, computed)) * (products // 2)
-    seconds += _gemm_seconds(design, multiplies // products, op.seq, op.seq, heads, computed) * (
-        products - products // 2
-    )
+    spilled = 0 if in_flight <= design.l3_bytes else op.scores * each * op.score_products
+    one = op.dense_multiplies // op.products
+    seconds = _gemm_seconds(design, one, op.seq, op.seq, heads, computed) * op.score_products
+    seconds += _gemm_seconds(design, one, op.seq, op.dim, heads, computed) * (op.products - op.score_products)
     notes = ["scores stay in the cache" if not spilled else "scores go through memory"]
     if op.causal:
         notes.append("causal: all scores are computed, half of them masked")
     matmuls = Work(
         compute_s=seconds,
-        read={"q": q * (3 if backward else 1), "kv": kv, "scores": spilled},
-        written={"out": (q + kv) if backward else q, "scores": spilled},
-        operations={"multiplies": multiplies, "adds": multiplies},
+        read={"q": (op.elements_in - kv) * each, "kv": kv * each, "scores": spilled},
+        written={"out": op.elements_out * each, "scores": spilled},
+        operations={"multiplies": op.dense_multiplies, "adds": op.dense_multiplies},
         notes=tuple(notes),
     )
-    softmax = _softmax(design, heads * op.seq, op.seq, computed)
-    return [matmuls, Work(softmax, {"scores": spilled}, {"scores": spilled}, _softmax_operations(scores))]
+    vectors, counted = _softmax(design, op.rows, op.seq, computed), _softmax_operations(op.scores)
+    if op.direction == "bwd":
+        gradient = op.SOFTMAX_GRADIENT * op.scores
+        vectors += gradient / _vector_peak(design, computed)
+        counted["adds"] += gradient
+    return [matmuls, Work(vectors, {"scores": spilled}, {"scores": spilled}, counted)]
 
 
 def _softmax(design: CpuDesign, rows: int, length: int, computed: str) -> float:
@@ -170,9 +168,14 @@ def _softmax_operations(elements: int) -> dict[str, int]:
     return {"multiplies": 0, "adds": elements * (Reduce.FLOPS_EACH["softmax"] - 1), "exponentials": elements}
 
 
+def _vector_format(computed: str) -> str:
+    """What vector units compute in; matrix units take no part."""
+    return "fp64" if computed == "fp64" else "fp32"
+
+
 def _vector_peak(design: CpuDesign, computed: str) -> float:
-    """Vector operations a second, in fp64 or fp32: one a unit, fused or not; matrix units take no part."""
-    return design.peak("fp64" if computed == "fp64" else "fp32") / 2
+    """Vector operations a second: one a unit, fused or not."""
+    return design.peak(_vector_format(computed)) / 2
 
 
 def _elementwise(design: CpuDesign, op: Elementwise, computed: str) -> Work:
@@ -218,21 +221,25 @@ def _result(label: str, design: CpuDesign, op: Operation, computed: str, steps: 
         "package at TDP, beyond idle (assumed, an upper estimate)": max(0.0, design.tdp_w - design.idle_w) * seconds,
         "dram": 8 * (read + written) * energy_per_bit_j(design.memory),
     }
-    peak = design.peak(computed)
-    useful = 2 * op.multiplies if op.multiplies else op.flops
+    operations["effective_multiplies"] = op.multiplies
+    peaks = {
+        "operations_per_s": design.peak(computed if op.multiplies else _vector_format(computed)),
+        "bytes_per_s": design.bandwidth_bytes_per_s,
+    }
     return Result(
         machine=label,
         workload=op.name or op.kind,
         precision=(computed,),
         seconds=seconds,
+        overhead_s=phases[0].seconds,
         energy_j=math.fsum(energy.values()),
         energy_parts=energy,
-        operations={**operations, "effective_multiplies": op.multiplies},
+        operations=operations,
         traffic_bytes={**traffic, "dram_read": read, "dram_write": written},
         phases=tuple(p for p in phases if p.seconds),
-        utilization=useful / (peak * seconds) if seconds else 0.0,
-        peaks={"operations_per_s": peak, "bytes_per_s": design.bandwidth_bytes_per_s},
-        notes=(*_format_notes(op, computed), _NOTE, *(note for step in steps for note in step.notes)),
+        utilization=utilization(operations, op.flops, peaks, seconds),
+        peaks=peaks,
+        notes=(*_format_notes(op, computed), _NOTE, *extras_note(op), *(note for step in steps for note in step.notes)),
         design=design.as_dict(),
         provenance={
             "kind": "modelled",

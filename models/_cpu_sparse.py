@@ -46,7 +46,8 @@ def run_product(label: str, design: CpuDesign, op: SpGEMM) -> Result:
             "the carry itself is not checked by any measurement"
         )
     )
-    return modelled(label, design, op, "package", dict(counts.operations), traffic, phases, (note,))
+    called = phases[0].seconds
+    return modelled(label, design, op, "package", dict(counts.operations), traffic, phases, (note,), called)
 
 
 def run_dense_side(label: str, design: CpuDesign, op: SpMM | SDDMM) -> Result:
@@ -57,4 +58,5 @@ def run_dense_side(label: str, design: CpuDesign, op: SpMM | SDDMM) -> Result:
     factor = makespan_factor(1.0, side.imbalance_share, design.cores)
     phases = (Phase("overhead", None, design.overhead_s), Phase("product", None, ideal * factor))
     note = "modelled: roofline of bytes and fp64 peak, longest row and the call overhead; fitted on no such product"
-    return modelled(label, design, op, "package", dict(side.operations), side.traffic, phases, (note,))
+    called = design.overhead_s
+    return modelled(label, design, op, "package", dict(side.operations), side.traffic, phases, (note,), called)

@@ -11,9 +11,9 @@ from siloom.models._systolic_lower import lower
 from siloom.sim.cost import arithmetic, dram_energy, sram, table, table_hash
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
-from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s
+from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s, write_costs
 from siloom.sim.ops import Conv, MatMul, Operation
-from siloom.sim.result import Result
+from siloom.sim.result import Result, utilization
 
 _TABLES = ("fpga", "horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 _WORD_BYTES = 8
@@ -44,27 +44,32 @@ class Fpga(Machine):
         )
         seconds = run.cycles / design.clock_hz
         energy = energy_parts(design, run, seconds)
-        cells = design.rows * design.cols
+        operations = {
+            "multiplies": run.multiplies,
+            "adds": run.multiplies,
+            "effective_multiplies": op.multiplies,
+        }
+        peaks = {
+            "operations_per_s": 2.0 * design.rows * design.cols * design.clock_hz,
+            "bytes_per_s": design.memory_bytes_per_s,
+        }
         return Result(
             machine=self.label,
             workload=op.name or op.kind,
             precision=(design.precision,),
             seconds=seconds,
+            overhead_s=0.0,
             cycles=run.cycles,
             clock_hz=design.clock_hz,
             energy_j=math.fsum(energy.values()),
             energy_parts=energy,
-            operations={
-                "multiplies": run.multiplies,
-                "adds": run.multiplies,
-                "effective_multiplies": op.multiplies,
-            },
+            operations=operations,
             traffic_bytes=_traffic(design, run),
             phases=run.as_phases(design.clock_hz),
             stalls=run.stalls,
-            utilization=min(1.0, op.multiplies / (cells * run.cycles)),
+            utilization=utilization(operations, op.flops, peaks, seconds),
             counters={RESOURCES[name]: count for name, count in used.items()},
-            peaks={"operations_per_s": 2.0 * cells * design.clock_hz, "bytes_per_s": design.memory_bytes_per_s},
+            peaks=peaks,
             notes=_notes(design, op, used),
             design=design.as_dict(),
             provenance={
@@ -77,9 +82,10 @@ class Fpga(Machine):
 def core_of(design: FpgaDesign) -> Core:
     """What the timing reads: the array, its buffers, and memory at the share of its peak that streams reach."""
     rate, latency = design.memory_bytes_per_s, 0.0
+    costs: tuple[float, ...] = (1.0,)
     if design.memory != "sram":
         rate *= stream_bytes_per_s(design.memory) / part(design.memory).peak_bytes_per_s
-        latency = idle_latency_s(design.memory)
+        latency, costs = idle_latency_s(design.memory), write_costs(design.memory)
     return Core(
         rows=design.rows,
         cols=design.cols,
@@ -90,6 +96,7 @@ def core_of(design: FpgaDesign) -> Core:
         ofmap_bytes=design.ofmap_bytes,
         vector_lanes=1,
         bytes_per_cycle=rate / design.clock_hz,
+        write_costs=costs,
         latency=math.ceil(latency * design.clock_hz),
     )
 

@@ -20,10 +20,13 @@ A tile also costs ``tile_start_s``, in which its first loads arrive and its last
 blocks that share a multiprocessor hide that for each other.
 
 Boards: Hopper's tensor cores give synchronous products (versions 1 and 2) only a part of the rate of
-asynchronous ones, and such a board lowers its clock under this load.
+asynchronous ones; and such a board lowers its clock while its tensor cores are busy, under products as here
+(``sustained_clock_share`` of the design: fitted here, where it shows beside an A100).
 
-Not modelled: dropout and other masks than the causal one inside FlashAttention; few queries against
-long keys (split over the keys, as in decoding); the additions of dQ in the L2 cache.
+A mask other than the causal one, and dropout, are applied on the chip: a score's operations, no bytes.
+
+Not modelled: masks that leave out whole blocks; few queries against long keys (split over the keys, as
+in decoding); the additions of dQ in the L2 cache.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from siloom.models._gpu_attention_kernels import LARGEST_DIM, kernel_of
-from siloom.models._gpu_attention_standard import StandardOptions, standard_steps, step_parts
+from siloom.models._gpu_attention_standard import standard_steps, step_parts
 from siloom.models._gpu_attention_work import Work, count_work
 from siloom.models._gpu_board import DenseBoard
 from siloom.sim.cost import table
@@ -56,7 +59,6 @@ class AttentionCosts:
 
     overlap: Mapping[str, float]
     backward: float
-    sustained_clock: Mapping[str, float]
     mma_sync: Mapping[str, float]
     smem_bytes_per_clock: float
     shared_share: float
@@ -65,7 +67,7 @@ class AttentionCosts:
 
     @classmethod
     def of_table(cls) -> AttentionCosts:
-        """The constants of the cost table; a generation that it does not name has none of the losses."""
+        """The constants of the cost table; a generation that it does not name loses nothing."""
         rows = {key: entry.value for key, entry in table("gpu_attention").items()}
         return cls(
             overlap={
@@ -74,17 +76,12 @@ class AttentionCosts:
                 "flash3": rows["flash3", "overlap"],
             },
             backward=rows["backward", "overlap_share"],
-            sustained_clock={who: v for (who, name), v in rows.items() if name == "sustained_clock_share"},
             mma_sync={who: v for (who, name), v in rows.items() if name == "mma_sync_share"},
             smem_bytes_per_clock=rows["sm", "smem_bytes_per_clock"],
             shared_share=rows["l2", "shared_share"],
             gemm_efficiency=rows["gemm", "efficiency"],
             tile_start_s=rows["tile", "start_s"],
         )
-
-    def clock_share(self, board: DenseBoard) -> float:
-        """The clock held under this load over the nominal one."""
-        return self.sustained_clock.get(board.generation, 1.0)
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ def run_attention(
     op: Attention,
     algorithm: str,
     *,
-    standard: StandardOptions | None = None,
+    layout_copies: bool = False,
     costs: AttentionCosts | None = None,
 ) -> AttentionEstimate:
     """Estimate one attention, forward or backward as ``op.direction`` says.
@@ -155,7 +152,7 @@ def run_attention(
         op: the operation; in formats that FlashAttention has no kernels for it is computed in a
             16-bit one, and ``notes`` say so.
         algorithm: one of :data:`ALGORITHMS`.
-        standard: what surrounds the products of the standard algorithm.
+        layout_copies: whether the standard algorithm copies its operands into another order.
         costs: constants; those of the cost table by default.
 
     Raises:
@@ -169,7 +166,7 @@ def run_attention(
         raise InfeasibleError(f"{board.name}: {why}")
     costs = costs or AttentionCosts.of_table()
     if algorithm == "standard":
-        return _standard(board, op, standard or StandardOptions(), costs)
+        return _standard(board, op, layout_copies, costs)
     return _flash(board, op, algorithm, costs)
 
 
@@ -243,7 +240,7 @@ class _Times:
 
 
 def _times(board: DenseBoard, work: Work, algorithm: str, computed: str, costs: AttentionCosts) -> _Times:
-    share = costs.clock_share(board)
+    share = board.sustained_clock_share
     synchronous = costs.mma_sync.get(board.generation, 1.0) if algorithm in _SYNCHRONOUS else 1.0
     moved = math.fsum(work.read.values()) + math.fsum(work.written.values()) - work.streamed_bytes
     return _Times(
@@ -266,10 +263,10 @@ def _flash_parts(board: DenseBoard, work: Work, times: _Times, q: float) -> dict
     return parts
 
 
-def _standard(board: DenseBoard, op: Attention, options: StandardOptions, costs: AttentionCosts) -> AttentionEstimate:
+def _standard(board: DenseBoard, op: Attention, layout_copies: bool, costs: AttentionCosts) -> AttentionEstimate:
     computed = board.computed_in(op.format)
-    rate = board.matmul_flops(computed) * costs.gemm_efficiency * costs.clock_share(board)
-    steps = standard_steps(op, op.format, options)
+    rate = board.matmul_flops(computed) * costs.gemm_efficiency * board.busy_clock_hz(computed) / board.clock_hz
+    steps = standard_steps(op, op.format, layout_copies)
     parts: dict[str, float] = {}
     read: dict[str, float] = {}
     written: dict[str, float] = {}

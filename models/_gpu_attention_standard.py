@@ -1,7 +1,7 @@
 """Attention without a kernel of its own: products and softmax, with S and P as tensors in memory.
 
 A list of kernels, each with the tensors that it reads and writes, as an eager framework runs them.
-The defaults have no mask and no dropout; with both, and fp16, a score costs 18 passes over an N x N
+With a mask (causal or another: one tensor) and dropout, and fp16, a score costs 18 passes over an N x N
 tensor of 2 bytes: forward S, mask in and out, softmax in and out, dropout in and out with its mask
 (1 byte a score), P; backward P, dP, dropout in and out with the mask, softmax in, in and out, dS
 twice. An additive mask costs nothing backward: its gradient is the gradient.
@@ -14,27 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from siloom.models._gpu_board import DenseBoard
-from siloom.sim.ops import FORMAT_BITS, Attention
+from siloom.sim.ops import FORMAT_BITS, Attention, Reduce
 
-SOFTMAX_OPERATIONS = 4
-"""Maximum, subtract, sum, divide; the exponential is counted apart."""
-SOFTMAX_BACKWARD_OPERATIONS = 4
-"""dP o P, its sum over the row, the difference, times P."""
-
-
-@dataclass(frozen=True)
-class StandardOptions:
-    """What the framework does around the products.
-
-    ``mask``: causal attention adds a mask as a kernel of its own (None: where the operation is
-    causal). ``dropout``: a kernel that also writes its mask. ``layout_copies``: Q, K, V and O are copied
-    between token-major and head-major order, as ``attention_pytorch`` of the FlashAttention
-    benchmarks does.
-    """
-
-    mask: bool | None = None
-    dropout: bool = False
-    layout_copies: bool = False
+SOFTMAX_OPERATIONS = Reduce.FLOPS_EACH["softmax"] - 1
+"""Without the exponential, which is counted apart."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +37,13 @@ class KernelStep:
         return math.fsum(self.read.values()) + math.fsum(self.written.values())
 
 
-def standard_steps(op: Attention, number_format: str, options: StandardOptions) -> list[KernelStep]:
-    """The kernels of one pass, in order."""
-    return _Steps(op, number_format, options).all()
+def standard_steps(op: Attention, number_format: str, layout_copies: bool = False) -> list[KernelStep]:
+    """The kernels of one pass, in order.
+
+    ``layout_copies``: Q, K, V and O are copied between token-major and head-major order, as
+    ``attention_pytorch`` of the FlashAttention benchmarks does.
+    """
+    return _Steps(op, number_format, layout_copies).all()
 
 
 def step_parts(board: DenseBoard, step: KernelStep, rate_flops: float) -> dict[str, float]:
@@ -79,47 +66,45 @@ def step_parts(board: DenseBoard, step: KernelStep, rate_flops: float) -> dict[s
 class _Steps:
     """Sizes in bytes of the tensors, and the lists of kernels made of them."""
 
-    def __init__(self, op: Attention, number_format: str, options: StandardOptions) -> None:
+    def __init__(self, op: Attention, number_format: str, layout_copies: bool) -> None:
         width = FORMAT_BITS[number_format] / 8
-        self.op, self.options = op, options
-        self.masked = op.causal if options.mask is None else options.mask
-        self.scores = op.batch * op.heads * op.seq * op.seq
-        self.s = self.scores * width
-        self.drawn = float(self.scores)  # the mask of dropout: one byte a score
-        self.q = op.batch * op.heads * op.seq * op.dim * width
-        self.kv = op.batch * (op.kv_heads or op.heads) * op.seq * op.dim * width
+        self.op, self.layout_copies = op, layout_copies
+        self.s = op.scores * width
+        self.drawn = float(op.scores)  # the mask of dropout: one byte a score
+        self.q = op.q_elements * width
+        self.kv = op.kv_elements * width
         self.mask = op.seq * op.seq * width
-        self.flops = 2 * self.scores * op.dim
+        self.flops = 2 * op.dense_multiplies // op.products
 
     def all(self) -> list[KernelStep]:
         return self.forward() if self.op.direction == "fwd" else self.backward()
 
     def copy(self, name: str, size: float) -> list[KernelStep]:
-        return [KernelStep(f"copy of {name}", {name: size}, {name: size})] if self.options.layout_copies else []
+        return [KernelStep(f"copy of {name}", {name: size}, {name: size})] if self.layout_copies else []
 
     def forward(self) -> list[KernelStep]:
-        n, s = self.scores, self.s
+        n, s = self.op.scores, self.s
         steps = [*self.copy("q", self.q), *self.copy("k", self.kv), *self.copy("v", self.kv)]
         steps.append(KernelStep("Q K^T", {"q": self.q, "k": self.kv}, {"s": s}, self.flops))
-        if self.masked:
+        if self.op.causal or self.op.mask:
             steps.append(KernelStep("mask", {"s": s, "mask": self.mask}, {"s": s}, other_flops=n))
         steps.append(KernelStep("softmax", {"s": s}, {"p": s}, 0, SOFTMAX_OPERATIONS * n, n))
-        if self.options.dropout:
+        if self.op.dropout:
             steps.append(KernelStep("dropout", {"p": s}, {"p": s, "drawn": self.drawn}, other_flops=2 * n))
         steps.append(KernelStep("P V", {"p": s, "v": self.kv}, {"o": self.q}, self.flops))
         return [*steps, *self.copy("o", self.q)]
 
     def backward(self) -> list[KernelStep]:
-        n, s = self.scores, self.s
+        n, s = self.op.scores, self.s
         steps = [
             *self.copy("do", self.q),
             KernelStep("P^T dO", {"p": s, "do": self.q}, {"dv": self.kv}, self.flops),
             KernelStep("dO V^T", {"do": self.q, "v": self.kv}, {"dp": s}, self.flops),
         ]
-        if self.options.dropout:
+        if self.op.dropout:
             steps.append(KernelStep("dropout", {"dp": s, "drawn": self.drawn}, {"dp": s}, other_flops=n))
         steps += [
-            KernelStep("softmax", {"dp": s, "p": s}, {"ds": s}, other_flops=SOFTMAX_BACKWARD_OPERATIONS * n),
+            KernelStep("softmax", {"dp": s, "p": s}, {"ds": s}, other_flops=Attention.SOFTMAX_GRADIENT * n),
             KernelStep("dS K", {"ds": s, "k": self.kv}, {"dq": self.q}, self.flops),
             KernelStep("dS^T Q", {"ds": s, "q": self.q}, {"dk": self.kv}, self.flops),
         ]

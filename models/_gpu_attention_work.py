@@ -8,7 +8,8 @@ algorithms 1, 2 and 4, theorem 2): keys and values once, and for every block of 
 the partial outputs, which are read, rescaled and written back; there is no cache in that count, and
 no read of the zeros with which outputs begin. Versions 2 and 3 keep a row of blocks (backward: a
 column) on the chip; what runs side by side finds its keys and values in the L2 cache as long as they
-fit. Softmax statistics are fp32. Dropout costs no traffic: its mask is drawn anew from a counter.
+fit. Softmax statistics are fp32. Dropout costs no traffic, its mask being drawn anew from a counter; nor does
+another mask, being a rule (lengths, windows) that the kernel knows.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ FORWARD_OPERATIONS = 4
 rounding to the operands' format."""
 BACKWARD_OPERATIONS = 5
 """Scale and subtract, dP - D, times P, and the rounding of P and dS."""
+EXTRA_OPERATIONS: Mapping[str, int] = {"mask": 1, "dropout": 7}
+"""What a score costs beyond that, forward or backward: a mask is added; dropout compares and selects, and
+its random bytes are drawn anew in each pass (ten Philox rounds of eight operations make 16 of them: 5 each;
+flash-attention's ``csrc/flash_attn/src/philox.cuh`` and ``dropout.h``, recalled). Version 3's released
+kernels have no dropout: it is charged as in version 2's."""
 RESCALES: Mapping[str, int] = {"flash1": 3, "flash2": 1, "flash3": 1}
 """Operations for each element of O and block of keys: version 1 undoes the old normaliser, adds and
 divides by the new one; later versions only rescale (Dao 2023, section 3.1)."""
@@ -72,6 +78,7 @@ def count_work(
     blocks = per_head * pairs
     scores = blocks * kernel.rows * kernel.columns
     asked = 2 * op.multiplies
+    extra = scores * sum(EXTRA_OPERATIONS[name] for name in op.extras)
     if backward:
         exps, other = scores, scores * BACKWARD_OPERATIONS
     else:
@@ -92,7 +99,7 @@ def count_work(
         useful_share=min(1.0, asked / (blocks * kernel.flops)),
         makespan_share=share,
         tensor_flops=blocks * kernel.flops,
-        other_flops=other,
+        other_flops=other + extra,
         exps=exps,
         staged_bytes=blocks * kernel.staged_bytes(element_bytes),
         read=read,
@@ -190,8 +197,8 @@ def _flash1_traffic(op: Attention, kernel: Kernel, per_head: int, element_bytes:
     """
     rows = -(-op.seq // kernel.rows)
     passes = per_head / rows
-    q, kv = op.batch * op.heads * op.seq * op.dim * element_bytes, _kv_bytes(op, element_bytes)
-    row = float(op.batch * op.heads * op.seq * FP32_BYTES)
+    q, kv = op.q_elements * element_bytes, float(op.kv_elements * element_bytes)
+    row = float(op.rows * FP32_BYTES)
     if op.direction == "fwd":
         read = {"q": q * passes, "k": kv, "v": kv, "o": q * (passes - 1), "statistics": row * (passes - 1)}
         written = {"o": q * passes, "statistics": row * passes}
@@ -205,9 +212,8 @@ def _flash1_traffic(op: Attention, kernel: Kernel, per_head: int, element_bytes:
 
 def _row_traffic(op: Attention, kernel: Kernel, element_bytes: int, tiles: int, sms: int, held: float) -> _Traffic:
     """A tile keeps its own side on the chip, and the other side streams past it."""
-    pairs = op.batch * op.heads
-    q, kv = float(pairs * op.seq * op.dim * element_bytes), _kv_bytes(op, element_bytes)
-    row = float(pairs * op.seq * FP32_BYTES)
+    q, kv = float(op.q_elements * element_bytes), float(op.kv_elements * element_bytes)
+    row = float(op.rows * FP32_BYTES)
     if op.direction == "fwd":
         times = _stream_times(op, tiles, sms, 2.0 * kv, held)
         read = {"q": q, "k": kv * times, "v": kv * times}
@@ -240,8 +246,3 @@ def _stream_times(op: Attention, tiles: int, sms: int, streamed: float, held: fl
     if streamed / pairs * in_flight <= held:
         return 1.0
     return max(1.0, per_head / sms)
-
-
-def _kv_bytes(op: Attention, element_bytes: int) -> float:
-    """Bytes of K, and as many of V."""
-    return float(op.batch * (op.kv_heads or op.heads) * op.seq * op.dim * element_bytes)

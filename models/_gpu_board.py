@@ -32,6 +32,8 @@ class DenseBoard:
     ``other_flops`` is the same for the ordinary units: always fp32 and fp64, int8 where they have it.
     ``exp_per_sm_clock`` is the rate of the special-function units. ``stream_share`` is the part of
     ``bandwidth_bytes_per_s`` that streams reach. ``smem_bytes`` is the shared memory of one SM.
+    ``sustained_clock_share`` is the clock that the board holds while its tensor cores are busy, over ``clock_hz``,
+    at which peaks are stated.
     """
 
     name: str
@@ -47,6 +49,11 @@ class DenseBoard:
     l2_bytes: float
     smem_bytes: float
     launch_s: float
+    sustained_clock_share: float = 1.0
+
+    def busy_clock_hz(self, number_format: str) -> float:
+        """The clock during products computed in a format: lower where tensor cores do them on some boards."""
+        return self.clock_hz * (self.sustained_clock_share if number_format in self.tensor_flops else 1.0)
 
     @property
     def stream_bytes_per_s(self) -> float:

@@ -22,6 +22,7 @@ MEMORIES = ("gddr5", "gddr6", "hbm2", "hbm2e", "hbm3", "hbm3e")
 
 _RANGES: Mapping[str, dict[str, Any]] = {
     "clock_hz": {"low": 1e8, "high": 1e10},
+    "sustained_clock_share": {"low": 0.1, "high": 1.0},
     "sms": {"whole": True, "low": 1, "high": 4096},
     "fp64_per_sm": {"whole": True, "low": 1, "high": 4096},
     "bandwidth_bytes_per_s": {"low": 1e9, "high": 1e14},
@@ -46,10 +47,21 @@ _RANGES: Mapping[str, dict[str, Any]] = {
 def _of(board: str, field: str) -> Any:
     """A field with the board's own row as default; a unit that the board has not got counts 0."""
     about = _RANGES[field]
+    if field == "sustained_clock_share":
+        return _sustained_clock_share(board, **about)
     if (board, field) in table("devices"):
         return from_table("devices", board, field, **about)
     limits = {name: value for name, value in about.items() if name != "whole"}
     return parameter(0, unit="per cycle", source="the board has no such units", status="recalled", **limits)
+
+
+def _sustained_clock_share(board: str, **about: Any) -> Any:
+    """Fitted for a generation on attention, which keeps tensor cores busiest; 1 where nothing speaks against it."""
+    owner = generation(table("devices")[board, "compute_capability"].value)
+    if (owner, "sustained_clock_share") in table("gpu_attention"):
+        return from_table("gpu_attention", owner, "sustained_clock_share", **about)
+    source = "held under tensor load over clock_hz; an A100's measured products and attention ask for no less than 1"
+    return parameter(1.0, unit="", source=source, status="assumed", **about)
 
 
 def _memory(kind: str) -> Any:
@@ -64,6 +76,7 @@ class GpuDesign(Design):
     """
 
     clock_hz: float = _of("k40", "clock_hz")
+    sustained_clock_share: float = _of("k40", "sustained_clock_share")
     sms: int = _of("k40", "sms")
     fp64_per_sm: int = _of("k40", "fp64_per_sm")
     bandwidth_bytes_per_s: float = _of("k40", "bandwidth_bytes_per_s")
@@ -185,6 +198,7 @@ class GpuDesign(Design):
             l2_bytes=self.l2_bytes,
             smem_bytes=self.smem_bytes,
             launch_s=self.launch_s,
+            sustained_clock_share=self.sustained_clock_share,
         )
 
     @property

@@ -9,9 +9,10 @@ h = multiply-adds a clock x bytes / constant. The kernel ends no sooner than its
 memory, and every call has a fixed cost. The fastest of all settings is taken, as the library's
 heuristic aims to.
 
-Three constants are fitted (``benchmarks/fit_gpu_gemm.py``); the rest is the board's.
+Three constants are fitted (``benchmarks/fit_gpu_gemm.py``); the rest is the board's, the clock that it holds while
+its tensor cores are busy included: what that costs at peak is the cause ``lowered_clock``.
 
-What it does not model: clocks lowered under load, several tiles that share a multiprocessor, Stream-K
+What it does not model: several tiles that share a multiprocessor, Stream-K
 schedules, few tiles that cannot ask for all of memory's bandwidth, and fused epilogues (they are
 operations of their own).
 """
@@ -157,16 +158,19 @@ def estimate_setting(
     tile_clocks = (filled * (tm * tn / per_clock + operand_bytes / costs.operand_bytes_per_clock)) / (
         costs.math_efficiency
     )
-    ideal = p.batch * p.m * p.n * p.k / per_clock / board.sms / board.clock_hz
-    padded = tiles * tm * tn * depth / per_clock / board.sms / board.clock_hz
-    evenly = tiles * tile_clocks / board.sms / board.clock_hz
-    in_waves = waves * tile_clocks / board.clock_hz
+    clock_hz = board.busy_clock_hz(p.computed)
+    ideal = p.batch * p.m * p.n * p.k / per_clock / board.sms / clock_hz
+    at_peak = ideal * clock_hz / board.clock_hz
+    padded = tiles * tm * tn * depth / per_clock / board.sms / clock_hz
+    evenly = tiles * tile_clocks / board.sms / clock_hz
+    in_waves = waves * tile_clocks / clock_hz
     computed = in_waves / _aligned_share(board, costs, p)
     read, written = _traffic(board, p, tile, across_m, across_n)
     partial = split * p.batch * p.m * p.n * _PARTIAL_BYTES if split > 1 else 0
     parts = {
         "launch": costs.call_s,
-        "compute": ideal,
+        "compute": at_peak,
+        "lowered_clock": ideal - at_peak,
         "tile_quantisation": padded - ideal,
         "operand_loading": evenly - padded,
         "wave_quantisation": in_waves - evenly,

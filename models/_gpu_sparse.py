@@ -46,7 +46,8 @@ def run_product(label: str, design: GpuDesign, op: SpGEMM) -> Result:
             f"{design.memory_bytes / 1e9:.0f} GB: the real call would fail or use a slower algorithm"
         )
     phases = tuple(Phase(s.name, None, stage_seconds(design, s)) for s in stages)
-    return modelled(label, design, op, "board", counts.operations, traffic, phases, tuple(notes))
+    fixed = sum(s.fixed_s for s in stages)
+    return modelled(label, design, op, "board", counts.operations, traffic, phases, tuple(notes), fixed)
 
 
 def _note(library: str) -> str:
@@ -71,12 +72,10 @@ def run_dense_side(label: str, design: GpuDesign, op: SpMM | SDDMM) -> Result:
     flops = side.operations["multiplies"] + side.operations["adds"]
     ideal = max(side.bytes_moved / design.bytes_per_s, flops / design.operations_per_s)
     factor = makespan_factor(1.0, side.imbalance_share, design.sms)
-    phases = (
-        Phase("launch", None, _DENSE_LAUNCHES * design.launch_s),
-        Phase("product", None, ideal * factor),
-    )
+    launches = _DENSE_LAUNCHES * design.launch_s
+    phases = (Phase("launch", None, launches), Phase("product", None, ideal * factor))
     note = (
         "modelled: roofline of bytes and fp64 peak, longest row on one multiprocessor, two launches; "
         "the same for both libraries, not fitted on measurements"
     )
-    return modelled(label, design, op, "board", dict(side.operations), side.traffic, phases, (note,))
+    return modelled(label, design, op, "board", dict(side.operations), side.traffic, phases, (note,), launches)

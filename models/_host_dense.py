@@ -51,8 +51,8 @@ def needed_bytes(op: Dense) -> int:
         window = rows * cols * op.r * op.s * (op.c // op.groups)
         return each * (op.batch * image + window + op.k * op.r * op.s * op.c // op.groups)
     if isinstance(op, Attention):
-        operands = op.batch * op.seq * op.dim * (op.heads + (op.kv_heads or op.heads))
-        return each * ((6 if op.direction == "bwd" else 2) * operands + 4 * op.seq * op.seq)
+        copied = op.elements_out if op.direction == "bwd" else 0
+        return each * (op.elements_in + op.elements_out + copied + 4 * op.seq * op.seq)
     if isinstance(op, Elementwise):
         return each * op.elements * (op.reads + op.writes)
     return 2 * each * op.rows * op.length
@@ -127,15 +127,15 @@ def _conv(op: Conv, drawn: _Draw) -> _Made:
 
 
 def _attention(op: Attention, drawn: _Draw) -> _Made:
-    kv_heads = op.kv_heads or op.heads
+    kv_heads = op.key_heads
     q_bhsd = drawn(op.batch, op.heads, op.seq, op.dim)
     k_bhsd, v_bhsd = drawn(op.batch, kv_heads, op.seq, op.dim), drawn(op.batch, kv_heads, op.seq, op.dim)
     scale = q_bhsd.dtype.type(op.dim**-0.5)
     heads = [(b, h, h * kv_heads // op.heads) for b in range(op.batch) for h in range(op.heads)]
     hidden = np.triu(np.ones((op.seq, op.seq), dtype=bool), 1) if op.causal else None
-    pairs = len(heads) * op.seq * op.seq
-    products = 5 if op.direction == "bwd" else 2
-    operations = _counts(products * pairs * op.dim, (products * op.dim + 4) * pairs, exponentials=pairs)
+    softmax = Reduce.FLOPS_EACH["softmax"] - 1 + (op.SOFTMAX_GRADIENT if op.direction == "bwd" else 0)
+    multiplies = op.dense_multiplies
+    operations = _counts(multiplies, multiplies + softmax * op.scores, exponentials=op.scores)
 
     def weights(b: int, h: int, own: int) -> Array:
         scores_ss = q_bhsd[b, h] @ k_bhsd[b, own].T

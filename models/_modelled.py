@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from siloom.sim.cost import table_hash
 from siloom.sim.design import Value
 from siloom.sim.ops import Operation
-from siloom.sim.result import Phase, Result
+from siloom.sim.result import Phase, Result, utilization
 
 
 class Baseline(Protocol):
@@ -45,15 +45,15 @@ def modelled(
     traffic: dict[str, int],
     phases: tuple[Phase, ...],
     notes: tuple[str, ...],
+    overhead_s: float,
 ) -> Result:
     """Put a model's phases and counts into a Result.
 
     Energy is the rated power of the ``part`` times the time: an upper estimate, and named so.
-    ``utilization`` is the share of the fp64 peak that useful work reaches.
     """
     seconds = sum(p.seconds for p in phases)
     energy = design.tdp_w * seconds
-    flops = operations["multiplies"] + operations["adds"]
+    peaks = {"operations_per_s": design.operations_per_s, "bytes_per_s": design.bandwidth_bytes_per_s}
     provenance: dict[str, Any] = {
         "kind": "modelled",
         "library": design.library,
@@ -65,13 +65,14 @@ def modelled(
         workload=op.name or op.kind,
         precision=("fp64",),
         seconds=seconds,
+        overhead_s=overhead_s,
         energy_j=energy,
         energy_parts={f"{part} at TDP (assumed, an upper estimate)": energy},
         operations=operations,
         traffic_bytes=traffic,
         phases=phases,
-        utilization=flops / (seconds * design.operations_per_s) if seconds else 0.0,
-        peaks={"operations_per_s": design.operations_per_s, "bytes_per_s": design.bandwidth_bytes_per_s},
+        utilization=utilization(operations, op.flops, peaks, seconds),
+        peaks=peaks,
         notes=notes,
         design=design.as_dict(),
         provenance=provenance,

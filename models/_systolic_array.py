@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from siloom.sim.engine.systolic import STALLS, axis_at, jobs, run_gemms
+from siloom.sim.engine.systolic import STALLS, axis_at, cost_at, jobs, run_gemms
 from siloom.sim.errors import InputError
 from siloom.sim.ops import FORMAT_BITS, MAX_COUNT
 from siloom.sim.result import Phase, apportion
@@ -41,7 +41,8 @@ class Core:
 
     ``arrays`` arrays of ``rows`` x ``cols`` cells; ``double``: cells hold a second operand or sum (see
     ``siloom.sim.engine.systolic_folds``). The SRAMs are those of all arrays together, each array has its share.
-    ``vector_lanes`` operations a cycle. ``bytes_per_cycle`` may be infinite; ``latency`` in cycles.
+    ``vector_lanes`` operations a cycle. ``bytes_per_cycle``, of reads alone, may be infinite; ``write_costs`` is the
+    time of a byte over that at equal steps of the share of writes (``siloom.sim.memory``); ``latency`` in cycles.
     """
 
     rows: int
@@ -54,7 +55,15 @@ class Core:
     ofmap_bytes: int = 2**20
     vector_lanes: int = 128
     bytes_per_cycle: float = math.inf
+    write_costs: tuple[float, ...] = (1.0,)
     latency: int = 0
+
+    def port_cycles(self, read: int, written: int) -> int:
+        """Cycles of the memory port for so many bytes, at their share of writes."""
+        if not read + written or math.isinf(self.bytes_per_cycle):
+            return 0
+        cost = cost_at(np.asarray(self.write_costs), written / (read + written))
+        return math.ceil((read + written) * cost / self.bytes_per_cycle)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +175,7 @@ def _run_step(core: Core, step: Step, products: list[Run]) -> Run:
         else:
             stalls = add_up([apportion(shown, array.stalls), vector.stalls])
         # They share the port, which may then be the slowest of the three.
-        late = math.ceil((both.read_bytes + both.write_bytes) / core.bytes_per_cycle) - cycles
+        late = core.port_cycles(both.read_bytes, both.write_bytes) - cycles
         if late > 0:
             cycles += late
             stalls = add_up([stalls, {"dram_bandwidth": late}])
@@ -176,8 +185,7 @@ def _run_step(core: Core, step: Step, products: list[Run]) -> Run:
 def _time_vector(core: Core, work: Vector) -> Run:
     """The vector unit streams: its work and its traffic overlap, behind the memory's first latency."""
     busy = -(-work.operations // core.vector_lanes)
-    moved = work.read_bytes + work.write_bytes
-    port = math.ceil(moved / core.bytes_per_cycle)
+    port = core.port_cycles(work.read_bytes, work.write_bytes)
     latency = core.latency if work.read_bytes else 0
     stalls = {"vector": busy, "dram_latency": latency, "dram_bandwidth": max(0, port - busy)}
     cycles = latency + max(busy, port)
@@ -251,6 +259,7 @@ def _time_products(core: Core, products: Sequence[Product], form: str, accumulat
             b_copies=[0.0 if "b" in p.on_chip else s.b * p.b_new for p, s in pairs],
             o_copies=[0.0 if "c" in p.on_chip else s.c for p, s in pairs],
             bytes_per_cycle=core.bytes_per_cycle,
+            write_costs=core.write_costs,
             latency=core.latency,
         )
     )

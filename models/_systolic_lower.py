@@ -37,8 +37,6 @@ OPERATIONS = (MatMul, Conv, Attention, Elementwise, Reduce)
 
 _MOST_BANDS = 64
 """Bands of queries in which a causal mask is kept, at most: a 64th of the work is wasted then."""
-_BACKWARD_EACH = 5
-"""Operations a score of the backward pass: scale, subtract the row's log-sum, exp; dS = P (dP - D)."""
 
 
 def lower(op: Operation, core: Core, form: str, accumulator: str | None = None) -> tuple[Step, ...]:
@@ -159,12 +157,6 @@ _Bands = list[tuple[int, int]]
 """Queries of each band and the keys that they meet."""
 
 
-def _shape(op: Attention) -> tuple[int, int, int]:
-    """Independent products, queries that share K and V, and how many of them stand at one position."""
-    shared = op.heads // (op.kv_heads or op.heads)
-    return op.batch * (op.kv_heads or op.heads), op.seq, shared
-
-
 def _bands(op: Attention, core: Core) -> list[_Bands]:
     """Ways to cut the queries: all at once, or where causal also lower and lower down to the array's height."""
     ways = [[(op.seq, op.seq)]]
@@ -188,7 +180,7 @@ def _keeps(op: Attention, core: Core, form: str, tensors: int) -> bool:
 
 
 def _forward(op: Attention, core: Core, form: str, sums: str, bands: _Bands) -> tuple[Step, ...]:
-    batch, seq, shared = _shape(op)
+    batch, seq, shared = op.batch * op.key_heads, op.seq, op.shared  # queries that share K and V are rows of one A
     stays = _stays(op, core, form, sums, 1)
     scores = batch * shared * sum(queries * keys for queries, keys in bands)
     kept = _keeps(op, core, form, 2)
@@ -216,7 +208,7 @@ def _forward(op: Attention, core: Core, form: str, sums: str, bands: _Bands) -> 
 
 def _backward(op: Attention, core: Core, form: str, sums: str, bands: _Bands) -> tuple[Step, ...]:
     """S = Q K' again, dP = dO V', dV = P' dO, dQ = dS K, dK = dS' Q; P from S and the saved log-sums."""
-    batch, seq, shared = _shape(op)
+    batch, seq, shared = op.batch * op.key_heads, op.seq, op.shared  # queries that share K and V are rows of one A
     stays = _stays(op, core, form, sums, 2)
     scores = batch * shared * sum(queries * keys for queries, keys in bands)
     made, used = ("c", "a") if stays else ("", "")
@@ -236,12 +228,11 @@ def _backward(op: Attention, core: Core, form: str, sums: str, bands: _Bands) ->
             again = 0.0 if all_kept and begin else 1.0
             second.append(Product(name=name, m=queries, n=op.dim, k=meets, batch=batch, on_chip=used, b_new=again))
         begin += queries
-    rows_of_d = batch * shared * seq * op.dim * 2
     moved = 0 if stays else 2 * format_bytes(form, scores)
-    inputs = 2 * format_bytes(form, batch * shared * seq * op.dim)  # O and dO, for D
+    inputs = 2 * format_bytes(form, op.q_elements)  # O and dO, for D
     work = Vector(
         name="softmax",
-        operations=scores * _BACKWARD_EACH + rows_of_d,
+        operations=op.gradient_operations(scores),
         read_bytes=moved + inputs,
         write_bytes=moved,
     )

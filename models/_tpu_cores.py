@@ -21,6 +21,7 @@ from dataclasses import replace
 from siloom.models._systolic_array import Core, Product, Run, Step, accumulator_of, run_steps
 from siloom.models._systolic_lower import lower
 from siloom.models._tpu_design import TpuDesign
+from siloom.sim.memory import write_costs
 from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce
 
 SUBLANES = 8
@@ -60,6 +61,7 @@ def core_of(design: TpuDesign, precision: str) -> Core:
         ofmap_bytes=third,
         vector_lanes=design.vector_per_cycle,
         bytes_per_cycle=design.sustained_bytes_per_s / design.clock_hz,
+        write_costs=(1.0,) if design.memory == "ideal" else write_costs(design.memory),
         latency=design.latency_cycles,
     )
 
@@ -94,8 +96,7 @@ def activations(op: Operation) -> int:
         high, wide = op.out_hw
         return op.batch * (op.h * op.w * op.c + high * wide * op.k)
     if isinstance(op, Attention):
-        tensors = 2 * (op.heads + (op.kv_heads or op.heads))
-        return op.batch * op.seq * op.dim * tensors * (1 if op.direction == "fwd" else 2)
+        return op.elements_in + op.elements_out
     if isinstance(op, Elementwise):
         return op.elements * (op.reads + op.writes)
     if isinstance(op, Reduce):

@@ -46,7 +46,7 @@ def _memory(part: str) -> Any:
     return parameter(
         part,
         unit="",
-        source="whose share of its peak streams keep; the kind of HBM was not published. ideal: all of the peak",
+        source="whose share of its peak streams keep, reads and writes; the kind of HBM was not published. ideal: all",
         status="assumed",
         choices=MEMORIES,
     )
@@ -95,7 +95,7 @@ class TpuDesign(Design):
 
     @cached_property
     def sustained_bytes_per_s(self) -> float:
-        """Rate at which a long stream comes from memory."""
+        """Rate at which a long stream of reads comes from memory."""
         if self.memory == "ideal":
             return self.hbm_bytes_per_s
         return self.hbm_bytes_per_s * stream_bytes_per_s(self.memory) / part(self.memory).peak_bytes_per_s

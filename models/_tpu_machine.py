@@ -15,8 +15,19 @@ from siloom.sim.cost.dram_energy import energy_per_bit_j
 from siloom.sim.cost.sram import read_energy_j, write_energy_j
 from siloom.sim.errors import InfeasibleError
 from siloom.sim.machine import Machine
-from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, format_bytes
-from siloom.sim.result import Result
+from siloom.sim.ops import (
+    FORMAT_BITS,
+    Attention,
+    Conv,
+    Elementwise,
+    Item,
+    MatMul,
+    Operation,
+    Reduce,
+    extras_note,
+    format_bytes,
+)
+from siloom.sim.result import Result, utilization
 
 VMEM_BANK_BYTES, VMEM_WORD_BYTES = 131072, 8
 """A bank and what one access of it moves; how VMEM is banked was not published."""
@@ -60,7 +71,15 @@ class TpuChip(Machine):
                 f"{self.label}: vmem_bytes must hold what the arrays work on, got {design.vmem_bytes} B ({error})"
             ) from None
         seconds = run.cycles / design.clock_hz
-        peak = design.operations_per_s(precision)
+        vector = float(design.vector_per_cycle * design.clock_hz)
+        peak = design.operations_per_s(precision) if op.multiplies else vector
+        peaks = {"operations_per_s": peak, "bytes_per_s": design.hbm_bytes_per_s}
+        operations = {
+            "multiplies": run.multiplies,
+            "adds": run.multiplies,
+            "effective_multiplies": op.multiplies,
+            "vector_operations": run.vector_operations,
+        }
         parts = _energy_parts(design, run, precision, seconds)
         return Result(
             machine=self.label,
@@ -69,21 +88,17 @@ class TpuChip(Machine):
             cycles=run.cycles,
             clock_hz=design.clock_hz,
             seconds=seconds,
+            overhead_s=0.0,
             energy_j=math.fsum(parts.values()),
             energy_parts=parts,
             area_mm2=design.area_mm2 or None,
             area_parts={"die": design.area_mm2} if design.area_mm2 else {},
-            operations={
-                "multiplies": run.multiplies,
-                "adds": run.multiplies,
-                "effective_multiplies": op.multiplies,
-                "vector_operations": run.vector_operations,
-            },
+            operations=operations,
             traffic_bytes=_traffic(run, precision),
             phases=run.as_phases(design.clock_hz),
             stalls=run.stalls,
-            utilization=2 * op.multiplies * design.clock_hz / (peak * run.cycles),
-            peaks={"operations_per_s": peak, "bytes_per_s": design.hbm_bytes_per_s},
+            utilization=utilization(operations, op.flops, peaks, seconds),
+            peaks=peaks,
             notes=_notes(op, precision),
             design=design.as_dict(),
             provenance={
@@ -132,4 +147,4 @@ def _notes(op: Operation, precision: str) -> tuple[str, ...]:
         out.append(f"computed in {precision} where the workload asks for {asked}")
     if getattr(op, "sparse24", False):
         out.append("zeros of 2:4 weights are computed like others")
-    return tuple(out)
+    return (*out, *extras_note(op))

@@ -22,8 +22,6 @@ from siloom.sim.ops import Attention, Conv, Elementwise, MatMul, Operation, Redu
 
 ELEMENT_BYTES = 1
 SUM_BYTES = 4
-SOFTMAX_GRADIENT = 4
-"""Operations a score for P (dP - sum(P dP)): multiply, add, subtract, multiply."""
 
 
 class Array(Protocol):
@@ -103,8 +101,7 @@ def _elements(op: Operation) -> tuple[int, int]:
         high, wide = op.out_hw
         return op.batch * op.h * op.w * op.c, op.batch * high * wide * op.k
     if isinstance(op, Attention):
-        heads = op.heads + 2 * (op.kv_heads or op.heads)
-        return op.batch * heads * op.seq * op.dim, op.batch * op.heads * op.seq * op.dim
+        return op.elements_in, op.elements_out
     if isinstance(op, Elementwise):
         return op.elements * op.reads, op.elements * op.writes
     if isinstance(op, Reduce):
@@ -149,22 +146,19 @@ def _convolution(program: Program, array: Array, op: Conv) -> None:
 
 
 def _attention(program: Program, array: Array, op: Attention) -> None:
-    kv_heads = op.kv_heads or op.heads
-    products, shared = op.batch * kv_heads, op.heads // kv_heads
-    rows, scores = op.seq * shared, op.batch * op.heads * op.seq * op.seq
-    head = op.batch * op.seq * op.dim
+    products, rows, scores = op.batch * op.key_heads, op.seq * op.shared, op.scores
     if op.direction == "fwd":
-        _store(program, array, 2 * kv_heads * head)
+        _store(program, array, 2 * op.kv_elements)
         _product(program, array, rows, op.seq, op.dim, products)
         _vector(program, array, scores, Reduce.FLOPS_EACH["softmax"])
         _product(program, array, rows, op.dim, op.seq, products)
         return
     # K and V, dO and Q stand where weights stand: S = Q K^T, dP = dO V^T, dV = P^T dO, dQ = dS K, dK = dS^T Q.
-    _store(program, array, 2 * (kv_heads + op.heads) * head)
+    _store(program, array, 2 * (op.kv_elements + op.q_elements))
     _product(program, array, rows, op.seq, op.dim, products)
     _vector(program, array, scores, Reduce.FLOPS_EACH["softmax"])
     _product(program, array, rows, op.seq, op.dim, products)
-    _vector(program, array, scores, SOFTMAX_GRADIENT)
+    _vector(program, array, scores, op.SOFTMAX_GRADIENT)
     _product(program, array, rows, op.dim, op.seq, products)
     for _ in ("dv", "dk"):
         _product(program, array, op.seq, op.dim, rows, products)

@@ -23,8 +23,8 @@ from siloom.sim.design import Design, parameter
 from siloom.sim.engine.weight_fifo import Block, Cause, Floats, Kind, WeightFifo, run_blocks
 from siloom.sim.errors import InputError
 from siloom.sim.memory import part, stream_bytes_per_s
-from siloom.sim.ops import Item
-from siloom.sim.result import Phase, Result, apportion
+from siloom.sim.ops import Item, extras_note
+from siloom.sim.result import Phase, Result, apportion, utilization
 
 CAUSES: Mapping[Cause, str] = {
     Cause.ACTIVE: "array_active",
@@ -175,6 +175,14 @@ def _result(
     cycles = sum(stalls.values())
     seconds = cycles / design.clock_hz
     counted = program.row_steps * design.rows * design.cols
+    operations = {
+        "multiplies": counted,
+        "adds": counted,
+        "effective_multiplies": op.multiplies,
+        "vector_operations": program.vector_values,
+    }
+    peak = design.operations_per_s if op.multiplies else float(design.lanes * design.clock_hz)
+    peaks = {"operations_per_s": peak, "bytes_per_s": design.weight_bytes_per_s}
     parts = energy.energy_parts(design, program, seconds)
     areas = energy.area_parts(design, TpuV1Design())
     fetched = program.tiles * design.tile_bytes
@@ -185,16 +193,12 @@ def _result(
         cycles=cycles,
         clock_hz=design.clock_hz,
         seconds=seconds,
+        overhead_s=stalls[CAUSES[Cause.HOST]] / design.clock_hz,
         energy_j=math.fsum(parts.values()),
         energy_parts=parts,
         area_mm2=math.fsum(areas.values()),
         area_parts=areas,
-        operations={
-            "multiplies": counted,
-            "adds": counted,
-            "effective_multiplies": op.multiplies,
-            "vector_operations": program.vector_values,
-        },
+        operations=operations,
         traffic_bytes={
             "dram_read": fetched,
             "dram_write": program.stored,
@@ -206,9 +210,9 @@ def _result(
         },
         phases=(Phase("run", cycles, seconds, stalls),),
         stalls=stalls,
-        utilization=op.multiplies * design.passes / (design.rows * design.cols * cycles) if cycles else 0.0,
+        utilization=utilization(operations, op.flops, peaks, seconds),
         counters={"weight_tiles": program.tiles},
-        peaks={"operations_per_s": design.operations_per_s, "bytes_per_s": design.weight_bytes_per_s},
+        peaks=peaks,
         notes=_notes(design, item),
         design=design.as_dict(),
         provenance={"design_hash": design.content_hash(), "tables": {name: table_hash(name) for name in energy.TABLES}},
@@ -230,4 +234,4 @@ def _notes(design: TpuV1Design, item: Item) -> tuple[str, ...]:
         )
     if getattr(op, "sparse24", False):
         out.append("zeros of 2:4 weights are computed like others")
-    return tuple(out)
+    return (*out, *extras_note(op))

@@ -5,7 +5,10 @@ Sparse products run cuSPARSE (fitted on an H100) or CUSP, see ``_gpu_spgemm``; d
 are bandwidth-bound kernels, see ``_gpu_dense``. Constants that were fitted on one board are carried
 to the others by multiprocessors, clock, rates and bandwidth; a result's notes say so.
 
-What is not modelled: clocks that fall or rise with load, transfers to and from the host, and the
+A board's clock falls to ``sustained_clock_share`` while its tensor cores are busy: Hopper's to what FlashAttention's
+tables ask for beside an A100, where neither ten measured products nor FlashAttention ask for less than boost.
+
+What is not modelled: other changes of clocks, transfers to and from the host, and the
 differences between library versions.
 """
 

@@ -23,7 +23,7 @@ from siloom.models._sparse_library import ELEMENT_BYTES, INDEX_BYTES, count_prod
 from siloom.sim.design import Design, parameter
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
-from siloom.sim.ops import SDDMM, Attention, Conv, Elementwise, MatMul, Operation, Reduce, SpGEMM, SpMM
+from siloom.sim.ops import SDDMM, Attention, Conv, Elementwise, MatMul, Operation, Reduce, SpGEMM, SpMM, extras_note
 from siloom.sim.result import Phase, Result
 from siloom.sim.sparse import Csr
 
@@ -122,6 +122,7 @@ class Host(Machine):
         notes = [_measured_note(f"numpy {np.__version__} with {_blas.version()}", said, times)]
         if op.format != ready.computed:
             notes.append(f"computed in {ready.computed}, the workload asks for {op.format}")
+        notes += extras_note(op)
         return self._result(
             op,
             times,

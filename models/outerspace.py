@@ -21,7 +21,7 @@ from siloom.models import _outerspace_cost as cost
 from siloom.models._outerspace_traffic import product_payload, sampled_payload, with_bursts
 from siloom.sim.cost import table_hash
 from siloom.sim.design import Design, parameter
-from siloom.sim.engine import dram, gustavson, outer_multiply, row_merge
+from siloom.sim.engine import dram, gustavson, row_merge
 from siloom.sim.engine.cache import sets_of
 from siloom.sim.engine.dram import DramTiming
 from siloom.sim.engine.outer_multiply import TileArray
@@ -38,7 +38,7 @@ from siloom.sim.engine.sampled_product import check_sampled_size, lay_out_sample
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import Machine
 from siloom.sim.ops import SDDMM, Operation, SpGEMM, SpMM
-from siloom.sim.result import Phase, Result, Timeline, apportion
+from siloom.sim.result import Phase, Result, Timeline, apportion, utilization
 from siloom.sim.sparse import Csr
 
 PAPER = "Pal et al., HPCA 2018"
@@ -407,14 +407,16 @@ class OuterSpace(Machine):
             for cause, value in part.items():
                 stalls[cause] = stalls.get(cause, 0) + value
         energy = cost.energy_parts(design, OuterSpaceDesign(), phases)
-        busy = sum(int(run.where[outer_multiply.COMPUTE].sum()) for run in phases.values())
+        seconds = cycles / design.clock_hz
+        peaks = {"operations_per_s": design.peak_operations_per_s, "bytes_per_s": design.dram_bytes_per_s}
         return Result(
             machine=self.label,
             workload="",
             precision=("fp64",),
             cycles=cycles,
             clock_hz=design.clock_hz,
-            seconds=cycles / design.clock_hz,
+            seconds=seconds,
+            overhead_s=0.0,
             energy_j=math.fsum(energy.values()),
             energy_parts=energy,
             area_mm2=design.area_mm2,
@@ -423,10 +425,10 @@ class OuterSpace(Machine):
             traffic_bytes=_traffic(design, payload, phases),
             phases=tuple(rows),
             stalls=stalls,
-            utilization=busy / (design.pes * cycles) if cycles else 0.0,
+            utilization=utilization(operations, 0, peaks, seconds),
             checks=checks,
             counters=_counters(phases),
-            peaks={"operations_per_s": design.peak_operations_per_s, "bytes_per_s": design.dram_bytes_per_s},
+            peaks=peaks,
             timeline=_timeline(design, phases),
             notes=notes,
             design=design.as_dict(),

@@ -30,9 +30,9 @@ from siloom.sim.cost import table_hash
 from siloom.sim.design import Design, parameter
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import Machine
-from siloom.sim.memory import PARTS, idle_latency_s, stream_bytes_per_s
-from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce
-from siloom.sim.result import Result
+from siloom.sim.memory import PARTS, idle_latency_s, part, stream_bytes_per_s, write_costs
+from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce, extras_note
+from siloom.sim.result import Result, utilization
 from siloom.sim.scalesim_config import systolic_settings
 
 _FREE = "free choice of the design"
@@ -97,7 +97,7 @@ class SystolicDesign(Design):
     memory: str = parameter(
         "ddr4-2400",
         unit="",
-        source="a DRAM part, at the rate that its engine sustains; ideal: infinitely fast",
+        source="a DRAM part, at the rate that its engine sustains at an operation's share of writes; ideal: infinite",
         status="assumed",
         choices=("ideal", *PARTS),
     )
@@ -150,7 +150,7 @@ class SystolicDesign(Design):
 
     @property
     def bytes_per_s(self) -> float:
-        """Rate that streams reach at the memory port; infinite where the memory is ideal."""
+        """Rate that streams of reads reach at the memory port; infinite where the memory is ideal."""
         if self.memory == "ideal":
             return math.inf
         return stream_bytes_per_s(self.memory, channels=self.memory_channels)
@@ -169,6 +169,7 @@ class SystolicDesign(Design):
             ofmap_bytes=self.ofmap_sram_bytes,
             vector_lanes=self.vector_lanes,
             bytes_per_cycle=self.bytes_per_s / self.clock_hz if real else math.inf,
+            write_costs=write_costs(self.memory) if real else (1.0,),
             latency=math.ceil(idle_latency_s(self.memory) * self.clock_hz) if real else 0,
         )
 
@@ -200,31 +201,33 @@ class Systolic(Machine):
         energy = energy_parts(design, run, form, accumulator)
         area = area_parts(design, form, accumulator)
         seconds = run.cycles / design.clock_hz
-        cells = design.rows * design.cols
-        peaks = {"operations_per_s": 2.0 * cells * design.clock_hz}
-        if math.isfinite(design.bytes_per_s):
-            peaks["bytes_per_s"] = design.bytes_per_s
+        a_cycle = 2 * design.rows * design.cols if op.multiplies else design.vector_lanes
+        peaks = {"operations_per_s": float(a_cycle * design.clock_hz)}
+        if design.memory != "ideal":
+            peaks["bytes_per_s"] = design.memory_channels * part(design.memory).peak_bytes_per_s
+        operations = {
+            "multiplies": run.multiplies,
+            "adds": run.multiplies,
+            "effective_multiplies": op.multiplies,
+            "vector_operations": run.vector_operations,
+        }
         return Result(
             machine=self.label,
             workload=op.name or op.kind,
             seconds=seconds,
+            overhead_s=0.0,
             cycles=run.cycles,
             clock_hz=design.clock_hz,
             energy_j=math.fsum(energy.values()),
             energy_parts=energy,
             area_mm2=math.fsum(area.values()),
             area_parts=area,
-            operations={
-                "multiplies": run.multiplies,
-                "adds": run.multiplies,
-                "effective_multiplies": op.multiplies,
-                "vector_operations": run.vector_operations,
-            },
+            operations=operations,
             traffic_bytes=_traffic(design, run, form, accumulator),
             phases=run.as_phases(design.clock_hz),
             stalls=run.stalls,
             precision=(form,),
-            utilization=min(1.0, op.multiplies / (cells * run.cycles)) if run.cycles else 0.0,
+            utilization=utilization(operations, op.flops, peaks, seconds),
             peaks=peaks,
             notes=_notes(design, op, form),
             design=design.as_dict(),
@@ -273,6 +276,7 @@ def _notes(design: SystolicDesign, op: Operation, form: str) -> tuple[str, ...]:
     notes = []
     if form != getattr(op, "format", form):
         notes.append(f"{op.name or op.kind} computed in {form}, the workload asks for {getattr(op, 'format', form)}")
+    notes += extras_note(op)
     if design.convention == "scalesim":
         notes.append("counted as SCALE-Sim does without stalls: no memory traffic, words of one byte")
     elif design.memory == "ideal":

@@ -12,6 +12,8 @@ from siloom.sim.result import Result
 
 Speedups = Mapping[str, Mapping[str, float]]
 
+_MATTERS = 0.03
+"""Overheads that differ by more than this share of the shortest time are told."""
 _ABSENT = {
     "modelled": "{what} is not part of this model",
     "measured": "{what} was not measured",
@@ -191,9 +193,29 @@ def _unequal(workload: str, same: Sequence[tuple[str, Result]]) -> Iterable[str]
         if len(set(seen.values())) > 1:
             few = [f"{n} {count(v)}" for n, v in list(seen.items())[:6]]
             yield f"{workload}: the machines do unequal work, counted in {what}: {', '.join(few)}."
+    if calls := unequal_overheads(same):
+        listed = ", ".join(f"{n} {text}" for n, text in calls.items())
+        yield f"{workload}: calls and hosts take unequal parts of the times: {listed}."
     precisions = {str(r.design["precision"]) for _, r in same if "precision" in r.design}
     if len(precisions) > 1:
         yield f"{workload}: the machines compute at unequal precision: {', '.join(map(printable, sorted(precisions)))}."
+
+
+def unequal_overheads(results: Sequence[tuple[str, Result]]) -> dict[str, str]:
+    """What calls and hosts take of each machine's time, in words; empty where that is alike or hardly matters."""
+    told = {name: r.overhead_s for name, r in results}
+    known = [seconds for seconds in told.values() if seconds is not None]
+    apart = max(known) if None in told.values() and known else max(known, default=0.0) - min(known, default=0.0)
+    if apart <= _MATTERS * min(r.seconds for _, r in results):
+        return {}
+    return {
+        name: "not told apart"
+        if r.overhead_s is None
+        else f"{si(r.overhead_s, 's')} of {si(r.seconds, 's')}"
+        if r.overhead_s
+        else "none"
+        for name, r in results
+    }
 
 
 def _listed(texts: Sequence[str]) -> str:

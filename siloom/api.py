@@ -128,12 +128,19 @@ class Comparison:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """In what the machines did not do the same: the formats they computed in, the work that counted."""
+        """In what the machines did not do the same: formats computed in, the work that counted, the cost of calls."""
+        from siloom.reports.comparison import unequal_overheads
+
         precision = {r.machine: "+".join(r.precision) for r in self.results if r.precision}
         work = {r.machine: f"{r.operations.get('effective_multiplies', 0):,}" for r in self.results}
+        calls = unequal_overheads([(r.machine, r) for r in self.results])
         return tuple(
             f"{what} differs: {', '.join(f'{machine} {value}' for machine, value in values.items())}"
-            for what, values in (("precision", precision), ("effective multiplies", work))
+            for what, values in (
+                ("precision", precision),
+                ("effective multiplies", work),
+                ("time of calls and host", calls),
+            )
             if len(set(values.values())) > 1
         )
 

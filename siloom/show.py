@@ -48,6 +48,9 @@ def show_result(result: Result, console: Console | None = None) -> None:
     console = console or plain_console()
     head = _table(f"{result.machine} on {result.workload} ({result.kind})", "", "")
     head.add_row("time", amount(result.seconds, "s"))
+    if result.overhead_s:
+        share = result.overhead_s / result.seconds
+        head.add_row("of it calls and host", f"{amount(result.overhead_s, 's')} ({share:.1%})")
     if result.cycles is not None:
         head.add_row("cycles", f"{result.cycles:,} at {_amount(result.clock_hz, 'Hz')}")
     for name, value in result.operations.items():

@@ -206,6 +206,9 @@ def _combine(
         kind=own.kind,
         precision=tuple(sorted({form for r in results for form in r.precision})),
         seconds=seconds,
+        overhead_s=None
+        if any(r.overhead_s is None for r in results)
+        else min(seconds, sum((r.overhead_s or 0.0) * i.repeat for i, _, r in parts)),
         cycles=cycles,
         clock_hz=results[0].clock_hz if whole else None,
         energy_j=sum(r.energy_j * i.repeat for i, _, r in parts if r.energy_j is not None) if with_energy else None,

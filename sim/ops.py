@@ -220,7 +220,9 @@ class Attention(Operation):
     """softmax(Q K^T / sqrt(dim)) V over ``batch`` x ``heads``; lengths in tokens.
 
     ``kv_heads`` of K and V are shared out to the heads of Q (grouped queries); 0 stands for ``heads``.
-    ``direction`` ``bwd`` is the backward pass alone: the gradients of Q, K and V.
+    ``direction`` ``bwd`` is the backward pass alone: the gradients of Q, K and V. ``mask`` adds a mask of
+    seq x seq, shared by all heads, to the scores (beside ``causal``, which leaves scores out); ``dropout``
+    drops some of the softmax's results at random. Neither changes what is counted as multiplies.
 
     Machines whose time depends on values take them from :meth:`operands`: ``q`` [batch, heads, seq, dim],
     ``k`` and ``v`` [batch, kv_heads, seq, dim] where they are given, else operands drawn by ``law``. ``kept``
@@ -239,18 +241,23 @@ class Attention(Operation):
     direction: str = "fwd"
     format: str = "fp16"
     kv_heads: int = 0
+    mask: bool = False
+    dropout: bool = False
     q: Reals32 | None = None
     k: Reals32 | None = None
     v: Reals32 | None = None
     kept: np.ndarray[Any, np.dtype[np.bool_]] | None = None
     law: Clustered | None = None
 
+    SOFTMAX_GRADIENT: ClassVar[int] = 4
+    """Operations a score of dS = P (dP - D), D being the sums of P dP over a row: two products, a sum, a difference."""
+
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes and an unknown direction."""
         _positive("attention", seq=self.seq, heads=self.heads, dim=self.dim, batch=self.batch)
         _not_negative("attention", kv_heads=self.kv_heads)
         _known_format("attention", self.format)
-        if self.heads % (self.kv_heads or self.heads):
+        if self.heads % self.key_heads:
             raise InputError(f"attention: kv_heads must divide heads, got {self.kv_heads} for {self.heads}")
         if self.direction not in ("fwd", "bwd"):
             raise InputError(f"attention: direction must be fwd or bwd, got {self.direction!r}")
@@ -262,7 +269,7 @@ class Attention(Operation):
         if len(given) in (1, 2):
             raise InputError(f"attention: q, k and v must be given together, got {' and '.join(given)} alone")
         queries = (self.batch, self.heads, self.seq, self.dim)
-        keys = (self.batch, self.kv_heads or self.heads, self.seq, self.dim)
+        keys = (self.batch, self.key_heads, self.seq, self.dim)
         pairs = (self.batch, self.heads, self.seq, self.seq)
         for name, shape in (("q", queries), ("k", keys), ("v", keys), ("kept", pairs)):
             array = getattr(self, name)
@@ -278,29 +285,95 @@ class Attention(Operation):
         """Q, K and V of every head: those given, else drawn; K and V are repeated where heads share them."""
         if self.q is None or self.k is None or self.v is None:
             law = self.law if self.law is not None else Clustered()
-            q, k, v = draw(law, self.batch, self.heads, self.kv_heads or self.heads, self.seq, self.dim)
+            q, k, v = draw(law, self.batch, self.heads, self.key_heads, self.seq, self.dim)
         else:
             q, k, v = self.q, self.k, self.v
-        share = self.heads // (self.kv_heads or self.heads)
-        return Operands(q, np.repeat(k, share, axis=1), np.repeat(v, share, axis=1))
+        return Operands(q, np.repeat(k, self.shared, axis=1), np.repeat(v, self.shared, axis=1))
 
     @property
-    def kv_bytes(self) -> int:
-        """Bytes of K and V together."""
-        kv_heads = self.kv_heads or self.heads
-        return 2 * format_bytes(self.format, self.batch * kv_heads * self.seq * self.dim)
+    def key_heads(self) -> int:
+        """Heads of K and V."""
+        return self.kv_heads or self.heads
 
     @property
-    def q_bytes(self) -> int:
-        """Bytes of Q, and as many of the output."""
-        return format_bytes(self.format, self.batch * self.heads * self.seq * self.dim)
+    def shared(self) -> int:
+        """Heads of Q to one of K and V."""
+        return self.heads // self.key_heads
+
+    @property
+    def rows(self) -> int:
+        """Queries of all heads: a row of scores each."""
+        return self.batch * self.heads * self.seq
+
+    @property
+    def scores(self) -> int:
+        """All scores, those that a causal mask leaves out among them."""
+        return self.rows * self.seq
+
+    @property
+    def q_elements(self) -> int:
+        """Elements of Q, and as many of O."""
+        return self.rows * self.dim
+
+    @property
+    def kv_elements(self) -> int:
+        """Elements of K, and as many of V."""
+        return self.batch * self.key_heads * self.seq * self.dim
+
+    @property
+    def elements_in(self) -> int:
+        """Elements of Q, K and V; backward of O and dO too."""
+        return (1 if self.direction == "fwd" else 3) * self.q_elements + 2 * self.kv_elements
+
+    @property
+    def elements_out(self) -> int:
+        """Elements of O; backward those of dQ, dK and dV."""
+        return self.q_elements + (0 if self.direction == "fwd" else 2 * self.kv_elements)
+
+    @property
+    def score_products(self) -> int:
+        """Products that make seq x seq: Q K'; backward Q K' again and dO V'."""
+        return 1 if self.direction == "fwd" else 2
+
+    @property
+    def products(self) -> int:
+        """All products of a head: those and P V; backward those and dV = P' dO, dQ = dS K and dK = dS' Q."""
+        return self.score_products + (1 if self.direction == "fwd" else 3)
+
+    @property
+    def dense_multiplies(self) -> int:
+        """Multiplies of all products in full: what hardware does that computes all scores."""
+        return self.products * self.scores * self.dim
 
     @property
     def multiplies(self) -> int:
-        """Two products of seq x seq x dim a head; halved where causal, 2.5 times as many backward."""
+        """Multiplies of all products, at the scores that are kept."""
         pairs = self.seq * (self.seq + 1) // 2 if self.causal else self.seq * self.seq
-        forward = 2 * self.batch * self.heads * pairs * self.dim
-        return forward if self.direction == "fwd" else forward * 5 // 2
+        return self.products * self.batch * self.heads * pairs * self.dim
+
+    def gradient_operations(self, scores: int) -> int:
+        """Operations of the backward pass on so many scores, where the rows' log-sums of the softmax were kept.
+
+        Scale, subtract the log-sum and exp for P; dS = P (dP - D); and D, the sums of dO O over a row.
+        """
+        return 5 * scores + 2 * self.q_elements
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Which of ``mask`` and ``dropout`` there are."""
+        return tuple(name for name in ("mask", "dropout") if getattr(self, name))
+
+    def describe(self) -> dict[str, Any]:
+        """As every operation; a mask or dropout that is not there is not named."""
+        absent = {"mask", "dropout"} - set(self.extras)
+        return {name: value for name, value in super().describe().items() if name not in absent}
+
+
+def extras_note(op: Operation) -> tuple[str, ...]:
+    """What a machine says that computes attention without its mask and dropout; empty where there are none."""
+    if not isinstance(op, Attention) or not op.extras:
+        return ()
+    return (f"{' and '.join(op.extras)} of attention not modelled: computed as if there were none",)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -51,15 +51,27 @@ class Result:
 
     ``cycles`` and ``clock_hz`` are None where the time was measured or a model knows no cycles.
     ``stalls`` adds up to ``cycles``; ``energy_parts`` to ``energy_j``; ``area_parts`` to ``area_mm2``.
-    ``peaks`` holds ``operations_per_s`` and ``bytes_per_s`` for the roofline. ``precision`` names the
-    number formats that products were computed in, which need not be those the workload asked for. ``quality``
-    says how good an approximation was, by the names of :mod:`siloom.sim.approximation`; over several operations it is
-    their mean by repeats. ``values`` is a sparse product, or attention's output [batch, heads, seq, dim].
+    ``precision`` names the number formats that products were computed in, which need not be those the
+    workload asked for. ``quality`` says how good an approximation was, by the names of
+    :mod:`siloom.sim.approximation`; over several operations it is their mean by repeats. ``values`` is a sparse
+    product, or attention's output [batch, heads, seq, dim].
+
+    ``peaks`` are rates of a data sheet, for the roofline, that no run exceeds: ``operations_per_s`` of the units
+    that the operation runs on, those of products in the format they are computed in (a multiply and its
+    addition are two), or where there are no products those of its vector work; ``bytes_per_s`` of memory's pins,
+    absent where memory is ideal. ``utilization`` is the effective operations (two per effective multiply that was
+    done, or the operation's ``flops`` where it has no multiplies) over what ``operations_per_s`` would do in
+    ``seconds``; of a workload, its mean over time. None where no peak is known. :func:`utilization` computes it.
+
+    ``overhead_s`` is the part of ``seconds`` in which calls and their host are waited for, not the machine's own
+    work: launches, waits for a call's end, allocations, transfers from and to a host. 0 where a machine is taken
+    to have none of them; None where they are not told apart, as in what was measured.
     """
 
     machine: str
     workload: str
     seconds: float
+    overhead_s: float | None = None
     kind: Kind = "modelled"
     precision: Sequence[str] = ()
     cycles: int | None = None
@@ -90,6 +102,8 @@ class Result:
         """Hold the sums that every reader relies on."""
         if not math.isfinite(self.seconds) or self.seconds < 0:
             raise ValueError(f"{self.machine}: seconds must be finite and at least 0, got {self.seconds}")
+        if self.overhead_s is not None and not 0 <= self.overhead_s <= self.seconds * (1 + 1e-9):
+            raise ValueError(f"{self.machine}: overhead_s must be between 0 and the seconds, got {self.overhead_s}")
         if self.cycles is not None and self.stalls:
             total = sum(self.stalls.values())
             if total != self.cycles:
@@ -163,6 +177,16 @@ class Result:
         except (ValueError, RecursionError):
             raise InputError(f"{path}: is not a JSON document") from None
         return cls.from_dict(data, str(path))
+
+
+def utilization(operations: Mapping[str, int], flops: int, peaks: Mapping[str, float], seconds: float) -> float:
+    """The share of the peak rate that effective work reached, as :class:`Result` defines it.
+
+    ``operations`` are the result's; ``flops`` those of the operation, for where it has no multiplies.
+    """
+    done = min(operations.get("multiplies", 0), operations.get("effective_multiplies", 0))
+    at_peak = peaks["operations_per_s"] * seconds
+    return min(1.0, (2 * done or flops) / at_peak) if at_peak else 0.0
 
 
 def _adds_up(machine: str, what: str, parts: Mapping[str, float], whole: float | None) -> None:

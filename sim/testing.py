@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -91,6 +92,11 @@ class MachineConformance:
     def _runs(self) -> list[tuple[Operation, Result]]:
         return [(op, self.machine.run(op)) for op in self._operations]
 
+    @property
+    def results(self) -> list[Result]:
+        """What the machine makes of the examples that it supports."""
+        return [result for _, result in self._runs]
+
     def check_supports_something_and_never_raises(self) -> None:
         """``supports`` answers for every operation, and yes for one of each declared type."""
         for kind, ops in example_operations().items():
@@ -136,6 +142,17 @@ class MachineConformance:
             assert sum(r.stalls.values()) == r.cycles, f"{op.name}: stalls {sum(r.stalls.values())} of {r.cycles}"
             for p in r.phases:
                 assert sum(p.stalls.values()) == p.cycles, f"{op.name}: stalls of {p.name}"
+
+    def check_what_an_attention_asks_for_is_done_or_noted(self) -> None:
+        """A mask and a dropout change what is counted or timed, or a note says that they do not."""
+        plain = next(op for ops in example_operations().values() for op in ops if isinstance(op, Attention))
+        if not self.machine.supports(plain):
+            return
+        for extra in ("mask", "dropout"):
+            asked = replace(plain, mask=extra == "mask", dropout=extra == "dropout")
+            without, r = self.machine.run(plain), self.machine.run(asked)
+            counted = (without.operations, without.traffic_bytes) != (r.operations, r.traffic_bytes)
+            assert counted or any(extra in note for note in r.notes), f"{extra} of attention: neither counted nor noted"
 
     def check_energy_and_area_are_sane(self) -> None:
         """Parts are not negative (their sums are held by Result itself)."""
@@ -191,10 +208,26 @@ class MachineConformance:
             if peak and r.kind == "modelled":
                 assert moved <= peak * r.seconds * (1 + 1e-9), f"{op.name}: {moved} bytes in {r.seconds} s"
 
-    def check_utilization_is_a_share(self) -> None:
-        """Utilisation lies between 0 and 1."""
+    def check_utilization_is_effective_work_over_the_peak(self) -> None:
+        """Utilisation is what :class:`siloom.sim.result.Result` defines, where a peak is known."""
         for op, r in self._runs:
             assert r.utilization is None or 0 <= r.utilization <= 1, f"{op.name}: utilization {r.utilization}"
+            if r.utilization is None or not r.peaks.get("operations_per_s"):
+                continue
+            done = min(op.multiplies, r.operations.get("multiplies", op.multiplies))
+            share = min(1.0, (2 * done or op.flops) / (r.peaks["operations_per_s"] * r.seconds)) if r.seconds else 0.0
+            assert math.isclose(r.utilization, share, rel_tol=1e-6), f"{op.name}: utilization {r.utilization} {share}"
+
+    def check_peaks_are_those_of_units_and_memory(self) -> None:
+        """Memory has one peak, and so have the units of vector work, whatever is done on them."""
+        memory = {r.peaks["bytes_per_s"] for _, r in self._runs if "bytes_per_s" in r.peaks}
+        assert len(memory) <= 1, f"bytes_per_s differs between operations: {sorted(memory)}"
+        rates: dict[type[Operation], set[float]] = {}
+        for op, r in self._runs:
+            if "operations_per_s" in r.peaks:
+                rates.setdefault(type(op), set()).add(r.peaks["operations_per_s"])
+        vector = rates.get(Elementwise, set()) | rates.get(Reduce, set())
+        assert len(vector) <= 1, f"operations_per_s differs between elementwise work and reductions: {sorted(vector)}"
 
     def check_equal_inputs_give_equal_bytes(self) -> None:
         """A modelled result is the same the second time."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from siloom.sim.errors import InputError
-from siloom.sim.ops import Elementwise, MatMul, Operation, Reduce
+from siloom.sim.ops import Attention, Elementwise, MatMul, Operation, Reduce
 from siloom.workloads.convolution import BatchNorm, Convolution, GlobalAveragePool
 from siloom.workloads.layers import Activation, CrossEntropy, Fork, Linear, Residual
 from siloom.workloads.network import Block, Formats, Layer, Network
@@ -78,7 +78,7 @@ class BiasedAttention:
         return (
             self._product(formats, "values.dx", self.queries, self.keys, self.value),
             self._product(formats, "values.dv", self.keys, self.value, self.queries),
-            self._scores(formats, "softmax.dx", 2, 5, "softmax_backward"),
+            self._scores(formats, "softmax.dx", 2, Attention.SOFTMAX_GRADIENT + 1, "softmax_backward"),
             self._scores(formats, "bias.dw", 1, 1, "sum", writes=0),
             self._product(formats, "scores.dq", self.queries, KEY, self.keys),
             self._product(formats, "scores.dk", self.keys, KEY, self.queries),

@@ -110,6 +110,7 @@ def _attention(making: Lowering, node: Node) -> Iterator[Operation]:
             causal=bool(node.attributes.get("is_causal")),
             format=form,
             kv_heads=0 if kv_heads == heads else kv_heads,
+            mask=any(node.inputs[3:4]),
         )
         return
     yield MatMul(name=f"{node.name}.scores", m=seq, n=keys, k=dim, batch=batch * heads, format=form)

@@ -28,7 +28,7 @@ from siloom.sim.engine.systolic_folds import (
     scalesim_cycles,
 )
 from siloom.sim.engine.systolic_jobs import FIELDS, Ints, Jobs, jobs
-from siloom.sim.engine.systolic_tiling import axis_at
+from siloom.sim.engine.systolic_tiling import axis_at, cost_at
 from siloom.sim.errors import InfeasibleError, InputError
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "across",
     "array_cycles",
     "axis_at",
+    "cost_at",
     "jobs",
     "run_gemms",
     "scalesim_cycles",
@@ -69,7 +70,7 @@ def run_gemms(work: Jobs, *, skip: bool = True) -> dict[str, Ints]:
         InputError: a run whose cycles or bytes may reach 2^62.
     """
     out = np.zeros((len(work.table), len(OUTCOME)), np.int64)
-    walk.walk_all(work.table, work.port, skip, out)
+    walk.walk_all(work.table, work.port, work.write_costs, skip, out)
     found = {name: out[:, column] for column, name in enumerate(OUTCOME)}
     if (found["cycles"] < 0).any():
         at = int(np.flatnonzero(found["cycles"] < 0)[0])

@@ -35,10 +35,14 @@ RATE, A_COPIES, B_COPIES, O_COPIES = range(len(PORT_FIELDS))
 
 
 class Jobs(NamedTuple):
-    """``table``: int64 (jobs, fields), in the order of ``FIELDS``; ``port``: float64, of ``PORT_FIELDS``."""
+    """``table``: int64 (jobs, fields), in the order of ``FIELDS``; ``port``: float64, of ``PORT_FIELDS``.
+
+    ``write_costs``: float64 (jobs, shares), a byte's time at equal steps of the share of writes from 0 to 1.
+    """
 
     table: Ints
     port: Floats
+    write_costs: Floats
 
 
 def jobs(
@@ -66,6 +70,7 @@ def jobs(
     o_copies: ArrayLike = 1,
     bytes_per_cycle: ArrayLike = np.inf,
     latency: ArrayLike = 0,
+    write_costs: ArrayLike = (1.0,),
 ) -> Jobs:
     """One job for each element of the broadcast arguments.
 
@@ -91,14 +96,17 @@ def jobs(
         a_copies: factor on A's traffic: 0 where it is on chip already, p where p arrays each read their own.
         b_copies: of B.
         o_copies: of C.
-        bytes_per_cycle: rate of the one memory port; infinite: ideal memory.
+        bytes_per_cycle: rate of the one memory port, reads alone; infinite: ideal memory.
         latency: cycles until the first bytes come.
+        write_costs: time of a byte over that of reads alone, at equal steps of the share of writes from 0 to 1 along
+            the last axis; each job runs at its own share, between two of them in proportion.
 
     Raises:
         InputError: sizes below 1, an unknown dataflow, or a run whose counts could reach 2^62.
     """
     given = dict(locals())
     given["dataflow"] = dataflow_codes(dataflow)
+    costs = np.asarray(given.pop("write_costs"), np.float64)
     port = {name: np.asarray(given.pop(name), np.float64) for name in PORT_FIELDS}
     whole = {name: np.asarray(value, np.int64) for name, value in given.items()}
     for name, size, bits in (
@@ -112,14 +120,17 @@ def jobs(
             raise InputError(f"systolic: {name} must be at least 1, got {whole[name].min()}")
     if port["bytes_per_cycle"].size and not port["bytes_per_cycle"].min() > 0:
         raise InputError(f"systolic: bytes_per_cycle must be above 0, got {port['bytes_per_cycle'].min()}")
-    shape = np.broadcast_shapes(*(array.shape for array in (*port.values(), *whole.values())))
+    if not costs.min() >= 1.0:
+        raise InputError(f"systolic: write_costs must be at least 1, got {costs.min()}")
+    shape = np.broadcast_shapes(costs.shape[:-1], *(array.shape for array in (*port.values(), *whole.values())))
     table = _columns(whole, FIELDS, shape, np.int64)
     work = table[:, [M, N, K, BATCH]].astype(np.float64).prod(axis=1)
     if work.size and work.max() >= MAX_COUNT:
         raise InputError(f"systolic: m*n*k*batch must be below 2^62, got {work.max():.4g}")
     for unique, one, other in ((A_UNIQUE, M, K), (B_UNIQUE, K, N)):
         table[:, unique] = np.where(table[:, unique] < 0, table[:, one] * table[:, other], table[:, unique])
-    return Jobs(table, _columns(port, PORT_FIELDS, shape, np.float64))
+    costs = np.broadcast_to(costs, (*shape, costs.shape[-1])).reshape(len(table), costs.shape[-1])
+    return Jobs(table, _columns(port, PORT_FIELDS, shape, np.float64), np.ascontiguousarray(costs))
 
 
 def _columns(given: dict[str, Any], names: tuple[str, ...], shape: tuple[int, ...], kind: type) -> NDArray[Any]:

@@ -33,6 +33,7 @@ class Case:
     sum_bits: int = 32
     bytes_per_cycle: float = math.inf
     latency: int = 0
+    write_costs: tuple[float, ...] = (1.0,)
 
 
 @dataclass
@@ -87,10 +88,20 @@ def folds_of(case: Case, size: dict[str, int]) -> Iterator[tuple[int, int]]:
             yield min(case.rows, size[on_rows] - row), min(case.cols, size[on_cols] - col)
 
 
+def _write_cost(case: Case, steps: list[Step]) -> float:
+    """A byte's time at the share of writes of all steps, over that of reads alone."""
+    written = sum(sum(step.stores.values()) for step in steps)
+    share = written / (written + sum(sum(step.loads.values()) for step in steps))
+    at = share * (len(case.write_costs) - 1)
+    below, above = math.floor(at), math.ceil(at)
+    return case.write_costs[below] + (at - below) * (case.write_costs[above] - case.write_costs[below])
+
+
 def run_reference(case: Case) -> dict[str, int]:
     """Cycles, the bytes of each kind of transfer, and the cycles in which operands stream in (``compute``)."""
     steps = steps_of(case)
     output_stationary = case.dataflow == "os"
+    rate = case.bytes_per_cycle / _write_cost(case, steps)
     moved: Counter[str] = Counter()
     port = 0
     compute = 0
@@ -100,7 +111,7 @@ def run_reference(case: Case) -> dict[str, int]:
     fold: tuple[int, int, int] | None = None  # begin, rows and streamed length of the last fold
 
     def transfer(size: int, earliest: int) -> int:
-        return max(port, earliest) + math.ceil(size / case.bytes_per_cycle)
+        return max(port, earliest) + math.ceil(size / rate)
 
     for s, step in enumerate(steps):
         streamed = step.size[{"os": "k", "ws": "m", "is": "n"}[case.dataflow]]

@@ -14,6 +14,8 @@ not hide, the port's, and half of both with the slant of every step (two steps t
 an SRAM), and to it the first load and the last store; weighed by 2 % for every crossing of all
 tensors; then the first tried. This is
 a heuristic, no exhaustive search; what is charged afterwards is what its schedule moves.
+
+The port is slower where it turns between reads and writes: each try runs at its own share of writes.
 """
 
 from __future__ import annotations
@@ -90,6 +92,14 @@ def _repeats(order: int, free: int, nm: int, nn: int, nk: int) -> int:
 
 
 @inline_kernel
+def cost_at(costs: Floats, share: float) -> float:
+    """A byte's time at a share of writes over that of reads alone, between two of ``costs`` in proportion."""
+    steps = len(costs) - 1
+    below = min(int(share * steps), max(steps - 1, 0))
+    return float(costs[below] + (share * steps - below) * (costs[min(below + 1, steps)] - costs[below]))
+
+
+@inline_kernel
 def _array_cycles(job: Ints, mb: int, nb: int, kb: int) -> float:
     """Intervals of all folds of one product whose streamed axis is cut into blocks."""
     rows, cols, double = job[ROWS], job[COLS], job[DOUBLE]
@@ -109,8 +119,8 @@ def _array_cycles(job: Ints, mb: int, nb: int, kb: int) -> float:
 
 
 @kernel
-def choose_blocks(job: Ints, port: Floats) -> tuple[int, int, int, int]:
-    """``mb``, ``nb``, ``kb`` and the order's code for one job; mb is 0 where not even one fold fits."""
+def choose_blocks(job: Ints, port: Floats, costs: Floats) -> tuple[int, int, int, int, float]:
+    """``mb``, ``nb``, ``kb``, the order's code and the port's rate for one job; mb is 0 where no fold fits."""
     m, n, k = job[M], job[N], job[K]
     rows, cols = job[ROWS], job[COLS]
     # A block is whole folds along the axes across the array, anything along the one that streams.
@@ -128,13 +138,13 @@ def choose_blocks(job: Ints, port: Floats) -> tuple[int, int, int, int]:
     o_room = job[O_ROOM]
     um, un, uk = min(m, gm), min(n, gn), min(k, gk)
     if a_room // k >= m and b_room // k >= n and o_room // m >= n and port[RATE] == math.inf:
-        return m, n, k, _ORDERS[0]
+        return m, n, k, _ORDERS[0], math.inf
     if job[DATAFLOW] == 0:
         slant = max(min(m, rows), min(n, cols))
     else:
         slant = max(2 * min(k, rows), min(n if job[DATAFLOW] == 1 else m, cols))
     best_m, best_n, best_k, best_order = 0, 0, 0, _ORDERS[0]
-    best_time = math.inf
+    best_time = best_rate = math.inf
     least = float(job[A_UNIQUE]) * job[A_BITS] + float(job[B_UNIQUE]) * job[B_BITS] + float(m) * n * job[SUM_BITS]
     deepest = _fit(min(a_room // um, b_room // un), k, gk)
     # Small blocks come soon and leave soon; below the array's height, streaming would not hide shifting.
@@ -174,21 +184,22 @@ def choose_blocks(job: Ints, port: Floats) -> tuple[int, int, int, int]:
             a_once, b_once, c_once = a_bits / (nm * nk), b_bits / (nk * nn), c_size * job[O_BITS] / (nm * nn)
             ends, steps = a_once + b_once + c_once, float(nm) * nn * nk
             for code in _ORDERS:
-                sums = 2.0 * (_repeats(code, 2, nm, nn, nk) - 1.0) * job[SUM_BITS]
-                bits = a_bits * _repeats(code, 1, nm, nn, nk) + b_bits * _repeats(code, 0, nm, nn, nk)
-                bits += c_size * (job[O_BITS] + sums)
-                moved = bits / 8.0 / port[RATE]
+                sums = c_size * (_repeats(code, 2, nm, nn, nk) - 1.0) * job[SUM_BITS]
+                written = c_size * job[O_BITS] + sums
+                bits = a_bits * _repeats(code, 1, nm, nn, nk) + b_bits * _repeats(code, 0, nm, nn, nk) + sums + written
+                rate = port[RATE] / cost_at(costs, written / bits if bits > 0 else 0.0)
+                moved = bits / 8.0 / rate
                 # Two steps take turns in the halves: neither loads before the other has read.
                 turns = (array + moved + steps * slant) / 2.0
                 # What comes once in many steps comes at once: one step's spare port time hides it, no more.
                 inner = axis_at(code, 2)
                 rare = c_once if inner == 2 else b_once if inner == 0 else a_once
-                usual = (ends - rare) / 8.0 / port[RATE]
-                burst = rare / 8.0 / port[RATE] - max(0.0, array / steps - usual)
+                usual = (ends - rare) / 8.0 / rate
+                burst = rare / 8.0 / rate - max(0.0, array / steps - usual)
                 times = steps / (nk if inner == 2 else nm if inner == 0 else nn)
-                time = max(array + max(0.0, burst) * times, moved, turns) + ends / 8.0 / port[RATE] / job[BATCH]
+                time = max(array + max(0.0, burst) * times, moved, turns) + ends / 8.0 / rate / job[BATCH]
                 time *= 1.0 + _CROSSING * bits / least
                 if time < best_time:
-                    best_time = time
+                    best_time, best_rate = time, rate
                     best_m, best_n, best_k, best_order = mb, nb, kb, code
-    return best_m, best_n, best_k, best_order
+    return best_m, best_n, best_k, best_order, best_rate

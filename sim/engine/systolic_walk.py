@@ -8,8 +8,9 @@ Step s works on one block triple; see ``systolic_tiling`` for blocks and loops. 
   are there, and so that its first result finds those of step s-2 written (its half of the ofmap SRAM);
 - it leaves the array when its last result has; its results then cross the port in ``store`` cycles.
 
-The port serves load 0, load 1, load 2, store 0, load 3, store 1, ... in order; a transfer takes whole
-cycles, and the first waits for the memory's latency. Nothing else waits for it: streams are prefetched.
+The port serves load 0, load 1, load 2, store 0, load 3, store 1, ... in order, at the rate that it has at the
+job's share of writes; a transfer takes whole cycles, and the first waits for the memory's latency. Nothing else
+waits for it: streams are prefetched.
 
 Every step is a max-plus linear map of the times before it. So when one round of a loop, or two (as halves of the
 SRAMs take turns), have moved all times by the same number of cycles, every equal round after will, and
@@ -44,7 +45,6 @@ from siloom.sim.engine.systolic_jobs import (
     LATENCY,
     O_BITS,
     O_COPIES,
-    RATE,
     ROWS,
     SUM_BITS,
     Floats,
@@ -104,10 +104,10 @@ def _same_but_later(now: Ints, before: Ints) -> bool:
 
 
 @kernel
-def walk(job: Ints, port: Floats, skip: bool, out: Ints) -> None:
+def walk(job: Ints, port: Floats, costs: Floats, skip: bool, out: Ints) -> None:
     """Run one job and fill one row of outcomes; ``cycles`` -1: it may reach 2^62, -2: not one fold fits."""
     out[:] = 0
-    mb, nb, kb, order = choose_blocks(job, port)
+    mb, nb, kb, order, rate = choose_blocks(job, port, costs)
     out[MB], out[NB], out[KB], out[ORDER] = mb, nb, kb, order
     if mb == 0:
         out[CYCLES] = -2
@@ -124,7 +124,7 @@ def walk(job: Ints, port: Floats, skip: bool, out: Ints) -> None:
     for level in range(3):
         axis = axis_at(order, level)
         trips[level + 1] = nm if axis == 0 else nn if axis == 1 else nk
-    if _beyond_counting(job, port, mb, nb, kb, trips):
+    if _beyond_counting(job, port, rate, mb, nb, kb, trips):
         out[CYCLES] = -1
         return
 
@@ -207,10 +207,10 @@ def walk(job: Ints, port: Floats, skip: bool, out: Ints) -> None:
             ready = max(now[_PORT], now[_READ2])
             if first:
                 ready += job[LATENCY]
-            ready += _cycles(load, port[RATE])
+            ready += _cycles(load, rate)
             now[_PORT] = ready
         if now[_STORE2] > 0:
-            now[_PORT] = max(now[_PORT], now[_LEFT2]) + _cycles(now[_STORE2], port[RATE])
+            now[_PORT] = max(now[_PORT], now[_LEFT2]) + _cycles(now[_STORE2], rate)
         if first:
             begin = ready + ahead
             out[PRELOAD] += ahead
@@ -289,9 +289,9 @@ def walk(job: Ints, port: Floats, skip: bool, out: Ints) -> None:
 
     # What is left to store, and the way out of the array.
     if now[_STORE2] > 0:
-        now[_PORT] = max(now[_PORT], now[_LEFT2]) + _cycles(now[_STORE2], port[RATE])
+        now[_PORT] = max(now[_PORT], now[_LEFT2]) + _cycles(now[_STORE2], rate)
     if now[_STORE1] > 0:
-        now[_PORT] = max(now[_PORT], now[_LEFT1]) + _cycles(now[_STORE1], port[RATE])
+        now[_PORT] = max(now[_PORT], now[_LEFT1]) + _cycles(now[_STORE1], rate)
     gone = max(now[_LEFT1], now[_LEFT2])
     out[COMPUTE] += now[_STREAMED]
     out[FILL] += last_end
@@ -301,7 +301,7 @@ def walk(job: Ints, port: Floats, skip: bool, out: Ints) -> None:
 
 
 @inline_kernel
-def _beyond_counting(job: Ints, port: Floats, mb: int, nb: int, kb: int, trips: Ints) -> bool:
+def _beyond_counting(job: Ints, port: Floats, rate: float, mb: int, nb: int, kb: int, trips: Ints) -> bool:
     """Whether cycles or bytes might reach 2^62: every step taken as the largest, nothing overlapped."""
     if job[DATAFLOW] == 0:
         on_rows, on_cols, streamed = mb, nb, kb
@@ -320,7 +320,7 @@ def _beyond_counting(job: Ints, port: Floats, mb: int, nb: int, kb: int, trips: 
         / 8.0
     )
     folds = (on_rows // job[ROWS] + 1.0) * (on_cols // job[COLS] + 1.0)
-    cycles = folds * (streamed + 2.0 * rows + cols) + job[LATENCY] + moved / port[RATE] + 4.0
+    cycles = folds * (streamed + 2.0 * rows + cols) + job[LATENCY] + moved / rate + 4.0
     steps = 1.0
     for level in range(4):
         steps *= trips[level]
@@ -328,7 +328,7 @@ def _beyond_counting(job: Ints, port: Floats, mb: int, nb: int, kb: int, trips: 
 
 
 @kernel
-def walk_all(table: Ints, port: Floats, skip: bool, out: Ints) -> None:
+def walk_all(table: Ints, port: Floats, costs: Floats, skip: bool, out: Ints) -> None:
     """:func:`walk` for every row of ``table``."""
     for i in range(len(table)):
-        walk(table[i], port[i], skip, out[i])
+        walk(table[i], port[i], costs[i], skip, out[i])

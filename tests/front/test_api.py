@@ -12,6 +12,7 @@ import scipy.io
 import scipy.sparse as sp
 
 import siloom
+from siloom.api import compare_results
 from siloom.sim.design import Design, parameter
 from siloom.sim.errors import InfeasibleError, InputError, UsageError
 from siloom.sim.machine import Machine
@@ -163,6 +164,20 @@ def test_compare_is_a_data_frame_of_the_contract() -> None:
     for _, row in frame.iterrows():
         assert row["speedup"] == {"k40": pytest.approx(seconds["k40"] / row["seconds"])}
     assert [r.machine for r in frame.attrs["results"]] == list(frame["machine"])
+
+
+def test_calls_that_only_some_wait_for_are_told_where_they_matter() -> None:
+    small, large = "gemm:m=128,n=768,k=768", "gemm:m=16384,n=16384,k=16384"
+    short = compare_results(small, ["h100", "systolic"])
+    told = next(flag for flag in short.flags if "calls" in flag)
+    assert told == "time of calls and host differs: h100 29.0 µs of 30.0 µs, systolic none"
+    assert [r.overhead_s for r in short.results] == [pytest.approx(29.0e-6, rel=0.01), 0.0]
+    for others in ([small, "h100", "a100"], [large, "h100", "tpu-v4"]):
+        assert not any("calls" in flag for flag in compare_results(others[0], others[1:]).flags)
+    network = siloom.run("h100", "bert-base:seq=128")
+    assert 0 < network.overhead_s < network.seconds
+    mixed = compare_results("gemm:m=64,n=64,k=64", ["host", "h100"])
+    assert any("host not told apart" in flag for flag in mixed.flags)
 
 
 def test_objects_that_share_a_label_are_both_compared() -> None:

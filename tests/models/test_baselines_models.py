@@ -194,7 +194,7 @@ def test_designs_describe_themselves(machine: Machine) -> None:
     for name, about in design.parameters().items():
         assert about.source, name
     fitted = [about for about in design.parameters().values() if about.status == "fitted"]
-    assert fitted and all("measure" in about.source for about in fitted)
+    assert fitted and all("measure" in about.source or "reports/published" in about.source for about in fitted)
     with pytest.raises(InputError, match="clock_hz must be at least"):
         design.with_settings(machine.name, {"clock_hz": -1})
 

@@ -31,5 +31,13 @@ def test_machine_keeps(
     check(suite_of(suites, KNOWN[name]))
 
 
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_every_modelled_result_says_what_calls_and_hosts_take_of_it(
+    suites: dict[str, MachineConformance], name: str
+) -> None:
+    for result in suite_of(suites, KNOWN[name]).results:
+        assert (result.overhead_s is None) == (result.kind == "measured")
+
+
 def test_folder_holds_the_machines_of_this_release() -> None:
     assert {"outerspace", "host", "xeon-e5-1650v4", "k40", "k40-cusparse", "k40-cusp", "h100"} <= set(KNOWN)

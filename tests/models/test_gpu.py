@@ -137,6 +137,24 @@ def test_causes_are_whole_cycles_of_the_clock_and_the_compute_cause_is_the_peak(
     assert found.utilization == pytest.approx(found.stalls["compute"] / found.cycles, rel=1e-2)
 
 
+def test_a_board_has_one_clock_under_tensor_load_for_products_and_attention() -> None:
+    """Hopper's is fitted; an A100's measured products reach their rate at efficiency 1: no room for less."""
+    share = {name: board(name).sustained_clock_share for name in BOARDS}
+    assert share["h100"] == share["h200"] == table("gpu_attention")["hopper", "sustained_clock_share"].value < 1.0
+    assert {share[name] for name in BOARDS if name not in ("h100", "h200")} == {1.0}
+    assert table("gpu_gemm_fit")["cublas", "math_efficiency"].value == 1.0
+    for op in (MatMul(m=8192, n=8192, k=8192), Attention(seq=8192, heads=16, dim=128, batch=2)):
+        lowered, boost = result("h100", op), result("h100:sustained_clock_share=1", op)
+        assert 0.9 * share["h100"] < boost.seconds / lowered.seconds < 1.0
+        assert lowered.peaks == boost.peaks
+        assert any("of the boost clock" in note for note in lowered.notes)
+        assert not any("of the boost clock" in note for note in boost.notes)
+    lost = result("h100", MatMul(m=8192, n=8192, k=8192)).stalls
+    assert lost["compute"] / (lost["compute"] + lost["lowered_clock"]) == pytest.approx(share["h100"], rel=1e-3)
+    wide = MatMul(m=2048, n=2048, k=2048, format="fp32")  # no tensor cores
+    assert result("h100", wide).seconds == result("h100:sustained_clock_share=1", wide).seconds
+
+
 def test_shared_weights_make_a_batch_one_taller_product() -> None:
     apart = result("a100", MatMul(m=100, n=512, k=512, batch=8))
     shared = result("a100", MatMul(m=100, n=512, k=512, batch=8, shared=True))
@@ -295,7 +313,7 @@ def test_attention_falls_back_where_the_tensor_cores_are_taken_away() -> None:
 def test_backward_attention_holds_the_gradients_too() -> None:
     """A board that holds q, k, v and o exactly has no room for their gradients."""
     forward = Attention(seq=1024, heads=8, kv_heads=2, dim=64)
-    room = 2 * forward.q_bytes + forward.kv_bytes
+    room = 2 * (forward.elements_in + forward.elements_out)
     assert room == 2 * (2 * 8 + 2 * 2) * 1024 * 64
     result(f"a100:memory_bytes={room}", forward)
     with pytest.raises(InfeasibleError, match=f"needs {2 * room} bytes for its operands"):

@@ -190,6 +190,22 @@ def test_fp8_halves_the_products_and_not_the_exponentials() -> None:
     assert 1.2 < wide.seconds / narrow.seconds < 2.0
 
 
+@pytest.mark.parametrize("direction", ["fwd", "bwd"])
+def test_a_mask_and_dropout_cost_kernels_of_their_own_or_operations_on_the_chip(direction: str) -> None:
+    op = Attention(seq=2048, heads=16, dim=64, batch=4, direction=direction)
+    for extra in ("mask", "dropout"):
+        for algorithm in ("flash1", "flash2", "flash3"):
+            plain, more = (run_attention(H100, replace(op, **{extra: on}), algorithm) for on in (False, True))
+            assert more.hbm_bytes == plain.hbm_bytes
+            assert more.other_flops >= plain.other_flops + 4 * 16 * 2048**2
+            assert plain.seconds < more.seconds < 1.5 * plain.seconds
+    plain, dropped = (run_attention(H100, replace(op, dropout=on), "standard") for on in (False, True))
+    # Two passes of two bytes and one of one, each way.
+    assert dropped.hbm_bytes - plain.hbm_bytes == 5 * 4 * 16 * 2048**2
+    causal, both = (run_attention(H100, replace(op, causal=True, mask=on), "standard") for on in (False, True))
+    assert causal.hbm_bytes == both.hbm_bytes  # one tensor masks for both
+
+
 def test_causal_saves_half_at_most() -> None:
     for algorithm in ("flash1", "flash2", "flash3"):
         op = Attention(seq=8192, heads=32, dim=64, batch=8)
@@ -245,4 +261,3 @@ def test_constants_are_those_of_the_table_and_few() -> None:
     costs = AttentionCosts.of_table()
     assert costs.overlap["flash1"] == costs.overlap["flash2"] < costs.overlap["flash3"]
     assert 0.0 < costs.backward <= 1.0
-    assert costs.clock_share(A100) == 1.0 > costs.clock_share(H100)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from siloom.models._gpu_attention_kernels import Kernel, Product
-from siloom.models._gpu_attention_standard import StandardOptions, standard_steps
+from siloom.models._gpu_attention_standard import standard_steps
 from siloom.models._gpu_attention_work import count_work, visited_blocks
 from siloom.models.gpu import A100Design, H100Design
 from siloom.sim.ops import Attention
@@ -239,10 +239,9 @@ def test_standard_bytes_are_those_of_an_eager_framework(masked: bool, dropped: b
     q, k, v, do = (rng.normal(size=(heads, seq, dim)).astype(np.float16) for _ in range(4))
     mask = np.where(np.tri(seq, dtype=bool), 0, -1e4).astype(np.float16) if masked else None
     drawn = rng.random((heads, seq, seq)) > 0.1 if dropped else None
-    op = Attention(seq=seq, heads=3, batch=2, dim=dim, causal=masked)
-    options = StandardOptions(dropout=dropped)
+    op = Attention(seq=seq, heads=3, batch=2, dim=dim, causal=masked and not dropped, mask=dropped, dropout=dropped)
     forward, backward = Eager(), Eager()
     forward.forward(q, k, v, mask, drawn)
     backward.backward(q, k, v, np.zeros((heads, seq, seq), np.float16), do, drawn)
-    assert sum(s.bytes_moved for s in standard_steps(op, "fp16", options)) == forward.bytes
-    assert sum(s.bytes_moved for s in standard_steps(replace(op, direction="bwd"), "fp16", options)) == backward.bytes
+    assert sum(s.bytes_moved for s in standard_steps(op, "fp16")) == forward.bytes
+    assert sum(s.bytes_moved for s in standard_steps(replace(op, direction="bwd"), "fp16")) == backward.bytes

@@ -213,6 +213,13 @@ PEAKS = {  # bf16 and int8 operations a second: the scaling book; v3: 123 TFLOP/
 }
 
 
+def test_vector_work_is_measured_at_the_vector_units() -> None:
+    for name, lanes, clock in (("tpu-v1", TpuV1Design().lanes, 700e6), ("tpu-v4", 2 * 1024 * 2, 1.05e9)):
+        result = machine(name).run(Reduce(rows=4096, length=4096, function="softmax"))
+        assert result.peaks["operations_per_s"] == pytest.approx(lanes * clock)
+        assert result.utilization == pytest.approx(5 * 4096**2 / (lanes * clock * result.seconds))
+
+
 @pytest.mark.parametrize("name", PEAKS)
 def test_peaks_are_the_published_ones_and_large_products_come_near(name: str) -> None:
     chip = machine(name)

@@ -18,6 +18,7 @@ from siloom.sim.memory import (
     part,
     serve,
     stream_bytes_per_s,
+    write_costs,
 )
 
 # GB/s of a channel or stack, as published; and the nanoseconds of tRCD + tCL + the burst.
@@ -81,6 +82,21 @@ def test_sustained_rates_stay_below_refresh_and_peak(name: str) -> None:
     if t.rank_bits == 0:  # nothing moves while the only rank refreshes
         assert reads <= 1 - t.rfc / t.refi + 1e-3
     assert stream_bytes_per_s(name, 3) == pytest.approx(3 * stream_bytes_per_s(name))
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_rates_between_the_shares_of_writes_are_near_direct_simulation(name: str) -> None:
+    costs = np.array(write_costs(name))
+    assert costs[0] == 1.0
+    assert costs.min() == 1.0  # no mixture is faster than reads alone
+    between = (np.arange(16) + 0.5) / 16  # where interpolation knows least
+    direct = np.array([stream_bytes_per_s(name) / stream_bytes_per_s(name, 1, share) for share in between])
+    error = np.abs(np.interp(between, np.arange(17) / 16, costs) / direct - 1)
+    assert error.mean() < 0.015
+    assert error[between < 0.9].max() < 0.04
+    assert error.max() < 0.08
+    # Exactly half: two streams in step through the same banks.
+    assert 0.05 < stream_bytes_per_s(name) / stream_bytes_per_s(name, 1, 0.5) / costs[8] - 1 < 0.17
 
 
 def test_idle_latency_is_that_of_a_served_read() -> None:

@@ -25,6 +25,7 @@ from siloom.sim.ops import (
     SpGEMM,
     SpMM,
     Workload,
+    extras_note,
     format_bytes,
 )
 from siloom.sim.sparse import Csr
@@ -65,6 +66,32 @@ def test_attention_counts_the_pairs_that_are_kept(causal: bool) -> None:
     assert forward.multiplies == 2 * 3 * 2 * 4 * kept.sum()
     backward = Attention(seq=6, heads=3, dim=4, batch=2, causal=causal, direction="bwd")
     assert 2 * backward.multiplies == 5 * forward.multiplies
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 6, 0])
+def test_attention_counts_what_its_gradient_written_out_reads_makes_and_multiplies(kv_heads: int) -> None:
+    batch, heads, seq, dim = 2, 6, 5, 3
+    q, o = np.ones((batch, heads, seq, dim)), np.ones((batch, heads, seq, dim))
+    k, v = (np.ones((batch, kv_heads or heads, seq, dim)) for _ in "kv")
+    shape = {"seq": seq, "heads": heads, "dim": dim, "batch": batch, "kv_heads": kv_heads}
+    forward, backward = Attention(**shape), Attention(**shape, direction="bwd")
+    assert (forward.q_elements, forward.kv_elements, forward.rows) == (q.size, k.size, q.size // dim)
+    assert (forward.elements_in, forward.elements_out) == (q.size + k.size + v.size, o.size)
+    assert (backward.elements_in, backward.elements_out) == (3 * q.size + 2 * k.size, q.size + 2 * k.size)
+    assert forward.key_heads * forward.shared == heads
+    scores = np.einsum("bhsd,bhtd->bhst", q, np.repeat(k, forward.shared, axis=1))
+    assert forward.scores == scores.size
+    assert (forward.score_products, forward.products) == (1, 2)  # Q K'; P V
+    assert (backward.score_products, backward.products) == (2, 5)  # Q K', dO V'; P' dO, dS K, dS' Q
+    assert [op.dense_multiplies for op in (forward, backward)] == [n * scores.size * dim for n in (2, 5)]
+    assert backward.gradient_operations(scores.size) == 5 * scores.size + 2 * o.size
+
+
+def test_a_mask_and_dropout_are_named_where_they_are() -> None:
+    plain, both = Attention(seq=6, heads=3, dim=4), Attention(seq=6, heads=3, dim=4, mask=True, dropout=True)
+    assert both.describe() == {**plain.describe(), "mask": True, "dropout": True}
+    assert both.multiplies == plain.multiplies
+    assert extras_note(plain) == () and "mask and dropout of attention not modelled" in extras_note(both)[0]
 
 
 @pytest.mark.parametrize(("stride", "pad", "groups"), [(1, 0, 1), (1, 1, 2), (2, 1, 1), (3, 2, 4)])
@@ -196,8 +223,6 @@ def test_pruned_products_count_half_of_the_dense_work():
 
 def test_bytes_of_dense_operands():
     assert format_bytes("int4", 3) == 2
-    attention = Attention(seq=4, heads=6, dim=8, kv_heads=2, format="fp16")
-    assert (attention.q_bytes, attention.kv_bytes) == (4 * 6 * 8 * 2, 2 * 4 * 2 * 8 * 2)
     update = Elementwise(elements=10, reads=4, writes=3, format="fp32")
     assert (update.read_bytes, update.write_bytes) == (160, 120)
     row_sums, softmax = (Reduce(rows=2, length=8, function=f) for f in ("sum", "softmax"))

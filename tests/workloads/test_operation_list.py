@@ -31,6 +31,8 @@ def test_a_list_is_read_in_order_with_repeats(tmp_path: Path) -> None:
         [[operation]]
         kind = "attention"
         causal = true
+        mask = true
+        dropout = true
         [[operation]]
         kind = "spgemm"
         a = "a.mtx"
@@ -53,6 +55,8 @@ def test_a_list_is_read_in_order_with_repeats(tmp_path: Path) -> None:
         ("spgemm", "", 1),
     ]
     assert workload.items[0].op.multiplies == 384 * 2304 * 768
+    attention = workload.items[1].op
+    assert attention.causal and attention.mask and attention.dropout
     assert workload.items[3].op.a.nnz == 7**3
     assert workload.items[4].op.a.nnz == 100
     assert workload.provenance["operands"][0]["a"]["file"] == "a.mtx"

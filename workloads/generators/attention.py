@@ -31,6 +31,8 @@ class Attention(OperationGenerator, Clustered):
     pass_: str = parameter("fwd", unit="", choices=("fwd", "bwd"), source="chosen by the user", status="assumed")
     format: str = number_format()
     kv_heads: int = size(0, "heads of K and V; 0: as many as of Q", low=0)
+    mask: bool = parameter(False, unit="", source="a mask added to the scores, of the user's choice", status="assumed")
+    dropout: bool = parameter(False, unit="", source="after the softmax, of the user's choice", status="assumed")
 
     def with_settings(self, owner: str, settings: Mapping[str, object]) -> Self:
         """As every design; ``pass`` is a word of Python, which no field can be called."""
@@ -53,6 +55,8 @@ class Attention(OperationGenerator, Clustered):
             direction=self.pass_,
             format=self.format,
             kv_heads=self.kv_heads,
+            mask=self.mask,
+            dropout=self.dropout,
             law=law,
         )
         return (Item(op),), {}

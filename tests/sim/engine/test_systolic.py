@@ -136,6 +136,7 @@ def random_job(rng):
     shape = {"dataflow": dataflow, "rows": rows, "cols": cols, "m": m, "n": n, "k": k}
     shape |= {"batch": int(rng.integers(1, 4)), "double": bool(rng.integers(2)), "latency": int(rng.integers(0, 50))}
     shape["bytes_per_cycle"] = float(rng.choice([math.inf, 0.7, 3.0, 20.0]))
+    shape["write_costs"] = ((1.0,), (1.0, 1.5, 1.2), (1.0, 1.1, 1.25, 1.3, 1.1))[rng.integers(3)]
     return shape, dict(zip(("ifmap_bytes", "filter_bytes", "ofmap_bytes"), rooms, strict=True))
 
 
@@ -181,6 +182,22 @@ def test_every_cycle_has_one_cause_and_no_bound_is_beaten(rate):
     assert (got["b_read"] >= k * n * batch).all()
     assert (got["c_write"] == m * n * batch).all()
     assert ((got["sum_read"] == 0) == (got["sum_write"] == 0)).all()
+
+
+def test_the_port_runs_at_the_rate_of_the_jobs_own_share_of_writes():
+    costs = (1.0, 1.1, 1.3, 1.2, 1.1)
+    _, work = memory_jobs(3000, 11, bytes_per_cycle=2.0, latency=77, write_costs=costs)
+    got, flat = run_gemms(work), run_gemms(memory_jobs(3000, 11, bytes_per_cycle=2.0, latency=77)[1])
+    moved = sum(got[name] for name in PORT)
+    share = (got["sum_write"] + got["c_write"]) / moved
+    least = moved * np.interp(share, np.arange(5) / 4, costs) / 2.0
+    assert (got["cycles"] >= least * (1 - 1e-9)).all()
+    assert np.median(got["cycles"] / least) < 1.1
+    assert (got["cycles"] >= flat["cycles"]).mean() > 0.99  # now and then other blocks are chosen, and luckier ones
+    # Tensors on chip: all the port does is write.
+    last = run_gemms(jobs(dataflow="ws", rows=8, cols=8, m=64, n=64, k=64, a_copies=0, b_copies=0,
+                          bytes_per_cycle=0.01, write_costs=(1.0, 1.5)))  # fmt: skip
+    assert last["cycles"][0] >= 64 * 64 / 0.01 * 1.5
 
 
 def test_ideal_memory_with_room_for_all_is_the_array_by_itself():
@@ -276,6 +293,7 @@ def test_tensors_on_chip_and_shared_windows_move_less():
         ({"rows": 0}, "rows must be at least 1, got 0"),
         ({"dataflow": "rs"}, "dataflow must be one of os, ws, is, got 'rs'"),
         ({"bytes_per_cycle": 0.0}, "bytes_per_cycle must be above 0"),
+        ({"write_costs": (1.0, 0.9)}, "write_costs must be at least 1, got 0.9"),
         ({"m": 2**40, "n": 2**20, "k": 4}, r"m\*n\*k\*batch must be below 2\^62"),
         ({"m": 2**30, "n": 2**30, "rows": 1, "cols": 1, "bytes_per_cycle": 1e-3}, r"may take 2\^62 cycles or bytes"),
     ],
@@ -312,4 +330,4 @@ def test_a_million_blocks_are_walked_in_some_hundred_steps():
 def test_jobs_broadcast_and_may_be_none():
     work = jobs(dataflow=["os", "ws"], rows=8, cols=8, m=np.array([[4], [5], [6]]), n=4, k=4)
     assert work.table.shape == (6, 19)
-    assert run_gemms(Jobs(work.table[:0], work.port[:0]))["cycles"].shape == (0,)
+    assert run_gemms(Jobs(work.table[:0], work.port[:0], work.write_costs[:0]))["cycles"].shape == (0,)
