@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from siloom.models._masked import as_csr, masked_products, masked_softmax
 from siloom.models.outerspace import OuterSpace
+from siloom.models.registry import machine as machine_by_name
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import run_workload
@@ -97,3 +98,19 @@ def test_an_empty_mask_runs() -> None:
     empty = as_csr(np.zeros((3, 4), bool))
     assert (empty.shape, empty.nnz, len(empty.indptr)) == ((3, 4), 0, 4)
     assert SDDMM(mask=empty, k=2).multiplies == SpMM(a=empty, n=2).multiplies == 0
+
+
+@pytest.mark.parametrize("name", ["k40-cusparse", "h100:library=cusparse"])
+def test_a_board_s_sparse_library_runs_the_same_products_where_it_is_asked_to(name: str) -> None:
+    op = attention(heads=1)
+    board = machine_by_name(f"{name}{',' if ':' in name else ':'}attention=masked")
+    whole = board.run(op)
+    alone = [board.run(product) for pair in masked_products(op) for product in pair]
+    assert whole.operations["effective_multiplies"] == sum(r.operations["effective_multiplies"] for r in alone)
+    assert whole.operations["effective_multiplies"] + whole.operations["skipped_multiplies"] == op.multiplies
+    assert whole.quality == OuterSpace().run(op).quality
+    assert not board.supports(attention(kept=None))
+    assert board.supports(op)
+    dense = machine_by_name(name)
+    assert dense.supports(attention(kept=None))
+    assert not dense.run(op).quality
