@@ -123,9 +123,10 @@ class GpuDesign(Design):
     attention: str = parameter(
         "auto",
         unit="",
-        source="auto: the newest kernel that the board has (FlashAttention 3 on Hopper, 2 from Ampere on)",
+        source="auto: the newest kernel that the board has (FlashAttention 3 on Hopper, 2 from Ampere on); "
+        "masked: the sparse library's SDDMM and SpMM at a given mask",
         status="assumed",
-        choices=("auto", "standard", "flash1", "flash2", "flash3"),
+        choices=("auto", "standard", "flash1", "flash2", "flash3", "masked"),
     )
     calls: str = parameter(
         "auto",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from siloom.models._gpu_dense import run_dense
 from siloom.models._gpu_design import GpuDesign
 from siloom.models._gpu_sparse import run_dense_side, run_product
+from siloom.models._masked import run_masked, supports_masked
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
 from siloom.sim.ops import SDDMM, Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, SpGEMM, SpMM
@@ -22,8 +23,21 @@ class Gpu(Machine):
 
     design: GpuDesign
 
+    def supports(self, op: Operation) -> bool:
+        """As declared; with ``attention=masked`` attention needs a mask."""
+        return super().supports(op) and (not self._by_sparse_library(op) or supports_masked(op))
+
+    def _by_sparse_library(self, op: Operation) -> bool:
+        return isinstance(op, Attention) and self.design.attention == "masked"
+
     def run(self, op: Operation, *, values: bool = False) -> Result:
-        """Estimate ``op``; values are not computed."""
+        """Estimate ``op``; values are not computed, but for attention under a mask.
+
+        Raises:
+            InputError: an operation that boards do not run, or attention without a mask where it needs one.
+        """
+        if isinstance(op, Attention) and self._by_sparse_library(op):
+            return run_masked(self, op, values=values)
         if isinstance(op, SpGEMM):
             return run_product(self.label, self.design, op)
         if isinstance(op, SpMM | SDDMM):

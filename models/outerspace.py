@@ -4,7 +4,7 @@ Sixteen tiles of sixteen PEs multiply columns of A with rows of B into chunks of
 half the PEs, each with a private share of its tile's cache, merge the chunks of each result row.
 Both phases run on the real structure of the operands, so time follows what is where, not only how
 much there is. SpMM runs as a product whose B has full rows; SDDMM as dot products in the multiply
-phase, one per kept position.
+phase, one per kept position. Attention runs under a mask that is given, as these two for each head.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from siloom.models import _outerspace_cost as cost
+from siloom.models._masked import run_masked, supports_masked
 from siloom.models._outerspace_traffic import product_payload, sampled_payload, with_bursts
 from siloom.sim.cost import table_hash
 from siloom.sim.design import Design, parameter
@@ -37,7 +38,7 @@ from siloom.sim.engine.row_merge import MergeArray
 from siloom.sim.engine.sampled_product import check_sampled_size, lay_out_sampled, sampled_product
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import Machine
-from siloom.sim.ops import SDDMM, Operation, SpGEMM, SpMM
+from siloom.sim.ops import SDDMM, Attention, Operation, SpGEMM, SpMM
 from siloom.sim.result import Phase, Result, Timeline, apportion, utilization
 from siloom.sim.sparse import Csr
 
@@ -299,17 +300,23 @@ class OuterSpace(Machine):
     name = "outerspace"
     kind = "accelerator"
     summary = f"outer-product SpGEMM, 256 PEs in 16 tiles, HBM ({PAPER})"
-    operations = (SpGEMM, SpMM, SDDMM)
+    operations = (SpGEMM, SpMM, SDDMM, Attention)
     design_type = OuterSpaceDesign
     design: OuterSpaceDesign
 
+    def supports(self, op: Operation) -> bool:
+        """Sparse products, and attention's forward pass where its mask is given."""
+        return isinstance(op, (SpGEMM, SpMM, SDDMM)) or supports_masked(op)
+
     def run(self, op: Operation, *, values: bool = False) -> Result:
-        """Simulate one product, or one sampled product.
+        """Simulate one product, one sampled product, or both for every head of an attention.
 
         Raises:
             InputError: one so large that cycle counters could overflow or memory not hold it; a
-                dense side that is not finite.
+                dense side that is not finite; attention without a mask.
         """
+        if isinstance(op, Attention):
+            return run_masked(self, op, values=values)
         if isinstance(op, SDDMM):
             result = self._sample(op, values=values)
         else:

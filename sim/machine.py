@@ -66,6 +66,17 @@ class Machine(ABC):
         """
         return [self.run(item.op, values=values) for item in items]
 
+    def run_whole(self, workload: Workload) -> Result | None:
+        """What is defined on a whole workload and on nothing smaller; None, as a rule: run its operations.
+
+        For the convention of a paper that, say, adds up layers of which it reads one head each. Asked first, where
+        every operation is supported and none is left out; names, coverage and provenance are filled in afterwards.
+
+        Raises:
+            InputError: a workload on which the convention is not defined.
+        """
+        return None
+
 
 def unsupported_row(item: Item, total_flops: int) -> dict[str, Any]:
     """How an operation that was not run is listed in a result."""
@@ -95,6 +106,11 @@ def run_workload(
         InfeasibleError: no operation of the workload is supported.
     """
     total_flops = workload.flops
+    provenance = {"workload_hash": workload.content_hash, "source": dict(workload.provenance)}
+    if only is None or only.issuperset(range(len(workload.items))):
+        whole = _whole(machine, workload, provenance)
+        if whole is not None:
+            return whole
     chosen: list[tuple[Item, Machine]] = []
     missing: list[dict[str, Any]] = []
     for position, item in enumerate(workload.items):
@@ -116,7 +132,6 @@ def run_workload(
         "operations": len(parts) / counted,
         "flops": covered / total_flops if total_flops and only is None else 1.0,
     }
-    provenance = {"workload_hash": workload.content_hash, "source": dict(workload.provenance)}
     if len(parts) == 1 and parts[0][0].repeat == 1:
         only_part = parts[0][2]
         return replace(
@@ -129,6 +144,23 @@ def run_workload(
         )
     whole = _combine(machine, workload.name, parts, coverage, missing, provenance)
     return replace(whole, notes=(*_memory_notes(machine, workload), *whole.notes))
+
+
+def _whole(machine: Machine, workload: Workload, provenance: Mapping[str, Any]) -> Result | None:
+    """The result of a machine that takes the workload as one, if it does and supports all of it."""
+    if not workload.items or not all(machine.supports(item.op) for item in workload.items):
+        return None
+    result = machine.run_whole(workload)
+    if result is None:
+        return None
+    return replace(
+        result,
+        machine=machine.label,
+        workload=workload.name,
+        coverage={"operations": 1.0, "flops": 1.0},
+        unsupported=(),
+        provenance={**result.provenance, **provenance},
+    )
 
 
 def _memory_notes(machine: Machine, workload: Workload) -> tuple[str, ...]:

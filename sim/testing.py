@@ -52,6 +52,15 @@ def _arrow(n: int) -> Csr:
     return Csr.from_scipy(sp.csr_array(dense))
 
 
+def _masks(heads: int, n: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Masks [1, heads, n, n] of every head's own density, the first token's column full, one row empty."""
+    rng = np.random.default_rng(7)
+    kept = rng.random((1, heads, n, n)) < 0.1 * np.arange(1, heads + 1)[:, None, None]
+    kept[..., 0] = True
+    kept[..., n // 2, :] = False
+    return kept
+
+
 def example_operations() -> dict[type[Operation], list[Operation]]:
     """Small operations of every type, corner cases among the sparse ones."""
     square, empty, one = random_csr(60, 60, 0.08, 1), random_csr(40, 40, 0.0, 2), random_csr(1, 1, 2.0, 3)
@@ -68,7 +77,10 @@ def example_operations() -> dict[type[Operation], list[Operation]]:
         SpMM: [SpMM(name="spmm", a=tall, n=16), SpMM(name="spmm-empty", a=empty, n=4)],
         SDDMM: [SDDMM(name="sddmm", mask=mask, k=16), SDDMM(name="sddmm-empty", mask=empty, k=4)],
         MatMul: [MatMul(name="gemm", m=48, n=40, k=32), MatMul(name="gemm-one", m=1, n=1, k=1)],
-        Attention: [Attention(name="attention", seq=32, heads=2, dim=16)],
+        Attention: [
+            Attention(name="attention", seq=32, heads=2, dim=16),
+            Attention(name="attention-masked", seq=24, heads=2, dim=16, kept=_masks(2, 24)),
+        ],
         KeyFilter: [KeyFilter(name="filter", queries=16, keys=16, dim=16)],
         Conv: [Conv(name="conv", h=8, w=8, c=4, r=3, s=3, k=8, pad=1)],
         Elementwise: [Elementwise(name="add", elements=256, reads=2)],

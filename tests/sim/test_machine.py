@@ -131,3 +131,27 @@ def test_only_limits_the_run_to_those_items() -> None:
 def test_a_machine_that_supports_nothing_asked_of_it_says_what_it_runs() -> None:
     with pytest.raises(InfeasibleError, match=r"^m: supports none of matmul, reduce; it runs Conv$"):
         run_workload(Fake("m", (Conv,)), BOTH)
+
+
+class WholeOnly(Fake):
+    """Defined on a whole workload alone."""
+
+    def run_whole(self, workload: Workload) -> Result | None:
+        """One answer for all of it."""
+        return Result(machine="", workload="", seconds=7.0, provenance={"design_hash": "x"})
+
+
+def test_what_is_defined_on_a_whole_workload_is_asked_for_it_and_named_like_any_other() -> None:
+    both = WholeOnly("m", operations=(MatMul, Reduce))
+    for only in (None, frozenset({0, 1})):
+        result = run_workload(both, BOTH, only=only)
+        assert (result.machine, result.workload, result.seconds) == ("m", "both", 7.0)
+        assert result.coverage == {"operations": 1.0, "flops": 1.0}
+        assert result.provenance["source"] == {"file": "x.toml"}
+        assert result.provenance["workload_hash"] == BOTH.content_hash
+        assert result.provenance["design_hash"] == "x"
+
+
+def test_a_part_of_a_workload_is_not_the_whole_of_it() -> None:
+    assert run_workload(WholeOnly("m"), BOTH).seconds == 6.0
+    assert run_workload(WholeOnly("m", operations=(MatMul, Reduce)), BOTH, only=frozenset({0})).seconds == 6.0

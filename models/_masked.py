@@ -1,0 +1,107 @@
+"""Attention under a given mask as sparse products: scores at the mask's positions, then their product with V.
+
+How machines for sparse matrices run attention: an SDDMM of Q and K^T at every head's mask, deep as a head is
+wide, then an SpMM of the masked scores and V. The softmax between the two is of neither product and is not timed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from siloom.sim.approximation import Mask, Quality, exact_probabilities
+from siloom.sim.drawn_attention import Reals32
+from siloom.sim.errors import InputError
+from siloom.sim.machine import Machine, run_workload
+from siloom.sim.ops import SDDMM, Attention, Operation, SpMM, Workload
+from siloom.sim.result import Result
+from siloom.sim.sparse import Csr
+
+NOTE = "attention as SDDMM and SpMM of each head at its given mask; the softmax between them is not timed"
+
+
+def supports_masked(op: Operation) -> bool:
+    """Whether ``op`` is attention's forward pass with a mask given."""
+    return isinstance(op, Attention) and op.direction == "fwd" and op.kept is not None
+
+
+def head_masks(op: Attention) -> Mask:
+    """The scores needed, [batch, heads, seq, seq]: those kept and, where causal, not ahead of their query.
+
+    Raises:
+        InputError: no mask is given, or one that holds more than 0 and 1.
+    """
+    if op.kept is None:
+        raise InputError(f"{op.name or op.kind}: kept must be given, attention without a mask is no sparse product")
+    if not ((op.kept == 0) | (op.kept == 1)).all():
+        raise InputError(f"{op.name or op.kind}: kept must hold 0 and 1 only")
+    kept: Mask = op.kept.astype(np.bool_)
+    return np.tril(kept) if op.causal else kept
+
+
+def as_csr(mask: Mask) -> Csr:
+    """Ones at the true positions of ``mask`` [rows, cols]."""
+    rows, cols = np.nonzero(mask)
+    indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=len(mask))))).astype(np.int64)
+    return Csr((mask.shape[0], mask.shape[1]), indptr, cols.astype(np.int64), np.ones(len(cols)))
+
+
+def masked_products(op: Attention) -> list[tuple[SDDMM, SpMM]]:
+    """The two products of every head, batch by batch; named ``layer0.head1.sddmm`` as a kept workload's are.
+
+    Only structure: the dense sides are not given.
+
+    Raises:
+        InputError: no mask is given.
+    """
+    masks = head_masks(op)
+    out = []
+    for at in np.ndindex(*masks.shape[:2]):
+        label, mask = f"layer{at[0]}.head{at[1]}", as_csr(masks[at])
+        out.append((SDDMM(name=f"{label}.sddmm", mask=mask, k=op.dim), SpMM(name=f"{label}.spmm", a=mask, n=op.dim)))
+    return out
+
+
+def masked_softmax(q: Reals32, k: Reals32, v: Reals32, mask: Mask) -> Reals32:
+    """softmax(q k^T / sqrt(dim)) v of one head over the keys of ``mask``; a row without any is zero."""
+    scores = np.where(mask, (q @ k.T) / np.float32(math.sqrt(q.shape[1])), np.float32(-np.inf))
+    top = np.max(scores, axis=1, keepdims=True, initial=-np.inf)
+    powers = np.exp(scores - np.where(np.isfinite(top), top, np.float32(0.0)))
+    total = powers.sum(axis=1, keepdims=True)
+    out: Reals32 = (powers / np.where(total > 0, total, np.float32(1.0))) @ v
+    return out
+
+
+def run_masked(machine: Machine, op: Attention, *, values: bool = False) -> Result:
+    """Attention under its mask on ``machine``, which runs its sparse products one after another.
+
+    The output, and how good it is, is that of exact arithmetic at the mask; a key matters whose probability
+    exceeds the uniform share of its row.
+
+    Raises:
+        InputError: no mask is given, or a product that the machine refuses.
+    """
+    masks, given = head_masks(op), op.operands()
+    whole = run_workload(
+        machine, Workload.of(op.name or op.kind, *(product for pair in masked_products(op) for product in pair))
+    )
+    quality, output = Quality(), np.empty((op.batch, op.heads, op.seq, op.dim), np.float32)
+    for at in np.ndindex(op.batch, op.heads):
+        q, k, v = given.q[at], given.k[at], given.v[at]
+        exact = exact_probabilities(q, k, op.causal)
+        output[at] = masked_softmax(q, k, v, masks[at])
+        matters = exact > 1.0 / np.count_nonzero(exact, axis=1, keepdims=True)
+        quality.add(exact, v, masks[at], matters, output[at], op.causal)
+    effective = whole.operations["effective_multiplies"]
+    return replace(
+        whole,
+        operations={**whole.operations, "skipped_multiplies": op.multiplies - effective},
+        quality=quality.figures(),
+        notes=(NOTE, *whole.notes),
+        rows=(),
+        coverage={"operations": 1.0, "flops": 1.0},
+        provenance={k: v for k, v in whole.provenance.items() if k not in ("workload_hash", "source")},
+        values=output if values else None,
+    )
