@@ -22,8 +22,8 @@ from siloom.sim.design import Design
 from siloom.sim.drawn_attention import Operands, Reals32
 from siloom.sim.engine.dispatch import greedy
 from siloom.sim.errors import InputError
-from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
-from siloom.sim.ops import Attention, Operation
+from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s
+from siloom.sim.ops import Attention, Operation, extras_note
 from siloom.sim.result import Phase, Result, utilization
 
 MAX_SEQ = 16_384
@@ -197,6 +197,11 @@ def memory_cycles(bytes_each: int, sharers: int, memory: str, channels: int, clo
     return math.ceil(bytes_each / rate * clock_hz)
 
 
+def pins_bytes_per_s(memory: str, channels: int) -> float:
+    """Peak rate of a memory; infinite where it is ideal."""
+    return math.inf if memory == "ideal" else channels * part(memory).peak_bytes_per_s
+
+
 def first_load_cycles(bytes_each: int, memory: str, channels: int, clock_hz: float) -> int:
     """Cycles until the first head's operands are there, with nothing to overlap them with."""
     if memory == "ideal":
@@ -244,6 +249,7 @@ def attention_result(
         machine=label,
         workload=op.name or op.kind,
         seconds=whole.cycles / clock_hz,
+        overhead_s=0.0,
         cycles=whole.cycles,
         clock_hz=clock_hz,
         energy_j=math.fsum(energy.values()),
@@ -259,7 +265,7 @@ def attention_result(
         quality=whole.quality,
         utilization=utilization(operations, op.flops, peaks, whole.cycles / clock_hz),
         peaks=peaks,
-        notes=(*_operand_notes(op), *notes),
+        notes=(*_operand_notes(op), *extras_note(op), *notes),
         design=design.as_dict(),
         provenance={
             "design_hash": design.content_hash(),

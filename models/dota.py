@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,7 @@ from siloom.models._attention import (
     attention_result,
     exact_products,
     memory_cycles,
+    pins_bytes_per_s,
     require_attention,
     run_heads,
     supports_attention,
@@ -255,7 +256,7 @@ class Dota(Machine):
         dram = {"dram_read": sum(traffic.values()) - moved["o"] * whole.heads, "dram_write": traffic["o"]}
         vector = _vector_bytes(design, op.dim)
         traffic |= dram | dict.fromkeys(("k_sram_read", "v_sram_read"), whole.events["fetches"] * vector)
-        result = attention_result(
+        return attention_result(
             self.label,
             op,
             design,
@@ -263,17 +264,13 @@ class Dota(Machine):
             clock_hz=design.clock_hz,
             precision=(f"int{design.operand_bits}", f"int{design.detector_bits}", "fp32"),
             peak_multiplies_per_cycle=design.lanes * design.pes * design.rate,
-            bytes_per_s=design.bytes_per_s,
+            bytes_per_s=pins_bytes_per_s(design.memory, design.memory_channels),
             energy=energy_parts(design, op, whole, sum(dram.values())),
             area=area_parts(design),
             traffic=traffic,
             notes=_notes(design),
             values=values,
         )
-        # Of the peak of wide products, in which the effective work is done.
-        peak = design.lanes * design.pes * whole.cycles
-        effective = result.operations["effective_multiplies"]
-        return replace(result, utilization=min(1.0, effective / peak) if peak else 0.0)
 
     def _head(self, head: Head) -> HeadRun:
         design = self.design

@@ -31,6 +31,7 @@ from siloom.models._attention import (
     first_load_cycles,
     memory_cycles,
     on_copies,
+    pins_bytes_per_s,
     require_attention,
     run_heads,
     supports_attention,
@@ -44,7 +45,7 @@ from siloom.sim.engine.candidate_queues import CAUSES, causes, scan_and_work
 from siloom.sim.errors import InputError
 from siloom.sim.hash_angle import PROJECTIONS, angle_bias_rad, projection_matrix
 from siloom.sim.machine import Machine
-from siloom.sim.memory import PARTS, stream_bytes_per_s
+from siloom.sim.memory import PARTS
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result
 from siloom.sim.units.candidate_select import bound_code, candidates
@@ -155,11 +156,6 @@ class ElsaDesign(Design):
             return self.hash_unit(dim).multiplies
         return 0 if self.projection == "none" else dim * dim
 
-    @property
-    def bytes_per_s(self) -> float:
-        """Sustained rate of the memory."""
-        return math.inf if self.memory == "ideal" else stream_bytes_per_s(self.memory, channels=self.memory_channels)
-
 
 def above_share(probabilities: Reals32, p: float) -> Mask:
     """Keys above ``p / n`` of the softmax [seq, seq], n being those of a row that are not impossible; all for p = 0."""
@@ -224,7 +220,7 @@ class Elsa(Machine):
             clock_hz=design.clock_hz,
             precision=(f"int{design.operand_bits}",),
             peak_multiplies_per_cycle=per_cycle,
-            bytes_per_s=design.bytes_per_s,
+            bytes_per_s=pins_bytes_per_s(design.memory, design.memory_channels),
             energy=energy_parts(design, op, whole, sum(traffic[name] for name in ("dram_read", "dram_write"))),
             area=area_parts(design, op),
             traffic=traffic,

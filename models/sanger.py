@@ -379,6 +379,7 @@ def _authors_result(label: str, design: SangerDesign, op: Attention) -> Result:
         machine=label,
         workload=op.name or op.kind,
         seconds=math.fsum(parts.values()),
+        overhead_s=0.0,
         operations={"effective_multiplies": op.multiplies},
         phases=tuple(Phase(name, None, spent) for name, spent in parts.items()),
         precision=(f"int{design.operand_bits}",),

@@ -38,6 +38,7 @@ from siloom.models._attention import (
     HeadRun,
     attention_result,
     exact_products,
+    pins_bytes_per_s,
     require_attention,
     run_heads,
     supports_attention,
@@ -55,10 +56,10 @@ from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
 from siloom.sim.memory import PARTS, idle_latency_s, stream_bytes_per_s
 from siloom.sim.ops import SDDMM, Attention, Item, Operation, SpMM, Workload
-from siloom.sim.result import Phase, Result
+from siloom.sim.result import Phase, Result, utilization
 from siloom.sim.sparse import Csr
 from siloom.sim.split_conquer import conquer, prune
-from siloom.sim.units.exp_float import ExpFloat, exp_float_stream, mantissa_table
+from siloom.sim.units.exp_float import ExpFloat, exp_float_codes
 from siloom.sim.units.head_mix import fit_codec, mixed_heads, weight_codes
 from siloom.sim.units.weighted_sum import weighted_sums
 
@@ -550,7 +551,7 @@ class ViTCoD(Machine):
             clock_hz=design.clock_hz,
             precision=(f"int{design.operand_bits}",),
             peak_multiplies_per_cycle=design.macs,
-            bytes_per_s=design.bytes_per_s,
+            bytes_per_s=pins_bytes_per_s(design.memory, design.memory_channels),
             energy=energy,
             area=area,
             traffic=traffic,
@@ -610,31 +611,34 @@ class ViTCoD(Machine):
         energy = energy_parts(design, work.events, divided, depth, _moved(traffic))
         area = area_parts(design)
         macs = work.events.engine_macs + work.events.decode_macs
+        operations = {
+            "multiplies": macs,
+            "adds": macs,
+            "effective_multiplies": op.multiplies,
+            "results": structure.nnz if scored else structure.shape[0] * depth,
+        }
         peaks = {"operations_per_s": 2.0 * design.macs * design.clock_hz}
-        if math.isfinite(design.bytes_per_s):
-            peaks["bytes_per_s"] = design.bytes_per_s
+        pins = pins_bytes_per_s(design.memory, design.memory_channels)
+        if math.isfinite(pins):
+            peaks["bytes_per_s"] = pins
         return Result(
             machine=self.label,
             workload=op.name or op.kind,
             seconds=seconds,
+            overhead_s=0.0,
             cycles=cycles,
             clock_hz=design.clock_hz,
             energy_j=math.fsum(energy.values()),
             energy_parts=energy,
             area_mm2=math.fsum(area.values()),
             area_parts=area,
-            operations={
-                "multiplies": macs,
-                "adds": macs,
-                "effective_multiplies": op.multiplies,
-                "results": structure.nnz if scored else structure.shape[0] * depth,
-            },
+            operations=operations,
             traffic_bytes=traffic,
             phases=(Phase("scores" if scored else "products with v", cycles, seconds, stalls),),
             stalls=stalls,
             counters=_counters([work]),
             precision=(f"int{design.operand_bits}",),
-            utilization=min(1.0, op.multiplies / (design.macs * cycles)) if cycles else 0.0,
+            utilization=utilization(operations, op.flops, peaks, seconds),
             peaks=peaks,
             notes=(f"Q and K encoded with {design.codec_heads} heads",) if scored else (),
             design=design.as_dict(),
@@ -656,14 +660,10 @@ def attend(
     # As fine a constant as a word of 63 bits holds beside the score: its error grows with the score.
     scale_bits = min(30, 62 - score_bits - math.ceil(math.log2(step * math.log2(math.e))))
     unit = ExpFloat(unit=step, score_bits=score_bits, scale_bits=scale_bits, mantissa_bits=design.mantissa_bits)
-    table = mantissa_table(unit.table_bits, unit.mantissa_bits)
     scores = exact_products(q, k, design.operand_bits)
     scores -= np.max(scores, axis=1, keepdims=True, where=kept, initial=-(1 << (score_bits - 2)))
     np.minimum(scores, 0, out=scores)  # those that are not kept, and are not read
-    codes = exp_float_stream(
-        scores.ravel(), unit.scale, unit.scale_bits, table, unit.table_bits, unit.mantissa_bits
-    ).reshape(scores.shape)
-    weights = (codes << (23 - unit.mantissa_bits)).astype(np.uint32).view(np.float32)
+    weights = (exp_float_codes(scores, unit) << (23 - unit.mantissa_bits)).astype(np.uint32).view(np.float32)
     sums = weighted_sums(weights, v.astype(np.float32), kept, 1)
     total = sums[:, dim:]
     share = np.where(total > 0, np.float32(1.0) / np.where(total > 0, total, np.float32(1.0)), np.float32(0.0))
@@ -743,6 +743,7 @@ def _authors_result(label: str, design: ViTCoDDesign, workload: Workload, found:
         machine=label,
         workload=workload.name,
         seconds=found.total / clock,
+        overhead_s=0.0,
         cycles=found.total,
         clock_hz=clock,
         operations={"effective_multiplies": effective},

@@ -236,7 +236,7 @@ def test_fields_that_exclude_each_other_are_infeasible(siloom: Siloom) -> None:
 
 def test_nothing_supported_is_infeasible(siloom: Siloom) -> None:
     said = siloom("run", "outerspace", "gemm:m=3").refusal(3)
-    assert said == "outerspace: supports none of matmul; it runs SDDMM, SpGEMM, SpMM"
+    assert said == "outerspace: supports none of matmul; it runs Attention, SDDMM, SpGEMM, SpMM"
     assert "is supported by all of outerspace, k40" in siloom("compare", "gemm:m=3", "outerspace", "k40").refusal(3)
 
 
@@ -387,7 +387,7 @@ def test_every_listing_is_one_document(siloom: Siloom) -> None:
     for row in machines.values():
         assert row.keys() >= {"name", "kind", "summary", "operations", "fields", "origin"}
         assert all(field["source"] and field["status"] for field in row["fields"]), row["name"]
-    assert machines["outerspace"]["operations"] == ["sddmm", "spgemm", "spmm"]
+    assert machines["outerspace"]["operations"] == ["attention", "sddmm", "spgemm", "spmm"]
     workloads = {row["name"] for row in siloom("workloads", "--json").document()}
     assert workloads >= {"uniform", "rmat", "poisson3d", "road", "banded", "hub", "gemm", "conv", "attention"}
     doctor = siloom("doctor", "--json").document()
