@@ -30,7 +30,7 @@ chip's 320 keys of 64 are no limit here: memories are sized for longer ones, and
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,6 +72,8 @@ _CHIP = "A3's test chip (from a critique of the paper)"
 _SILENT = "the paper gives none"
 _SCALE_BITS = 16
 _UNBOUNDED = 2**62
+_QUERIES = 1024
+"""Queries of a head that are worked on at once here: long heads would take gigabytes."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -94,7 +96,7 @@ class A3Design(Design):
         source=_PAPER + ": iterations over keys, 1/2 conservative, 1/8 aggressive; 0: no search",
         status="recalled",
         low=0.0,
-        high=64.0,
+        high=8.0,
     )
     post_threshold_percent: float = parameter(
         5.0,
@@ -176,10 +178,10 @@ class A3Design(Design):
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen in one head, all [seq, seq]: ``candidates`` of the search, of these the keys ``kept``.
+    """What was chosen for some queries, [queries, keys]: ``candidates`` of the search, of these the keys ``kept``.
 
-    ``scores`` are exact products, ``largest`` [seq] the largest among a query's candidates; ``rescued`` queries had no
-    candidate of their own.
+    ``scores`` are exact products, ``largest`` [queries] the largest among a query's candidates; ``rescued`` queries had
+    no candidate of their own.
     """
 
     candidates: Mask
@@ -242,20 +244,26 @@ class A3(Machine):
         (q, q_cut), (k, k_cut), (v, v_cut) = (
             to_codes(x, design.operand_bits, design.fraction_bits) for x in (head.q, head.k, head.v)
         )
-        choice = choose(design, q, k, head.allowed)
-        candidates, kept = (np.count_nonzero(mask, axis=1) for mask in (choice.candidates, choice.kept))
-        service, parts = query_cycles(design, seq, dim, candidates, kept)
+        kept = np.empty((seq, seq), np.bool_)
+        output = np.empty((seq, dim), np.float32)
+        candidates = np.empty(seq, np.int64)
+        rescued = 0
+        for part, choice in choices(design, q, k, head.allowed):
+            candidates[part] = np.count_nonzero(choice.candidates, axis=1)
+            kept[part], output[part] = choice.kept, _attend(design, v, choice, dim)
+            rescued += choice.rescued
+        service, parts = query_cycles(design, seq, dim, candidates, np.count_nonzero(kept, axis=1))
         attention = attention_causes(design, service, parts)
         passes = design.iterations(seq)
-        chosen, tried = int(kept.sum()), int(candidates.sum())
+        chosen, tried = int(np.count_nonzero(kept)), int(candidates.sum())
         comparisons = dim * seq * max(0, (seq - 1).bit_length()) if passes else 0
         products = dim * (tried + chosen) + chosen
         if passes:
             products += 2 * seq * (passes + design.search_fill_cycles * dim)
         return HeadRun(
             phases=_phases(design, moved, attention, comparisons),
-            output=_attend(design, v, choice, dim),
-            kept=choice.kept,
+            output=output,
+            kept=kept,
             matters=above_percent(head.probabilities, design.post_threshold_percent) & head.allowed,
             events={
                 "kept": chosen,
@@ -271,14 +279,21 @@ class A3(Machine):
                 "scores_kept": chosen,
                 "query_latency_cycles": int(service.sum()),
                 "saturations": q_cut + k_cut + v_cut,
-                "queries_without_candidate": choice.rescued,
+                "queries_without_candidate": rescued,
             },
         )
 
 
+def choices(design: A3Design, q: Codes32, k: Codes32, allowed: Mask) -> Iterator[tuple[slice, Choice]]:
+    """The keys of one head, so many of its queries at a time; arguments as :func:`choose`."""
+    for first in range(0, len(q), _QUERIES):
+        part = slice(first, first + _QUERIES)
+        yield part, choose(design, q[part], k, allowed[part])
+
+
 def choose(design: A3Design, q: Codes32, k: Codes32, allowed: Mask) -> Choice:
-    """The keys of one head; q and k are codes [seq, dim]."""
-    seq, dim = q.shape
+    """The keys of some queries: q [queries, dim] and k [keys, dim] are codes, ``allowed`` is [queries, keys]."""
+    seq, dim = k.shape
     passes = design.iterations(seq)
     rescued = 0
     candidates = allowed
@@ -451,16 +466,19 @@ def _settled(
     for q, k, probabilities in heads:
         seq, dim = q.shape
         allowed = np.tril(np.ones((seq, seq), np.bool_)) if causal else np.ones((seq, seq), np.bool_)
-        choice = choose(design, q, k, allowed)
-        counts = [np.count_nonzero(mask, axis=1) for mask in (choice.candidates, choice.kept)]
+        counts = np.empty((2, seq), np.int64)
+        for part, choice in choices(design, q, k, allowed):
+            counts[0, part] = np.count_nonzero(choice.candidates, axis=1)
+            counts[1, part] = np.count_nonzero(choice.kept, axis=1)
+            exact = probabilities[part]
+            if measure == "recall":
+                matters = above_percent(exact, design.post_threshold_percent) & allowed[part]
+                reached += int(np.count_nonzero(matters & choice.kept))
+                of += int(np.count_nonzero(matters))
+            else:
+                reached += float(np.sum(exact, where=choice.kept, dtype=np.float64))
+                of += len(exact)
         cycles += sum(attention_causes(design, *query_cycles(design, seq, dim, *counts)).values())
-        if measure == "recall":
-            matters = above_percent(probabilities, design.post_threshold_percent) & allowed
-            reached += int(np.count_nonzero(matters & choice.kept))
-            of += int(np.count_nonzero(matters))
-        else:
-            reached += float(np.sum(probabilities, where=choice.kept, dtype=np.float64))
-            of += seq
     return (reached / of if of else 1.0), cycles
 
 

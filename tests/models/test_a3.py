@@ -150,6 +150,15 @@ def test_permuting_keys_and_values_changes_neither_counts_nor_output(seed, chanc
     assert (here.values == there.values).all()
 
 
+def test_long_heads_are_worked_on_in_parts_that_leave_no_trace(monkeypatch):
+    op = attention(seq=40, heads=2, causal=True)
+    whole = run(op)
+    monkeypatch.setattr("siloom.models.a3._QUERIES", 7)
+    parts = run(op)
+    assert parts.to_json() == whole.to_json()
+    assert (parts.values == whole.values).all()
+
+
 def test_a_query_without_candidate_takes_the_key_of_its_largest_greedy_score():
     q = np.array([[1.0, 0.0], [-1.0, 1.0]], np.float32).reshape(1, 1, 2, 2)
     k = np.array([[-3.0, 0.0], [-2.0, -4.0]], np.float32).reshape(1, 1, 2, 2)
