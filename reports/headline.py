@@ -7,6 +7,7 @@ from typing import Any
 
 from siloom.reports.reproduce import Published, published
 from siloom.sim.errors import InputError
+from siloom.sim.result import Result
 
 FAR = 0.25
 """A distance beyond which a sentence must say why."""
@@ -64,3 +65,22 @@ def find(paper: str, case: str, quantity: str) -> Published:
     if len(found) != 1:
         raise InputError(f"{paper}: published rows of {case}, {quantity}: {len(found)}, wanted 1")
     return found[0]
+
+
+def chip_rows(paper: str, case: str, result: Result) -> list[dict[str, Any]]:
+    """Area and power of a result beside the published ones of ``case``."""
+    rows = []
+    for quantity, ours in (("area", result.area_mm2 or 0.0), ("power", result.power_w or 0.0)):
+        point = find(paper, case, quantity)
+        rows.append(
+            {
+                "quantity": quantity,
+                "published": f"{point.value:.3g} {point.unit}" + (" (recalled)" if point.status == "recalled" else ""),
+                "simulated": f"{ours:.3g} {point.unit}",
+                "distance": f"{ours / point.value - 1:+.0%}",
+            }
+        )
+    return rows
+
+
+CHIP_NOTE = "ours: arithmetic and memories from tables, DRAM in the power; no registers, wires, clock or control."

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from siloom.models.registry import machine
-from siloom.reports.headline import Headline, find
+from siloom.reports.headline import CHIP_NOTE, Headline, chip_rows, find
 from siloom.reports.reproduce import Table
 from siloom.sim.hash_angle import angle_errors
 from siloom.sim.ops import Attention
@@ -119,19 +119,4 @@ def _speedups() -> Table:
 
 def _chip() -> Table:
     result = machine("elsa:copies=1").run(Attention(seq=512, heads=HEADS, dim=DIM))
-    rows = []
-    for quantity, ours in (("area", result.area_mm2 or 0.0), ("power", result.power_w or 0.0)):
-        point = find("elsa", "40 nm", quantity)
-        rows.append(
-            {
-                "quantity": quantity,
-                "published (recalled)": f"{point.value:g} {point.unit}",
-                "simulated": f"{ours:.3g} {point.unit}",
-                "distance": f"{ours / point.value - 1:+.0%}",
-            }
-        )
-    return Table(
-        "ELSA: one pipeline at 40 nm",
-        rows,
-        ("ours: arithmetic and memories from tables, DRAM in the power; no registers, wires, clock or control.",),
-    )
+    return Table("ELSA: one pipeline at 40 nm", chip_rows("elsa", "40 nm", result), (CHIP_NOTE,))

@@ -19,7 +19,7 @@ import numpy as np
 from siloom.models._attention import Head
 from siloom.models.registry import machine
 from siloom.models.sanger import Sanger, SangerDesign, predict, sub_rows_and_passes
-from siloom.reports.headline import Headline, find
+from siloom.reports.headline import CHIP_NOTE, Headline, chip_rows, find
 from siloom.reports.reproduce import Table, published
 from siloom.sim.approximation import Mask, exact_probabilities
 from siloom.sim.drawn_attention import Clustered
@@ -195,21 +195,5 @@ def _layer_seconds(op: Attention) -> float:
 
 
 def _chip() -> Table:
-    op = Attention(seq=SEQ, heads=HEADS, dim=DIM)
-    result = Sanger().run(op)
-    rows = []
-    for quantity, ours in (("area", result.area_mm2 or 0.0), ("power", result.power_w or 0.0)):
-        point = find("sanger", "UMC 55 nm", quantity)
-        rows.append(
-            {
-                "quantity": quantity,
-                "published": f"{point.value:g} {point.unit}",
-                "simulated": f"{ours:.3g} {point.unit}",
-                "distance": f"{ours / point.value - 1:+.0%}",
-            }
-        )
-    return Table(
-        "Sanger: area and power at 55 nm",
-        rows,
-        ("ours: arithmetic and memories from tables; registers, wires, clock and control are in none of them.",),
-    )
+    result = machine("sanger").run(Attention(seq=SEQ, heads=HEADS, dim=DIM))
+    return Table("Sanger: area and power at 55 nm", chip_rows("sanger", "UMC 55 nm", result), (CHIP_NOTE,))

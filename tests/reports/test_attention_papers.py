@@ -33,12 +33,24 @@ def test_pack_and_split_gains_and_fills_as_published_within_15_percent():
     assert f"{mean:.2f}x" in " ".join(table("sanger", 2).notes)
 
 
-@pytest.mark.parametrize("paper", ["elsa", "sanger"])
-def test_every_headline_says_what_it_stands_on(paper):
-    rows = table(paper, 3).rows
+@pytest.mark.parametrize(("paper", "number"), [("elsa", 3), ("sanger", 3), ("a3", 2), ("dota", 2), ("vitcod", 2)])
+def test_every_headline_says_what_it_stands_on(paper, number):
+    rows = table(paper, number).rows
     assert rows
     for row in rows:
         assert all(row[key] for key in ("published", "simulated", "distance", "stands_on", "not_published", "unequal"))
+
+
+def test_a3s_approximation_gains_what_was_published_at_its_best():
+    rows = table("a3", 1).rows
+    assert max(row["throughput"] for row in rows) == pytest.approx(7.0, rel=0.25)
+    assert max(row["latency"] for row in rows) == pytest.approx(8.0, rel=0.25)
+    # 3 n + 27 cycles a query, as recalled of the base machine.
+    assert {row["keys"]: row["base latency, cycles"] for row in rows} == {186: 3 * 186 + 27, 320: 3 * 320 + 27}
+
+
+def test_vitcods_masks_have_the_density_that_is_asked_for():
+    assert all(row["kept"].startswith(("9.", "10.")) for row in table("vitcod", 1).rows)
 
 
 def test_a_far_headline_without_a_reason_is_refused():
