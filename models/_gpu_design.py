@@ -124,9 +124,9 @@ class GpuDesign(Design):
         "auto",
         unit="",
         source="auto: the newest kernel that the board has (FlashAttention 3 on Hopper, 2 from Ampere on); "
-        "masked: the sparse library's SDDMM and SpMM at a given mask",
+        "masked: the sparse library's SDDMM and SpMM at a given mask; sparse24: 2:4 products with a mask that fits",
         status="assumed",
-        choices=("auto", "standard", "flash1", "flash2", "flash3", "masked"),
+        choices=("auto", "standard", "flash1", "flash2", "flash3", "masked", "sparse24"),
     )
     calls: str = parameter(
         "auto",

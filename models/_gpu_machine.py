@@ -8,7 +8,7 @@ from dataclasses import replace
 from siloom.models._gpu_dense import run_dense
 from siloom.models._gpu_design import GpuDesign
 from siloom.models._gpu_sparse import run_dense_side, run_product
-from siloom.models._masked import run_masked, supports_masked
+from siloom.models._masked import NOTE24, fits24, products24, run_masked, supports_masked
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
 from siloom.sim.ops import SDDMM, Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, SpGEMM, SpMM
@@ -24,20 +24,24 @@ class Gpu(Machine):
     design: GpuDesign
 
     def supports(self, op: Operation) -> bool:
-        """As declared; with ``attention=masked`` attention needs a mask."""
-        return super().supports(op) and (not self._by_sparse_library(op) or supports_masked(op))
-
-    def _by_sparse_library(self, op: Operation) -> bool:
-        return isinstance(op, Attention) and self.design.attention == "masked"
+        """As declared; with ``attention=masked`` attention needs a mask, with ``sparse24`` one that is 2:4."""
+        if not super().supports(op) or not isinstance(op, Attention):
+            return super().supports(op)
+        needs = {"masked": supports_masked, "sparse24": fits24}.get(self.design.attention)
+        return needs is None or needs(op)
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Estimate ``op``; values are not computed, but for attention under a mask.
 
         Raises:
-            InputError: an operation that boards do not run, or attention without a mask where it needs one.
+            InputError: an operation that boards do not run, or attention without the mask that it needs.
         """
-        if isinstance(op, Attention) and self._by_sparse_library(op):
-            return run_masked(self, op, values=values)
+        if isinstance(op, Attention) and self.design.attention in ("masked", "sparse24"):
+            if not self.supports(op):
+                raise InputError(f"{self.label}: attention={self.design.attention} needs a mask kept that it can use")
+            if self.design.attention == "masked":
+                return run_masked(self, op, values=values)
+            return run_masked(self, op, values=values, lowered=products24(op), note=NOTE24)
         if isinstance(op, SpGEMM):
             return run_product(self.label, self.design, op)
         if isinstance(op, SpMM | SDDMM):

@@ -7,6 +7,7 @@ wide, then an SpMM of the masked scores and V. The softmax between the two is of
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +16,14 @@ from siloom.sim.approximation import Mask, Quality, exact_probabilities
 from siloom.sim.drawn_attention import Reals32
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine, run_workload
-from siloom.sim.ops import SDDMM, Attention, Operation, SpMM, Workload
-from siloom.sim.result import Result
+from siloom.sim.ops import SDDMM, Attention, Elementwise, MatMul, Operation, Reduce, SpMM, Workload
+from siloom.sim.result import Result, utilization
 from siloom.sim.sparse import Csr
 
 NOTE = "attention as SDDMM and SpMM of each head at its given mask; the softmax between them is not timed"
+
+
+NOTE24 = "all scores are computed, their softmax is a 2:4 operand of the product with V at the given mask"
 
 
 def supports_masked(op: Operation) -> bool:
@@ -74,8 +78,33 @@ def masked_softmax(q: Reals32, k: Reals32, v: Reals32, mask: Mask) -> Reals32:
     return out
 
 
-def run_masked(machine: Machine, op: Attention, *, values: bool = False) -> Result:
-    """Attention under its mask on ``machine``, which runs its sparse products one after another.
+def fits24(op: Operation) -> bool:
+    """Whether a mask is given that keeps at most two of every four neighbouring keys, as 2:4 operands must."""
+    if not supports_masked(op) or not isinstance(op, Attention) or op.seq % 4:
+        return False
+    masks = head_masks(op)
+    return bool((masks.reshape(*masks.shape[:3], op.seq // 4, 4).sum(axis=-1) <= 2).all())
+
+
+def products24(op: Attention) -> tuple[Operation, ...]:
+    """Attention whose softmax is a 2:4 operand: all scores, their softmax, its encoding, and a product with V.
+
+    V comes from the left, (P V)' = V' P': the operand that may be sparse is the right one. Scores that the mask leaves
+    out are computed; 2:4 units skip operands, not results.
+    """
+    heads, form = op.batch * op.heads, op.format
+    return (
+        MatMul(name="scores", m=op.seq, n=op.seq, k=op.dim, batch=heads, format=form),
+        Reduce(name="softmax", rows=op.rows, length=op.seq, function="softmax", format=form),
+        Elementwise(name="encode", elements=op.scores, reads=1, writes=1, function="encode24", format=form),
+        MatMul(name="products with v", m=op.dim, n=op.seq, k=op.seq, batch=heads, format=form, sparse24=True),
+    )
+
+
+def run_masked(
+    machine: Machine, op: Attention, *, values: bool = False, lowered: Sequence[Operation] = (), note: str = NOTE
+) -> Result:
+    """Attention under its mask on ``machine``, which runs ``lowered`` one after another, or its sparse products.
 
     The output, and how good it is, is that of exact arithmetic at the mask; a key matters whose probability
     exceeds the uniform share of its row.
@@ -84,9 +113,8 @@ def run_masked(machine: Machine, op: Attention, *, values: bool = False) -> Resu
         InputError: no mask is given, or a product that the machine refuses.
     """
     masks, given = head_masks(op), op.operands()
-    whole = run_workload(
-        machine, Workload.of(op.name or op.kind, *(product for pair in masked_products(op) for product in pair))
-    )
+    parts = lowered or [product for pair in masked_products(op) for product in pair]
+    whole = run_workload(machine, Workload.of(op.name or op.kind, *parts))
     quality, output = Quality(), np.empty((op.batch, op.heads, op.seq, op.dim), np.float32)
     for at in np.ndindex(op.batch, op.heads):
         q, k, v = given.q[at], given.k[at], given.v[at]
@@ -94,12 +122,18 @@ def run_masked(machine: Machine, op: Attention, *, values: bool = False) -> Resu
         output[at] = masked_softmax(q, k, v, masks[at])
         matters = exact > 1.0 / np.count_nonzero(exact, axis=1, keepdims=True)
         quality.add(exact, v, masks[at], matters, output[at], op.causal)
-    effective = whole.operations["effective_multiplies"]
+    effective = 2 * int(np.count_nonzero(masks)) * op.dim
+    operations = {
+        **whole.operations,
+        "effective_multiplies": effective,
+        "skipped_multiplies": op.multiplies - effective,
+    }
     return replace(
         whole,
-        operations={**whole.operations, "skipped_multiplies": op.multiplies - effective},
+        operations=operations,
+        utilization=utilization(operations, op.flops, whole.peaks, whole.seconds) if whole.peaks else None,
         quality=quality.figures(),
-        notes=(NOTE, *whole.notes),
+        notes=(note, *whole.notes),
         rows=(),
         coverage={"operations": 1.0, "flops": 1.0},
         provenance={k: v for k, v in whole.provenance.items() if k not in ("workload_hash", "source")},

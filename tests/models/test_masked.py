@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siloom.models._masked import as_csr, masked_products, masked_softmax
+from siloom.models._masked import as_csr, fits24, masked_products, masked_softmax
 from siloom.models.outerspace import OuterSpace
 from siloom.models.registry import machine as machine_by_name
 from siloom.sim.approximation import exact_probabilities
@@ -114,3 +115,34 @@ def test_a_board_s_sparse_library_runs_the_same_products_where_it_is_asked_to(na
     dense = machine_by_name(name)
     assert dense.supports(attention(kept=None))
     assert not dense.run(op).quality
+
+
+def two_of_four(seq: int = 32, dim: int = 16) -> Attention:
+    kept = np.zeros((1, 2, seq, seq), np.bool_)
+    kept[..., ::4] = kept[..., 1::8] = True
+    return Attention(seq=seq, heads=2, dim=dim, kept=kept)
+
+
+def test_a_2_4_mask_runs_on_2_4_units_and_another_does_not() -> None:
+    fits = two_of_four()
+    assert fits24(fits)
+    board = machine_by_name("a100:attention=sparse24")
+    result = board.run(fits, values=True)
+    kept = int(fits.kept.sum())
+    assert result.operations["effective_multiplies"] == 2 * kept * 16
+    # All scores are computed, and of the product with V half; a head of 64 fills its tiles.
+    large = two_of_four(512, dim=64)
+    assert board.run(large).operations["multiplies"] == 3 * large.multiplies // 4
+    assert result.quality["candidate_ratio"] == kept / fits.kept.size
+    three = fits.kept.copy()
+    three[0, 0, 5, 8:11] = True
+    for other in (replace(fits, kept=three), replace(fits, kept=None), Attention(seq=30, heads=2, dim=16)):
+        assert not board.supports(other)
+        with pytest.raises(InputError, match="needs a mask kept that it can use"):
+            board.run(other)
+
+
+def test_the_output_is_the_same_whatever_hardware_runs_the_mask() -> None:
+    op = two_of_four()
+    outputs = [machine_by_name(name).run(op, values=True).values for name in ("outerspace", "a100:attention=sparse24")]
+    assert np.array_equal(*outputs)
