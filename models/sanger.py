@@ -257,7 +257,8 @@ def predict(
         powers = np.exp(scores - largest[:, None])
         kept = powers > np.float32(design.threshold) * powers.sum(axis=1, keepdims=True)
     else:
-        unit = MaskThreshold(threshold=design.threshold, total_bits=_EXP.width + (len(scores) - 1).bit_length())
+        total_bits = _EXP.width + (len(scores) - 1).bit_length()
+        unit = MaskThreshold(threshold=design.threshold, total_bits=total_bits, threshold_bits=min(20, 62 - total_bits))
         table_powers = _powers(design, scores - largest[:, None])
         kept = above_threshold(table_powers, table_powers.sum(axis=1), unit.constant, unit.threshold_bits)
     kept &= head.allowed

@@ -28,7 +28,7 @@ class MaskThreshold(Design):
     """The size of one comparison.
 
     Raises (when made):
-        InputError: sides beyond 62 bits.
+        InputError: sides beyond 63 bits.
     """
 
     power_bits: int = parameter(32, unit="bit", source=_CHOICE, status="assumed", low=1, high=48)
@@ -42,8 +42,11 @@ class MaskThreshold(Design):
     def __post_init__(self) -> None:
         """Refuse sides that a 64-bit word cannot hold."""
         super().__post_init__()
-        if max(self.power_bits + self.threshold_bits, self.total_bits + self.constant.bit_length()) > 62:
-            raise InputError(f"mask_threshold: both sides must have at most 62 bits, got {self.threshold_bits} more")
+        if max(self.power_bits + self.threshold_bits, self.total_bits + self.constant.bit_length()) > 63:
+            raise InputError(
+                f"mask_threshold: both sides must have at most 63 bits, got powers of {self.power_bits}, totals of "
+                f"{self.total_bits} and a threshold of {self.threshold_bits}"
+            )
 
     @property
     def constant(self) -> int:

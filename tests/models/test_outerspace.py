@@ -21,7 +21,7 @@ from siloom.sim.cost import table
 from siloom.sim.engine.outer_product import PhaseRun
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import run_workload
-from siloom.sim.ops import SDDMM, MatMul, SpGEMM, SpMM
+from siloom.sim.ops import SDDMM, Attention, MatMul, SpGEMM, SpMM
 from siloom.sim.result import Result
 from siloom.sim.sparse import Csr
 from siloom.sim.testing import random_csr
@@ -350,5 +350,5 @@ def test_equal_seeds_give_equal_bytes_and_others_other_cycles(text: str) -> None
     assert other.to_json() != first
 
 
-def test_operations_are_those_of_the_issue() -> None:
-    assert OuterSpace.operations == (SpGEMM, SpMM, SDDMM)
+def test_operations_are_sparse_products_and_attention_under_a_mask() -> None:
+    assert OuterSpace.operations == (SpGEMM, SpMM, SDDMM, Attention)
