@@ -2,8 +2,8 @@
 
 Knows no machine by name. A machine says what one head does (:class:`HeadRun`) and :func:`run_heads` does the rest:
 runs every head, gathers how good the approximation is and adds up what happened. A schedule says what all heads
-together take: on several copies of a pipeline (:func:`on_copies`) causes and phases are those of the copy that ends
-last.
+together take: on several copies of a pipeline (:func:`on_copies`), where causes and phases are those of the copy that
+ends last, or through one whose stages hold different heads (:func:`pipelined`). Memory is one :class:`Port` for all.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from siloom.sim.approximation import Mask, Quality, exact_probabilities
-from siloom.sim.cost import table_hash
+from siloom.sim.cost import dram_energy, table_hash
 from siloom.sim.design import Design
 from siloom.sim.drawn_attention import Operands, Reals32
-from siloom.sim.engine.dispatch import greedy
+from siloom.sim.engine.pipeline import run_pipeline
 from siloom.sim.errors import InputError
 from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s
 from siloom.sim.ops import Attention, Operation, extras_note
 from siloom.sim.result import Phase, Result, utilization
+from siloom.sim.units.weighted_sum import weighted_sums
 
 MAX_SEQ = 16_384
 """Tokens beyond which a head's scores would take gigabytes here."""
@@ -53,6 +54,14 @@ class Head:
         """Keys that a query may look at, [seq, seq]."""
         ones = np.ones((len(self.q), len(self.q)), np.bool_)
         return np.tril(ones) if self.causal else ones
+
+    def above_share(self, p: float) -> Mask:
+        """Keys whose probability is above ``p / n``, of the n that the query may look at; all of these for p = 0."""
+        allowed = self.allowed
+        if p == 0:
+            return allowed
+        above: Mask = (self.probabilities > p / np.count_nonzero(allowed, axis=1, keepdims=True)) & allowed
+        return above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,14 +138,77 @@ def require_attention(label: str, op: Operation) -> Attention:
     return op
 
 
-def on_copies(copies: int) -> Callable[[Sequence[HeadRun]], Phases]:
-    """Heads one after another on each of ``copies`` pipelines, dealt to whichever is free; the phases of the last."""
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """A memory that all heads come through, one after another: cycles for a head's bytes, and until the first come."""
+
+    cycles: int = 0
+    latency: int = 0
+
+    @classmethod
+    def of(cls, memory: str, channels: int, bytes_each: int, clock_hz: float) -> Port:
+        """The port of ``channels`` parts at the rate they sustain, for heads of ``bytes_each``; ideal takes no time."""
+        if memory == "ideal":
+            return cls()
+        rate = stream_bytes_per_s(memory, channels=channels)
+        return cls(cycles=math.ceil(bytes_each / rate * clock_hz), latency=math.ceil(idle_latency_s(memory) * clock_hz))
+
+
+def on_copies(copies: int, port: Port, held: int) -> Callable[[Sequence[HeadRun]], Phases]:
+    """Heads on ``copies`` pipelines, each to the one that is free first; the phases of the copy that ends last.
+
+    A head starts when its operands have come through the one ``port``, in the order of heads. Each copy has room for
+    ``held`` heads' operands: 1 loads a head only when one before has been worked on, 2 while one is.
+    """
 
     def schedule(runs: Sequence[HeadRun]) -> Phases:
-        dealt = greedy(np.array([run.cycles for run in runs], np.int64), copies)
-        last = int(dealt.server[int(np.argmax(dealt.finish))])
-        servers = dealt.server.tolist()
-        return _added(run.phases for run, server in zip(runs, servers, strict=True) if server == last)
+        free = [0] * copies
+        mine: list[list[HeadRun]] = [[] for _ in range(copies)]
+        waited = [0] * copies
+        finish: list[int] = []
+        moved = 0
+        for at, run in enumerate(runs):
+            room = finish[at - held * copies] if at >= held * copies else 0
+            moved = max(moved, room) + port.cycles
+            copy = free.index(min(free))
+            start = max(free[copy], moved + port.latency)
+            waited[copy] += start - free[copy]
+            free[copy] = start + run.cycles
+            finish.append(free[copy])
+            mine[copy].append(run)
+        last = free.index(max(free))
+        return {"loads": {"memory": waited[last]}, **_added(run.phases for run in mine[last])}
+
+    return schedule
+
+
+def pipelined(port: Port, ahead: str = "") -> Callable[[Sequence[HeadRun]], Phases]:
+    """Heads through one pipeline: while one is worked on the next is loaded.
+
+    Where a phase runs ``ahead`` of the others it is done for the next head, and the one after that is loaded. Of loads
+    and of that phase the result has what shows.
+    """
+
+    def schedule(runs: Sequence[HeadRun]) -> Phases:
+        early = [sum(run.phases[ahead].values()) if ahead else 0 for run in runs]
+        service = np.array(
+            [(port.cycles, first, run.cycles - first) for run, first in zip(runs, early, strict=True)], np.int64
+        ).reshape(len(runs), 3)
+        # Without a phase ahead the middle stage takes no time and holds nothing of its own.
+        timed = run_pipeline(service if ahead else service[:, ::2], np.zeros(2 if ahead else 1, np.int64))
+        memory, shown = port.latency, 0
+        before = readied = 0
+        for row in timed.departures.tolist():
+            loaded, ready, left = row if ahead else (row[0], row[0], row[1])
+            waited = max(0, ready - before)
+            late = min(waited, max(0, loaded - readied)) if ahead else waited
+            memory, shown = memory + late, shown + waited - late
+            before, readied = left, ready
+        out: dict[str, dict[str, int]] = {"loads": {"memory": memory}}
+        if ahead:
+            out[ahead] = {ahead: shown}
+        rest = ({name: causes for name, causes in run.phases.items() if name != ahead} for run in runs)
+        return {**out, **_added(rest)}
 
     return schedule
 
@@ -189,25 +261,34 @@ def _added(many: Iterable[Phases]) -> dict[str, dict[str, int]]:
     return out
 
 
-def memory_cycles(bytes_each: int, sharers: int, memory: str, channels: int, clock_hz: float) -> int:
-    """Cycles to move a head's operands and result where ``sharers`` copies share the memory's sustained rate."""
-    if memory == "ideal":
-        return 0
-    rate = stream_bytes_per_s(memory, channels=channels) / sharers
-    return math.ceil(bytes_each / rate * clock_hz)
-
-
 def pins_bytes_per_s(memory: str, channels: int) -> float:
     """Peak rate of a memory; infinite where it is ideal."""
     return math.inf if memory == "ideal" else channels * part(memory).peak_bytes_per_s
 
 
-def first_load_cycles(bytes_each: int, memory: str, channels: int, clock_hz: float) -> int:
-    """Cycles until the first head's operands are there, with nothing to overlap them with."""
+def weighted_output(weights: Reals32, v: Codes32, kept: Mask, banks: int, fraction_bits: int) -> Reals32:
+    """Means of V's codes by single-precision ``weights`` [seq, seq], summed in ``banks``, back from their codes.
+
+    One reciprocal a row, then a product with each sum, rounded to a code; a row whose weights are all zero is zero.
+    """
+    dim = v.shape[1]
+    sums = weighted_sums(weights, v.astype(np.float32), kept, banks)
+    total = sums[:, dim:]
+    share = np.where(total > 0, np.float32(1.0) / np.where(total > 0, total, np.float32(1.0)), np.float32(0.0))
+    out: Reals32 = (np.rint(sums[:, :dim] * share) / np.float32(1 << fraction_bits)).astype(np.float32)
+    return out
+
+
+def dram_energy_j(memory: str, bytes_moved: int) -> dict[str, float]:
+    """The part ``dram`` of an energy, typical for the kind of memory; none where it is ideal."""
     if memory == "ideal":
-        return 0
-    seconds = idle_latency_s(memory) + bytes_each / stream_bytes_per_s(memory, channels=channels)
-    return math.ceil(seconds * clock_hz)
+        return {}
+    return {"dram": 8 * bytes_moved * dram_energy.energy_per_bit_j(memory.split("-")[0])}
+
+
+def with_dram(traffic: Mapping[str, int], written: int) -> dict[str, int]:
+    """Traffic by tensor with what memory reads and writes of it; ``written`` bytes of it are writes."""
+    return {**traffic, "dram_read": sum(traffic.values()) - written, "dram_write": written}
 
 
 def attention_result(
@@ -226,11 +307,16 @@ def attention_result(
     notes: tuple[str, ...],
     values: bool,
 ) -> Result:
-    """The Result of a whole attention operation; ``events`` must count ``multiplies``, ``adds`` and ``kept`` pairs."""
+    """The Result of a whole attention operation.
+
+    ``events`` counts ``kept`` pairs; ``multiplies`` and ``adds`` of the units that work in the operands' own format,
+    whose peak ``peak_multiplies_per_cycle`` is; and apart ``predictor_multiplies``, those that only choose keys.
+    """
     effective = min(2 * whole.events["kept"] * op.dim, op.multiplies)
     operations = {
         "multiplies": whole.events["multiplies"],
         "adds": whole.events["adds"],
+        "predictor_multiplies": whole.events.get("predictor_multiplies", 0),
         "effective_multiplies": effective,
         "skipped_multiplies": op.multiplies - effective,
     }
@@ -276,9 +362,10 @@ def attention_result(
 
 
 def _operand_notes(op: Attention) -> tuple[str, ...]:
-    if op.q is not None:
-        return ()
-    law = op.law.seed if op.law is not None else 0
-    return (
-        f"operands were drawn by the clustered law with seed {law} (sim/drawn_attention.py), nobody having given any",
-    )
+    notes = []
+    if op.q is None:
+        law = op.law.seed if op.law is not None else 0
+        notes.append(f"no operands were given: they were drawn by the clustered law with seed {law}")
+    if op.shared > 1:
+        notes.append(f"K and V are fetched for every head, though {op.shared} heads share them")
+    return tuple(notes)

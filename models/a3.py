@@ -40,17 +40,17 @@ from siloom.models._attention import (
     Codes32,
     Head,
     HeadRun,
+    Port,
     Whole,
     attention_result,
     exact_products,
-    first_load_cycles,
-    memory_cycles,
     on_copies,
     pins_bytes_per_s,
     require_attention,
     run_heads,
     supports_attention,
     to_codes,
+    with_dram,
 )
 from siloom.sim.approximation import Mask, exact_probabilities
 from siloom.sim.cost import arithmetic, dram_energy, sram
@@ -219,10 +219,10 @@ class A3(Machine):
         """
         op, design = require_attention(self.label, op), self.design
         moved = head_bytes(design, op)
-        whole = run_heads(op, op.operands(), lambda head: self._head(head, moved), on_copies(design.copies))
+        port = Port.of(design.memory, design.memory_channels, sum(moved.values()), design.clock_hz)
+        whole = run_heads(op, op.operands(), self._head, on_copies(design.copies, port, held=1))
         traffic = {name: each * whole.heads for name, each in moved.items()}
-        written = traffic["o"] + traffic.get("sorted_k", 0) // 2
-        traffic |= {"dram_read": sum(traffic.values()) - written, "dram_write": written}
+        traffic = with_dram(traffic, traffic["o"] + traffic.get("sorted_k", 0) // 2)
         return attention_result(
             self.label,
             op,
@@ -239,7 +239,7 @@ class A3(Machine):
             values=values,
         )
 
-    def _head(self, head: Head, moved: Mapping[str, int]) -> HeadRun:
+    def _head(self, head: Head) -> HeadRun:
         design = self.design
         seq, dim = head.q.shape
         (q, q_cut), (k, k_cut), (v, v_cut) = (
@@ -262,7 +262,7 @@ class A3(Machine):
         if passes:
             products += 2 * seq * (passes + design.search_fill_cycles * dim)
         return HeadRun(
-            phases=_phases(design, moved, attention, comparisons),
+            phases=_phases(design, attention, comparisons),
             output=output,
             kept=kept,
             matters=above_percent(head.probabilities, design.post_threshold_percent) & head.allowed,
@@ -363,26 +363,11 @@ def attention_causes(design: A3Design, service: Counts, parts: Sequence[Mapping[
     return out
 
 
-def _phases(
-    design: A3Design, moved: Mapping[str, int], attention: dict[str, int], comparisons: int
-) -> dict[str, dict[str, int]]:
-    """A head's phases: keys and values in; sorting, if it is done here; queries, slowed where memory cannot keep up."""
-
-    def cycles(bytes_each: int) -> int:
-        return memory_cycles(bytes_each, design.copies, design.memory, design.memory_channels, design.clock_hz)
-
-    sorted_bytes = moved.get("sorted_k", 0)
-    before = moved["k"] + moved["v"] + sorted_bytes // 2
-    late = cycles(sum(moved.values()) - before) - sum(attention.values())
-    if late > 0:
-        attention = {**attention, "memory": late}
-    phases: dict[str, dict[str, int]] = {}
-    if design.memory != "ideal":
-        waited = first_load_cycles(0, design.memory, design.memory_channels, design.clock_hz)
-        phases["loads"] = {"memory": waited + cycles(before)}
-    if design.sorters and comparisons:
-        phases["sorting"] = {"sorting": -(-comparisons // design.sorters)}
-    return {**phases, "attention": attention}
+def _phases(design: A3Design, attention: dict[str, int], comparisons: int) -> dict[str, dict[str, int]]:
+    """A head's phases: sorting, if it is done here, then queries."""
+    if not design.sorters or not comparisons:
+        return {"attention": attention}
+    return {"sorting": {"sorting": -(-comparisons // design.sorters)}, "attention": attention}
 
 
 def _attend(design: A3Design, v: Codes32, choice: Choice, dim: int) -> Reals32:

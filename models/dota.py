@@ -27,7 +27,7 @@ What is recalled and what assumed stands with each field.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,26 +38,27 @@ from siloom.models._attention import (
     Head,
     HeadRun,
     Phases,
+    Port,
     Whole,
     attention_result,
     exact_products,
-    memory_cycles,
     pins_bytes_per_s,
+    pipelined,
     require_attention,
     run_heads,
     supports_attention,
     to_codes,
+    with_dram,
 )
 from siloom.models._dota_detector import RANGES, WEIGHTS, calibrate
 from siloom.sim.approximation import Mask
 from siloom.sim.cost import arithmetic, dram_energy, sram
 from siloom.sim.design import Design, parameter
 from siloom.sim.drawn_attention import Reals32
-from siloom.sim.engine.pipeline import run_pipeline
 from siloom.sim.engine.token_groups import VISIT_CAUSES, WAIT_CAUSES, owner_bitmaps, share_array, visit_groups
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
-from siloom.sim.memory import PARTS, idle_latency_s, stream_bytes_per_s
+from siloom.sim.memory import PARTS, stream_bytes_per_s
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result
 from siloom.sim.units.multi_precision_mul import MultiPrecisionMul, rate_factor
@@ -245,17 +246,12 @@ class Dota(Machine):
         """
         op, design = require_attention(self.label, op), self.design
         moved = head_bytes(design, op)
-        load = memory_cycles(sum(moved.values()), 1, design.memory, design.memory_channels, design.clock_hz)
-        waits = 0.0 if design.memory == "ideal" else idle_latency_s(design.memory)
-
-        def schedule(runs: Sequence[HeadRun]) -> Phases:
-            return overlapped(runs, load, math.ceil(waits * design.clock_hz))
-
-        whole = run_heads(op, op.operands(), self._head, schedule)
+        port = Port.of(design.memory, design.memory_channels, sum(moved.values()), design.clock_hz)
+        whole = run_heads(op, op.operands(), self._head, pipelined(port))
         traffic = {name: each * whole.heads for name, each in moved.items()}
-        dram = {"dram_read": sum(traffic.values()) - moved["o"] * whole.heads, "dram_write": traffic["o"]}
+        traffic = with_dram(traffic, traffic["o"])
         vector = _vector_bytes(design, op.dim)
-        traffic |= dram | dict.fromkeys(("k_sram_read", "v_sram_read"), whole.events["fetches"] * vector)
+        traffic |= dict.fromkeys(("k_sram_read", "v_sram_read"), whole.events["fetches"] * vector)
         return attention_result(
             self.label,
             op,
@@ -265,7 +261,7 @@ class Dota(Machine):
             precision=(f"int{design.operand_bits}", f"int{design.detector_bits}", "fp32"),
             peak_multiplies_per_cycle=design.lanes * design.pes * design.rate,
             bytes_per_s=pins_bytes_per_s(design.memory, design.memory_channels),
-            energy=energy_parts(design, op, whole, sum(dram.values())),
+            energy=energy_parts(design, op, whole, traffic["dram_read"] + traffic["dram_write"]),
             area=area_parts(design),
             traffic=traffic,
             notes=_notes(design),
@@ -422,19 +418,6 @@ def head_phases(design: DotaDesign, kept: Mask, dim: int, causal: bool) -> tuple
         "detection": {"transform": transform, "detection": int(detect_cycles[own].sum())},
         "attention": attention,
     }, counts
-
-
-def overlapped(runs: Sequence[HeadRun], load: int, latency: int) -> Phases:
-    """Heads through loading and the lanes, the next one's operands fetched meanwhile: what shows of each."""
-    service = np.array([(load, run.cycles) for run in runs], np.int64).reshape(len(runs), 2)
-    timed = run_pipeline(service, np.array([0]))
-    out = {"loads": {"memory": latency + timed.makespan - sum(run.cycles for run in runs)}}
-    for run in runs:
-        for phase, causes in run.phases.items():
-            own = out.setdefault(phase, {})
-            for cause, cycles in causes.items():
-                own[cause] = own.get(cause, 0) + cycles
-    return out
 
 
 def head_bytes(design: DotaDesign, op: Attention) -> dict[str, int]:

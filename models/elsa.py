@@ -8,16 +8,17 @@ candidates, and only their scores are computed, exactly. See ``sim/units`` for t
 One pipeline has ``attention_units`` banks of keys with ``selectors`` each; ``copies`` pipelines share a memory, as the
 paper sets 12 of them against one V100. Heads are dealt out to pipelines as these become free.
 
-Where the paper is silent: keys are dealt to banks one by one; a head's operands come while the one before is worked
-on; where no key of a query passes, the one with the best estimate is taken. Gaps of the sources and what is recalled
-stand with each field.
+Where the paper is silent: keys are dealt to banks one by one; a head's operands come when the one before is done, all
+through one port; where no key of a query passes, the one with the best estimate is taken. Exponentials are of scores
+as they are, without a maximum taken off: beyond e^67 they stay where they are (``saturated_powers``). Gaps of the
+sources and what is recalled stand with each field.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,20 +26,22 @@ from siloom.models._attention import (
     Codes32,
     Head,
     HeadRun,
+    Port,
     Whole,
     attention_result,
+    dram_energy_j,
     exact_products,
-    first_load_cycles,
-    memory_cycles,
     on_copies,
     pins_bytes_per_s,
     require_attention,
     run_heads,
     supports_attention,
     to_codes,
+    weighted_output,
+    with_dram,
 )
 from siloom.sim.approximation import Mask
-from siloom.sim.cost import arithmetic, dram_energy, sram
+from siloom.sim.cost import arithmetic, sram
 from siloom.sim.design import Design, parameter
 from siloom.sim.drawn_attention import Reals32
 from siloom.sim.engine.candidate_queues import CAUSES, causes, scan_and_work
@@ -49,14 +52,15 @@ from siloom.sim.memory import PARTS
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result
 from siloom.sim.units.candidate_select import bound_code, candidates
-from siloom.sim.units.exp_float import ExpFloat, exp_float_codes
+from siloom.sim.units.exp_float import exp_float_codes, for_scores
 from siloom.sim.units.hamming import cosine_table, distances
 from siloom.sim.units.norm import norms
 from siloom.sim.units.srp_hash import WORD, Hashes, SrpHash, sides_for, srp_hash_vectors
-from siloom.sim.units.weighted_sum import weighted_sums
 
 _PAPER = "Ham et al., ELSA, ISCA 2021"
 _SILENT = "the paper gives none"
+_EXACT_NORM_BITS = 24
+"""No length of a key is cut off at so many."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,14 @@ class ElsaDesign(Design):
     queue_entries: int = parameter(16, unit="candidates/bank", source=_SILENT, status="assumed", low=1, high=65536)
     hash_multipliers: int = parameter(256, unit="", source=_PAPER, status="recalled", low=1, high=2**20)
     output_multipliers: int = parameter(16, unit="", source=_PAPER, status="recalled", low=1, high=4096)
+    heads_held: int = parameter(
+        1,
+        unit="heads/pipeline",
+        source="the memories recalled hold one: the next is loaded when it is done; 2 loads it meanwhile",
+        status="assumed",
+        low=1,
+        high=16,
+    )
     depth_cycles: int = parameter(
         20,
         unit="cycles",
@@ -157,28 +169,20 @@ class ElsaDesign(Design):
         return 0 if self.projection == "none" else dim * dim
 
 
-def above_share(probabilities: Reals32, p: float) -> Mask:
-    """Keys above ``p / n`` of the softmax [seq, seq], n being those of a row that are not impossible; all for p = 0."""
-    if p == 0:
-        return np.ones(probabilities.shape, np.bool_)
-    above: Mask = probabilities > p / np.maximum(np.count_nonzero(probabilities, axis=1, keepdims=True), 1)
-    return above
-
-
-def learn_threshold(q: Reals32, k: Reals32, probabilities: Reals32, p: float) -> float:
-    """The threshold of one head, [seq, dim] each, for keys above ``p / n`` of the softmax [seq, seq].
+def learn_threshold(head: Head, p: float) -> float:
+    """The threshold of one head for keys above ``p / n`` of the softmax.
 
     For every query, of the keys above p/n, n being the keys it may look at, the least score over the product of the
     query's and the largest key's length; their mean (ELSA, section on learning the threshold, recalled). A query
     without such a key says nothing; without any such query, or with p = 0, all keys are kept: -1.
     """
-    above = above_share(probabilities, p)
+    above = head.above_share(p)
     having = above.any(axis=1)
     if p == 0 or not having.any():
         return -1.0
-    scores = q.astype(np.float64) @ k.T.astype(np.float64)
+    scores = head.q.astype(np.float64) @ head.k.T.astype(np.float64)
     least = np.where(above, scores, np.inf).min(axis=1)[having]
-    scale = np.linalg.norm(q, axis=1)[having] * np.linalg.norm(k, axis=1).max()
+    scale = np.linalg.norm(head.q, axis=1)[having] * np.linalg.norm(head.k, axis=1).max()
     return float(np.clip(np.mean(least / np.maximum(scale, 1e-30)), -1.0, 1.0))
 
 
@@ -205,13 +209,10 @@ class Elsa(Machine):
         op, design = require_attention(self.label, op), self.design
         design.hash_unit(op.dim)
         moved = head_bytes(design, op)
-        each = sum(moved.values())
-        whole = run_heads(op, op.operands(), lambda head: self._head(head, each), on_copies(design.copies))
-        whole = _after_first_load(design, whole, moved["q"] + moved["k"] + moved["v"])
+        port = Port.of(design.memory, design.memory_channels, sum(moved.values()), design.clock_hz)
+        whole = run_heads(op, op.operands(), self._head, on_copies(design.copies, port, design.heads_held))
         traffic = {name: each * whole.heads for name, each in moved.items()}
-        traffic |= {"dram_read": traffic["q"] + traffic["k"] + traffic["v"], "dram_write": traffic["o"]}
-        lanes = 2 * op.dim * design.attention_units
-        per_cycle = design.copies * (lanes + design.hash_multipliers + design.output_multipliers)
+        traffic = with_dram(traffic, traffic["o"])
         return attention_result(
             self.label,
             op,
@@ -219,16 +220,16 @@ class Elsa(Machine):
             whole,
             clock_hz=design.clock_hz,
             precision=(f"int{design.operand_bits}",),
-            peak_multiplies_per_cycle=per_cycle,
+            peak_multiplies_per_cycle=design.copies * design.attention_units * 2 * op.dim,
             bytes_per_s=pins_bytes_per_s(design.memory, design.memory_channels),
-            energy=energy_parts(design, op, whole, sum(traffic[name] for name in ("dram_read", "dram_write"))),
+            energy=energy_parts(design, op, whole, traffic["dram_read"] + traffic["dram_write"]),
             area=area_parts(design, op),
             traffic=traffic,
             notes=_notes(design),
             values=values,
         )
 
-    def _head(self, head: Head, bytes_moved: int) -> HeadRun:
+    def _head(self, head: Head) -> HeadRun:
         design = self.design
         seq, dim = head.q.shape
         if not np.linalg.norm(head.k, axis=1).all():
@@ -239,8 +240,8 @@ class Elsa(Machine):
         )
         threshold = design.given_threshold()
         if threshold is None:
-            threshold = learn_threshold(head.q, head.k, head.probabilities, design.p)
-        kept, rescued = self._select(q, k, threshold, head.allowed)
+            threshold = learn_threshold(head, design.p)
+        kept, rescued, norms_cut = self._select(q, k, threshold, head.allowed)
         ends, counts = np.empty(seq, np.int64), np.empty((seq, design.attention_units), np.int64)
         hashing, finish = design.hash_cycles(dim), -(-dim // design.output_multipliers)
         banks, width = design.attention_units, design.selectors
@@ -249,32 +250,38 @@ class Elsa(Machine):
         causes(ends, counts, seq, width, hashing, finish, spent)
         attention = dict(zip(CAUSES, spent.tolist(), strict=True))
         attention["fill"] += design.depth_cycles
-        work = {"preprocessing": {"hash": (seq + 1) * hashing}, "attention": attention}
-        needed = memory_cycles(bytes_moved, design.copies, design.memory, design.memory_channels, design.clock_hz)
-        late = needed - sum(sum(part.values()) for part in work.values())
-        if late > 0:
-            work["memory"] = {"memory": late}
         chosen = int(np.count_nonzero(kept))
         pairs = seq * seq
+        output, powers_cut = self._attend(q, k, v, kept)
         return HeadRun(
-            phases=work,
-            output=self._attend(q, k, v, kept),
+            phases={"preprocessing": {"hash": (seq + 1) * hashing}, "attention": attention},
+            output=output,
             kept=kept,
-            matters=above_share(head.probabilities, design.p) & head.allowed,
+            matters=head.above_share(design.p),
             events={
                 "kept": chosen,
                 "pairs": pairs,
                 "hashes": 2 * seq,
-                "multiplies": 2 * dim * chosen + 2 * seq * design.hash_multiplies(dim) + pairs + 2 * seq * dim,
-                "adds": 2 * dim * chosen + 2 * seq * design.hash_multiplies(dim),
+                "multiplies": 2 * dim * chosen,
+                "adds": 2 * dim * chosen,
+                # Hashes, norms of the keys, and a norm times a cosine for every pair.
+                "predictor_multiplies": 2 * seq * design.hash_multiplies(dim) + seq * dim + pairs,
             },
-            counters={"saturations": q_cut + k_cut + v_cut, "queries_without_candidate": rescued},
+            counters={
+                "saturations": q_cut + k_cut + v_cut,
+                "saturated_norms": norms_cut,
+                "saturated_powers": powers_cut,
+                "queries_without_candidate": rescued,
+            },
         )
 
-    def _select(self, q: Codes32, k: Codes32, threshold: float, allowed: Mask) -> tuple[Mask, int]:
-        """Candidates [seq, seq], and how many queries had none and were given their best key."""
+    def _select(self, q: Codes32, k: Codes32, threshold: float, allowed: Mask) -> tuple[Mask, int, int]:
+        """Candidates [seq, seq]; how many queries had none and were given their best key; and norms cut off."""
         design, dim = self.design, q.shape[1]
         lengths = norms(k, design.norm_bits)
+        beyond = int(np.count_nonzero(norms(k, _EXACT_NORM_BITS) > lengths))
+        if threshold <= -1.0:  # keeps all, those of length zero in their codes too
+            return allowed.copy(), 0, beyond
         fraction = 7
         table = cosine_table(dim, angle_bias_rad(design.projection, dim), fraction)
         distance = distances(self._hash(q), self._hash(k))
@@ -283,7 +290,7 @@ class Elsa(Machine):
         if len(without):
             estimate = np.where(allowed[without], lengths * table[distance[without]], np.iinfo(np.int64).min)
             kept[without, np.argmax(estimate, axis=1)] = True
-        return kept, len(without)
+        return kept, len(without), beyond
 
     def _hash(self, x: Codes32) -> Hashes:
         design, dim = self.design, x.shape[1]
@@ -295,33 +302,21 @@ class Elsa(Machine):
         packed: Hashes = np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
         return packed
 
-    def _attend(self, q: Codes32, k: Codes32, v: Codes32, kept: Mask) -> Reals32:
-        """The output, back from its codes."""
+    def _attend(self, q: Codes32, k: Codes32, v: Codes32, kept: Mask) -> tuple[Reals32, int]:
+        """The output, back from its codes; and how many powers were the largest there is, or none."""
         design, dim = self.design, q.shape[1]
-        unit = ExpFloat(
-            unit=2.0 ** (-2 * design.fraction_bits) / math.sqrt(dim), score_bits=34, mantissa_bits=design.mantissa_bits
-        )
+        score_bits = 2 * design.operand_bits + (dim - 1).bit_length()
+        unit = for_scores(2.0 ** (-2 * design.fraction_bits) / math.sqrt(dim), score_bits, design.mantissa_bits)
         codes = exp_float_codes(exact_products(q, k, design.operand_bits), unit)
+        cut = int(np.count_nonzero(((codes == unit.largest) | (codes == 0)) & kept))
         weights = (codes << (23 - unit.mantissa_bits)).astype(np.uint32).view(np.float32)
-        sums = weighted_sums(weights, v.astype(np.float32), kept, design.attention_units)
-        total = sums[:, dim:]
-        share = np.where(total > 0, np.float32(1.0) / np.where(total > 0, total, np.float32(1.0)), np.float32(0.0))
-        out = np.rint(sums[:, :dim] * share) / np.float32(1 << design.fraction_bits)
-        return out.astype(np.float32)
+        return weighted_output(weights, v, kept, design.attention_units, design.fraction_bits), cut
 
 
 def head_bytes(design: ElsaDesign, op: Attention) -> dict[str, int]:
     """Bytes of a head's operands and result, rows padded to whole bytes."""
     each = op.seq * -(-op.dim * design.operand_bits // 8)
     return {"q": each, "k": each, "v": each, "o": each}
-
-
-def _after_first_load(design: ElsaDesign, whole: Whole, read_bytes: int) -> Whole:
-    """With the time until the first pipeline has its first head's operands."""
-    waited = first_load_cycles(read_bytes, design.memory, design.memory_channels, design.clock_hz)
-    if not waited:
-        return whole
-    return replace(whole, cycles=whole.cycles + waited, phases={"first load": {"memory": waited}, **whole.phases})
 
 
 def _notes(design: ElsaDesign) -> tuple[str, ...]:
@@ -351,9 +346,9 @@ def energy_parts(design: ElsaDesign, op: Attention, whole: Whole, dram_bytes: in
         size = max(256, memories[name] // keys)
         return sram.write_energy_j(size, min(width, size), node)
 
-    hash_bytes = max(1, dim // 8)
+    hash_bytes = -(-dim // 8)
     rows = whole.heads * op.seq
-    out = {
+    return {
         "hash": events["hashes"] * design.hash_multiplies(dim) * (multiply + add),
         # A popcount of dim bits is about as many one-bit additions; then a product with the norm and a comparison.
         "selection": events["pairs"] * (dim / 8 * arithmetic.operation_energy_j("add", "int8", node) + multiply + add),
@@ -366,17 +361,15 @@ def energy_parts(design: ElsaDesign, op: Attention, whole: Whole, dram_bytes: in
         "key memory": (events["kept"] + rows) * read("k", vector) + rows * write("k", vector),
         "value memory": events["kept"] * read("v", vector) + rows * write("v", vector),
         "query and output memories": 2 * rows * (read("q", vector) + write("q", vector)),
+        **dram_energy_j(design.memory, dram_bytes),
     }
-    if design.memory != "ideal":
-        out["dram"] = 8 * dram_bytes * dram_energy.energy_per_bit_j(design.memory.split("-")[0])
-    return out
 
 
 def _memories(design: ElsaDesign, op: Attention) -> dict[str, int]:
     """Bytes of one pipeline's memories, for this operation's sizes."""
-    each = op.seq * -(-op.dim * design.operand_bits // 8)
+    each = design.heads_held * op.seq * -(-op.dim * design.operand_bits // 8)
     return {
-        "hash": op.seq * max(1, op.dim // 8),
+        "hash": op.seq * -(-op.dim // 8),
         "norm": -(-op.seq * design.norm_bits // 8),
         "k": each,
         "v": each,

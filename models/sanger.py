@@ -14,13 +14,13 @@ for the values; waves follow one another through the array, so that it fills but
 (:mod:`siloom.models._sanger_authors`), for a ``density`` and ``load_balance`` that are given.
 
 Where the paper is silent: the row's largest predicted score stands in for its largest score in the exponential;
-powers below ``exp(-window)`` of it are zero; a row of which nothing passes keeps its likeliest key.
+powers below ``exp(-window)`` of it are zero, and those above ``exp(11.1 - window)`` stay there
+(``rows_without_weight``, ``saturated_powers``); a row of which nothing passes keeps its likeliest key.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,21 +29,22 @@ import numpy.typing as npt
 from siloom.models._attention import (
     Head,
     HeadRun,
-    Phases,
+    Port,
     Whole,
     attention_result,
     exact_products,
+    pipelined,
     require_attention,
     run_heads,
     supports_attention,
     to_codes,
+    with_dram,
 )
 from siloom.models._sanger_authors import v1_seconds, v2_seconds
 from siloom.sim.approximation import Mask
 from siloom.sim.cost import arithmetic, dram_energy, sram
 from siloom.sim.design import Design, parameter
 from siloom.sim.drawn_attention import Reals32
-from siloom.sim.engine.pipeline import run_pipeline
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
 from siloom.sim.ops import Attention, Operation
@@ -153,14 +154,13 @@ class Sanger(Machine):
         given = op.operands()
         scales = shared_scale(given.q, design.predictor_bits), shared_scale(given.k, design.predictor_bits)
         moved = head_bytes(design, op)
-        load = _load_cycles(design, moved)
-
-        def schedule(runs: Sequence[HeadRun]) -> Phases:
-            return overlapped(runs, load, math.ceil(design.memory_latency_s * design.clock_hz))
-
-        whole = run_heads(op, given, lambda head: self._head(head, scales), schedule)
+        port = Port(
+            cycles=math.ceil(sum(moved.values()) / design.memory_bytes_per_s * design.clock_hz),
+            latency=math.ceil(design.memory_latency_s * design.clock_hz),
+        )
+        whole = run_heads(op, given, lambda head: self._head(head, scales), pipelined(port, ahead="prediction"))
         traffic = {name: each * whole.heads for name, each in moved.items()}
-        traffic |= {"dram_read": traffic["q"] + traffic["k"] + traffic["v"], "dram_write": traffic["o"]}
+        traffic = with_dram(traffic, (traffic["o"] + traffic["k"]) // 2)  # of k trips, k - 1 come back
         return attention_result(
             self.label,
             op,
@@ -168,7 +168,7 @@ class Sanger(Machine):
             whole,
             clock_hz=design.clock_hz,
             precision=(f"int{design.operand_bits}",),
-            peak_multiplies_per_cycle=design.pes + design.tile_rows * design.tile_columns,
+            peak_multiplies_per_cycle=design.pes,
             bytes_per_s=design.memory_bytes_per_s,
             energy=energy_parts(design, op, whole, traffic["dram_read"] + traffic["dram_write"]),
             area=area_parts(design, op),
@@ -186,6 +186,7 @@ class Sanger(Machine):
         )
         packed, passes = sub_rows_and_passes(design, kept)
         chosen = int(np.count_nonzero(kept))
+        output, clipped, empty = _attend(design, q, k, v, kept, largest)
         tiles = -(-seq // design.tile_rows) * -(-seq // design.tile_columns)
         matters = (head.probabilities > design.threshold) & head.allowed if design.threshold else head.allowed
         return HeadRun(
@@ -193,14 +194,15 @@ class Sanger(Machine):
                 "prediction": {"prediction": tiles * (dim + design.tile_columns)},
                 "attention": attention_causes(design, dim, chosen, packed, passes),
             },
-            output=_attend(design, q, k, v, kept, largest),
+            output=output,
             kept=kept,
             matters=matters,
             events={
                 "kept": chosen,
                 "pairs": seq * seq,
-                "multiplies": 2 * dim * chosen + dim * seq * seq,
-                "adds": 2 * dim * chosen + dim * seq * seq,
+                "multiplies": 2 * dim * chosen,
+                "adds": 2 * dim * chosen,
+                "predictor_multiplies": dim * seq * seq,
                 "sub_rows": packed,
                 "passes": passes,
             },
@@ -209,6 +211,8 @@ class Sanger(Machine):
                 "passes": passes,
                 "scores_kept": chosen,
                 "saturations": q_cut + k_cut + v_cut,
+                "saturated_powers": clipped,
+                "rows_without_weight": empty,
                 "queries_without_candidate": rescued,
             },
         )
@@ -283,43 +287,31 @@ def _attend(
     v: npt.NDArray[np.int32],
     kept: Mask,
     largest: npt.NDArray[np.float32],
-) -> Reals32:
-    """Exact scores, the table's exponential, and the mean of V in fixed point; back from its codes."""
+) -> tuple[Reals32, int, int]:
+    """Exact scores, the table's exponential, and the mean of V in fixed point, back from its codes.
+
+    And how many kept scores are further above the predicted maximum than the exponential reaches, and how many rows
+    lie so far below it that no weight is left.
+    """
     scale = 2.0 ** (-2 * design.fraction_bits) / math.sqrt(q.shape[1])
-    scores = exact_products(q, k, design.operand_bits) * scale
-    weights = _powers(design, scores - largest[:, None])
+    below = exact_products(q, k, design.operand_bits) * scale - largest[:, None]
+    weights = _powers(design, below)
     means = weighted_means(weights, v.astype(np.int64), kept)
-    return (means / (1 << design.fraction_bits)).astype(np.float32)
+    clipped = (below + design.window) * (1 << _EXP.fraction) > largest_input(_EXP)
+    empty = ~np.any(weights, axis=1, where=kept)
+    output = (means / (1 << design.fraction_bits)).astype(np.float32)
+    return output, int(np.count_nonzero(clipped & kept)), int(np.count_nonzero(empty))
 
 
 def head_bytes(design: SangerDesign, op: Attention) -> dict[str, int]:
-    """Bytes of a head's operands and result; K and V come once for every so many queries as their SRAM forces."""
+    """Bytes of a head's operands and result.
+
+    The memory holds K and V of two heads, one worked on and one predicted or loaded. Where they do not fit they come
+    in parts, for each of which the queries come again and sums leave and come back.
+    """
     each = op.seq * -(-op.dim * design.operand_bits // 8)
-    trips = max(1, -(-2 * each // design.kv_sram_bytes))
+    trips = max(1, -(-4 * each // design.kv_sram_bytes))
     return {"q": each * trips, "k": each, "v": each, "o": each * (2 * trips - 1)}
-
-
-def _load_cycles(design: SangerDesign, moved: dict[str, int]) -> int:
-    return math.ceil(sum(moved.values()) / design.memory_bytes_per_s * design.clock_hz)
-
-
-def overlapped(runs: Sequence[HeadRun], load: int, latency: int) -> Phases:
-    """Heads through loading, prediction and attention, one place between neighbours: what shows of each."""
-    service = np.array(
-        [(load, *(sum(causes.values()) for causes in run.phases.values())) for run in runs], np.int64
-    ).reshape(len(runs), 3)
-    timed = run_pipeline(service, np.array([0, 0]))
-    attention: dict[str, int] = {}
-    memory, prediction = latency, 0
-    before = predicted = 0
-    for run, (loaded, ready, left) in zip(runs, timed.departures.tolist(), strict=True):
-        waited = max(0, ready - before)
-        late = min(waited, max(0, loaded - predicted))
-        memory, prediction = memory + late, prediction + waited - late
-        before, predicted = left, ready
-        for cause, cycles in run.phases["attention"].items():
-            attention[cause] = attention.get(cause, 0) + cycles
-    return {"loads": {"memory": memory}, "prediction": {"prediction": prediction}, "attention": attention}
 
 
 def energy_parts(design: SangerDesign, op: Attention, whole: Whole, dram_bytes: int) -> dict[str, float]:
@@ -340,7 +332,7 @@ def energy_parts(design: SangerDesign, op: Attention, whole: Whole, dram_bytes: 
 
     # A pass streams a tile's keys and values once, and each sub-row's query; sums of a sub-row are read and written.
     streamed = events["passes"] * 2 * design.tile_columns + events["sub_rows"]
-    low_vectors = rows * (1 + op.seq / design.tile_rows)
+    low_vectors, low_share = rows * (1 + op.seq / design.tile_rows), design.predictor_bits / design.operand_bits
     return {
         "prediction": events["pairs"] * dim * low_mac,
         "predicted softmax": events["pairs"] * (power + arithmetic.operation_energy_j("mul", "int32", node)),
@@ -349,7 +341,7 @@ def energy_parts(design: SangerDesign, op: Attention, whole: Whole, dram_bytes: 
         "weighted sums": events["kept"] * dim * mac,
         "division": rows * dim * arithmetic.operation_energy_j("mul", "int32", node),
         "memories": moved(streamed + rows, 4 * rows) + moved(events["sub_rows"], events["sub_rows"]),
-        "prediction memories": moved(low_vectors * design.predictor_bits / design.operand_bits, 2 * rows / 4),
+        "prediction memories": moved(low_vectors * low_share, 2 * rows * low_share),
         "dram": 8 * dram_bytes * dram_energy.energy_per_bit_j("hbm2"),
     }
 

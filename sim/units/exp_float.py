@@ -70,6 +70,12 @@ class ExpFloat(Design):
         return Float(8, self.mantissa_bits)
 
 
+def for_scores(unit: float, score_bits: int, mantissa_bits: int) -> ExpFloat:
+    """A unit for scores so wide, its constant as fine as a 63-bit word holds beside them: its error grows with them."""
+    scale_bits = min(30, 62 - score_bits - math.ceil(math.log2(unit * math.log2(math.e))))
+    return ExpFloat(unit=unit, score_bits=score_bits, scale_bits=scale_bits, mantissa_bits=mantissa_bits)
+
+
 def mantissa_table(table_bits: int, mantissa_bits: int) -> npt.NDArray[np.int64]:
     """Mantissas of 2^(i / 2^table_bits), without the leading one."""
     powers = np.exp2(np.arange(1 << table_bits) / (1 << table_bits))
