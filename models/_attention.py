@@ -177,7 +177,7 @@ def on_copies(copies: int, port: Port, held: int) -> Callable[[Sequence[HeadRun]
             finish.append(free[copy])
             mine[copy].append(run)
         last = free.index(max(free))
-        return {"loads": {"memory": waited[last]}, **_added(run.phases for run in mine[last])}
+        return {**_shown("loads", "memory", waited[last]), **_added(run.phases for run in mine[last])}
 
     return schedule
 
@@ -204,11 +204,8 @@ def pipelined(port: Port, ahead: str = "") -> Callable[[Sequence[HeadRun]], Phas
             late = min(waited, max(0, loaded - readied)) if ahead else waited
             memory, shown = memory + late, shown + waited - late
             before, readied = left, ready
-        out: dict[str, dict[str, int]] = {"loads": {"memory": memory}}
-        if ahead:
-            out[ahead] = {ahead: shown}
         rest = ({name: causes for name, causes in run.phases.items() if name != ahead} for run in runs)
-        return {**out, **_added(rest)}
+        return {**_shown("loads", "memory", memory), **_shown(ahead, ahead, shown), **_added(rest)}
 
     return schedule
 
@@ -249,6 +246,11 @@ def run_heads(
         quality=quality.figures(),
         output=output,
     )
+
+
+def _shown(phase: str, cause: str, cycles: int) -> dict[str, dict[str, int]]:
+    """A phase of one cause, if it takes any time."""
+    return {phase: {cause: cycles}} if cycles else {}
 
 
 def _added(many: Iterable[Phases]) -> dict[str, dict[str, int]]:

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from siloom.models._attention import Head
 from siloom.models.elsa import Elsa, ElsaDesign, learn_threshold
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.errors import InputError
+from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
 from siloom.sim.ops import Attention
 
 
@@ -23,6 +25,12 @@ def drawn(seq=64, heads=2, dim=64, **law):
 
 def run(op, **fields):
     return Elsa(dataclasses.replace(ElsaDesign(), **fields)).run(op, values=True)
+
+
+def head_of(op, at=(0, 0)):
+    given = op.operands()
+    q, k, v = given.q[at], given.k[at], given.v[at]
+    return Head(q, k, v, op.causal, exact_probabilities(q, k, op.causal))
 
 
 def exact(op):
@@ -45,6 +53,29 @@ def test_keeping_everything_is_exact_within_the_formats_error(causal):
     assert coarse.operations["skipped_multiplies"] == 0
 
 
+def test_finer_operands_are_never_much_worse():
+    op = drawn(seq=64, heads=2)
+    errors = [run(op, p=0.0, operand_bits=13, fraction_bits=f).quality["output_error"] for f in (3, 5, 7, 8, 9)]
+    assert errors[-1] <= 1.05 * min(errors)
+    assert errors[0] > 5 * errors[-1]
+
+
+def test_keys_that_are_all_zero_in_their_codes_are_kept_where_all_are():
+    tiny = np.full((1, 1, 8, 64), 0.01, np.float32)
+    assert run(Attention(seq=8, heads=1, dim=64, q=tiny, k=tiny, v=tiny), p=0.0).quality["candidate_ratio"] == 1.0
+
+
+def test_scores_beyond_the_exponential_are_counted():
+    calm, wild = (run(drawn(concentration=c), p=0.0).counters["saturated_powers"] for c in (4.0, 100.0))
+    assert calm == 0
+    assert wild > 0
+
+
+def test_heads_that_share_keys_say_that_they_fetch_them_anew():
+    result = run(Attention(seq=32, heads=4, dim=64, kv_heads=2))
+    assert any("fetched for every head, though 2 heads share them" in note for note in result.notes)
+
+
 def test_the_output_is_that_of_the_stated_arithmetic_step_by_step():
     op = drawn(seq=24, heads=1)
     result = run(op)
@@ -52,11 +83,9 @@ def test_the_output_is_that_of_the_stated_arithmetic_step_by_step():
     q, k, v = (
         np.clip(np.rint(x[0, 0].astype(np.float64) * 8), -255, 255).astype(int) for x in (given.q, given.k, given.v)
     )
-    from siloom.models._attention import Head
-
-    head = Head(given.q[0, 0], given.k[0, 0], given.v[0, 0], False, exact_probabilities(given.q[0, 0], given.k[0, 0]))
-    kept = Elsa()._head(head, 0).kept
-    scale = round(2.0**-9 * math.log2(math.e) * 2**24)
+    kept = Elsa()._head(head_of(op)).kept
+    bits = 30  # of the constant: as fine as a word holds
+    scale = round(2.0**-9 * math.log2(math.e) * 2**bits)
     for i in range(24):
         banks = []
         for bank in range(4):
@@ -65,8 +94,8 @@ def test_the_output_is_that_of_the_stated_arithmetic_step_by_step():
                 if not kept[i, j]:
                     continue
                 power = int(q[i] @ k[j]) * scale
-                step = (power % 2**24) >> 18
-                weight = np.float32(2.0 ** (power >> 24) * (1 + round((2 ** (step / 64) - 1) * 1024) / 1024))
+                step = (power % 2**bits) >> (bits - 6)
+                weight = np.float32(2.0 ** (power >> bits) * (1 + round((2 ** (step / 64) - 1) * 1024) / 1024))
                 sums += weight * v[j].astype(np.float32)
                 total += weight
             banks.append((sums, total))
@@ -118,6 +147,29 @@ def test_more_of_anything_is_never_slower(seed, p):
     assert many <= one
 
 
+@pytest.mark.parametrize("memory", ["hbm2-2.0", "ddr4-2400"])
+@pytest.mark.parametrize("heads", [1, 5, 24])
+def test_more_copies_are_never_slower_and_no_load_is_hidden(memory, heads):
+    op = drawn(seq=64, heads=heads)
+    found = {copies: run(op, copies=copies, memory=memory) for copies in (1, 2, 8, 24, 512)}
+    cycles = [result.cycles for result in found.values()]
+    assert cycles == sorted(cycles, reverse=True)
+    moved = sum(found[1].traffic_bytes[name] for name in ("dram_read", "dram_write"))
+    rate = stream_bytes_per_s(memory) / 1e9
+    for copies, result in found.items():
+        # All heads come through one port, and the last one is then still to be worked on.
+        assert result.cycles > moved / rate
+        if copies >= heads:
+            assert result.cycles > moved / rate + 1e9 * idle_latency_s(memory)
+
+
+def test_a_second_heads_memories_hide_its_load_and_cost_their_area():
+    op = drawn(seq=128, heads=4)
+    one, two = (run(op, copies=1, heads_held=held, memory="ddr4-2400") for held in (1, 2))
+    assert two.cycles < one.cycles
+    assert two.area_parts["memories"] > 1.5 * one.area_parts["memories"]
+
+
 def test_more_copies_of_the_pipeline_share_the_heads():
     op = drawn(seq=64, heads=12)
     assert run(op, copies=12, memory="ideal").cycles < run(op, copies=1, memory="ideal").cycles / 6
@@ -139,10 +191,8 @@ def test_permuting_keys_permutes_the_mask():
     machine = Elsa()
 
     def kept(k, v):
-        from siloom.models._attention import Head
-
         q = given.q[0, 0]
-        return machine._head(Head(q, k, v, False, exact_probabilities(q, k)), 0).kept
+        return machine._head(Head(q, k, v, False, exact_probabilities(q, k))).kept
 
     assert np.array_equal(
         kept(given.k[0, 0], given.v[0, 0])[:, order], kept(given.k[0, 0][order], given.v[0, 0][order])
@@ -177,9 +227,10 @@ def test_the_learnt_threshold_is_the_papers_rule():
         min(float(q[i] @ k[j]) for j in range(32) if p[i, j] > 1 / 32) / (math.dist(q[i], np.zeros(64)) * longest)
         for i in range(32)
     ]
-    assert learn_threshold(q, k, p, 1.0) == pytest.approx(np.mean(least), rel=1e-5)
-    assert learn_threshold(q, k, p, 0.0) == -1.0
-    assert learn_threshold(q, k, p, 1000.0) == -1.0
+    head = head_of(op)
+    assert learn_threshold(head, 1.0) == pytest.approx(np.mean(least), rel=1e-5)
+    assert learn_threshold(head, 0.0) == -1.0
+    assert learn_threshold(head, 1000.0) == -1.0
 
 
 def test_a_larger_p_keeps_less():

@@ -17,7 +17,7 @@ from siloom.sim.drawn_attention import Clustered
 from siloom.sim.errors import InputError
 from siloom.sim.ops import Attention
 from siloom.sim.units.int4_predictor import shared_scale
-from siloom.sim.units.pack_split import sub_row_counts
+from siloom.sim.units.pack_split import pack_split_reference, sub_row_counts
 
 
 def drawn(seq=64, heads=2, dim=64, **law):
@@ -53,7 +53,7 @@ def test_the_authors_own_models_print_what_was_read_off_them(convention, density
 @pytest.mark.parametrize("causal", [False, True])
 def test_keeping_everything_is_exact_within_the_formats_error(causal):
     op = dataclasses.replace(drawn(), causal=causal)
-    result = run(op, threshold=0.0, window=11.0)
+    result = run(op, threshold=0.0)
     assert result.quality["candidate_ratio"] == result.quality["recall"] == 1.0
     # The exponential's pieces are up to 3 % off between one another, 16-bit operands far less.
     assert result.quality["output_error"] < 0.03
@@ -86,17 +86,25 @@ def test_the_tables_exponent_changes_few_decisions():
     assert table["recall"] == pytest.approx(exact["recall"], abs=0.01)
 
 
+def test_scores_beyond_the_exponential_and_rows_without_weight_are_counted():
+    calm, wild = (run(drawn(concentration=c), threshold=0.0).counters for c in (4.3, 60.0))
+    assert (calm["saturated_powers"], calm["rows_without_weight"]) == (0, 0)
+    assert wild["saturated_powers"] > 0
+
+
 def test_passes_are_those_of_the_packed_mask_and_every_cycle_has_a_cause():
     op = drawn(seq=130, heads=1)
     design = SangerDesign()
     head = head_of(op)
     scales = shared_scale(head.q, 4), shared_scale(head.k, 4)
     kept, _, _ = predict(design, head, scales)
-    sub_rows = sub_row_counts(kept, 64, 16)
-    passes = sum(math.ceil(column / 64) for column in sub_rows.sum(axis=0))
+    sub_rows = [
+        sum(len(pack_split_reference(row[first : first + 64].tolist(), 16)) for row in kept) for first in (0, 64, 128)
+    ]
+    passes = sum(math.ceil(rows / 64) for rows in sub_rows)
     result = run(op)
     assert result.counters["passes"] == passes
-    assert result.counters["sub_rows"] == sub_rows.sum()
+    assert result.counters["sub_rows"] == sum(sub_rows)
     assert result.phases[2].cycles == passes * 128 + 128
     # Prediction of a lone head hides behind nothing: 3 x 3 tiles of 64 products and 64 moves.
     assert result.phases[1].cycles == 9 * 128
