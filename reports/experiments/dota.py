@@ -84,8 +84,8 @@ def _speedups() -> Table:
             _GPU,
             not_published="which GPU, its kernels, precision and batch",
             unequal="the GPU computes every score, in fp32; DOTA the keys it keeps, in int16",
-            why="the paper scales DOTA to the GPU's peak, and its GPU is not named; here one chip of four lanes stands "
-            "against a whole V100, whose kernels are modelled without a framework's time",
+            why="the paper's GPU, and how DOTA was scaled to it, are not known to us; here one chip of four lanes "
+            "stands against a whole V100, whose kernels are modelled without a framework's time",
         ),
         headline(
             "speed-up over ELSA",

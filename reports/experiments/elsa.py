@@ -110,8 +110,8 @@ def _speedups() -> Table:
                     not_published="the GPU's kernels, precision and batch; lengths of the inputs that are not padding",
                     unequal="the GPU computes every score, padding included, in floating point; ELSA its candidates, "
                     "in 9 bits",
-                    why="the paper's GPU time is that of a framework's attention on inputs padded to their full "
-                    "length, which ELSA does not compute; here both have the same tokens and the GPU its kernels alone",
+                    why="how the paper's GPU was timed is not known to us; here both have the same tokens, without "
+                    "padding, and the GPU's kernels are modelled without a framework's time",
                 ).row()
             )
     return Table("ELSA: speed-up of attention over a V100, geometric mean of the lengths", rows)

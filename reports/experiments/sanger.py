@@ -149,8 +149,10 @@ def _packing() -> Table:
             "none: a tile of 64 rows waits for its fullest row.",
             f"gain of pack and split over none, mean of the densities: {mean:.2f}x; published {gain.value}x "
             f"({mean / gain.value - 1:+.0%}).",
-            f"a sparse model on a dense array is useful for its density's share of the time: {useful:.3f}x; published "
-            f"{sparse.value}x. At which density the paper measured its gain is not said; this number is one.",
+            f"a sparse model on a dense array is useful for its density's share of the time, {useful:.3f}x here by "
+            f"construction; published {sparse.value}x, which we take for the models' density.",
+            "published utilisation without packing lies near one or the other of our ways to do without it; over "
+            "which of them, and at which density, the gain was taken is not said.",
         ),
     )
 

@@ -25,7 +25,7 @@ _BASELINES = (
 )
 _WHY = (
     "ViTCoD's 512 multiply-accumulators at 500 MHz do 0.5 TOP/s: a tenth of the scores at that rate cannot pass these "
-    "chips' kernels, as they are modelled; the published times must be a framework's at batch 1, mostly overheads"
+    "chips' kernels, as they are modelled without a framework's time; how the paper timed its own is not known to us"
 )
 
 

@@ -42,7 +42,12 @@ class Hamming(Design):
     bits: int = parameter(64, unit="bit", source=_ELSA, status="recalled", low=1, high=4096)
     cosine_fraction: int = parameter(7, unit="bit", source=_CHOICE, status="assumed", low=1, high=15)
     bias_rad: float = parameter(
-        0.127, unit="rad", source="80th percentile of the angle's error, 64 bits of 64 elements", low=0.0, high=3.0
+        0.127,
+        unit="rad",
+        source="80th percentile of the angle's error, 64 bits of 64 elements (siloom.sim.hash_angle)",
+        status="measured",
+        low=0.0,
+        high=3.0,
     )
     stages: int = parameter(1, unit="cycle", source=_CHOICE, status="assumed", low=1, high=8)
 
