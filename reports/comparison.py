@@ -133,6 +133,21 @@ def work_table(names: Sequence[str], results: Sequence[Result]) -> Table | None:
     return Table(["machine", *(printable(k).replace("_", " ") for k in kinds)], rows, {})
 
 
+def quality_table(names: Sequence[str], results: Sequence[Result]) -> Table | None:
+    """How good each approximation was, in per cent; a dash where nothing was left out on purpose."""
+    figures = ordered((k for r in results for k in r.quality), ("recall", "precision", "mass_kept", "output_error"))
+    if not figures:
+        return None
+    rows = [
+        [
+            TableCell(name, number=False),
+            *(TableCell(f"{r.quality[k]:.1%}" if k in r.quality else "–") for k in figures),
+        ]
+        for name, r in zip(names, results, strict=True)
+    ]
+    return Table(["machine", *(printable(k).replace("_", " ") for k in figures)], rows, {})
+
+
 def headline(names: Sequence[str], results: Sequence[Result], speedups: Speedups) -> str:
     """One sentence: which machine, what it ran, how long it took, against whom.
 

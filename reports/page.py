@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from siloom.reports import bars
 from siloom.reports.activity import activity
 from siloom.reports.chart import Chart
-from siloom.reports.comparison import Speedups, cautions, comparison_table, headline, summary, work_table
+from siloom.reports.comparison import Speedups, cautions, comparison_table, headline, quality_table, summary, work_table
 from siloom.reports.details import details
 from siloom.reports.files import csv_text, write_whole
 from siloom.reports.load import load_comparison, load_results
@@ -88,6 +88,7 @@ def _render(results: Sequence[Result], title: str | None, speedups: Speedups) ->
         table=table,
         table_csv=csv_text(*summary(names, results, speedups)),
         work=work_table(names, results),
+        quality=quality_table(names, results),
         charts=charts,
         active=active,
         machines=[details(n, r) for n, r in zip(names, results, strict=True)],

@@ -128,6 +128,17 @@ def test_the_table_downloads_in_si_units(read, comparison, speedups):
     assert rows[4]["energy_j"] == "" and rows[4]["kind"] == "measured"
 
 
+def test_how_good_an_approximation_is_stands_on_the_page_if_there_is_one(read, comparison):
+    plain = read(comparison)
+    quality = {"recall": 0.905, "output_error": 0.1234}
+    approximate = read([replace(comparison[0], quality=quality), *comparison[1:]])
+    words = " ".join(approximate.text)
+    assert "How good the approximation is" not in " ".join(plain.text)
+    assert "How good the approximation is" in words
+    assert "90.5%" in words
+    assert "12.3%" in words
+
+
 def test_stall_causes_add_up_to_each_phase(read, comparison):
     page = read(comparison)
     lengths = stack_lengths(page.figures["stalls"])
