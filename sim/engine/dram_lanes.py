@@ -8,6 +8,8 @@ holds a clock after some base and a place in a queue (6 bits). Masks are words, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
@@ -83,17 +85,29 @@ def _raised(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunk:
     return new
 
 
+@contextmanager
+def _others(builder: Any, chunks: Any) -> Iterator[Any]:
+    """A loop over all chunks but the first."""
+    one = ir.Constant(_WORD, 1)
+    with cgutils.for_range_slice(builder, one, chunks, one, _WORD) as (chunk, _):
+        yield chunk
+
+
 def _least(
     context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any, oldest: Any
 ) -> Any:
     """Raise all chunks; return the least key of the lanes of a mask."""
-    best = cgutils.alloca_once_value(builder, _constant(NO_KEY))
-    with cgutils.for_range(builder, chunks) as loop:
-        lanes = _raised(context, builder, kind, array, word, loop.index, pairs)
+
+    def keys(chunk: Any) -> Any:
+        lanes = _raised(context, builder, kind, array, word, chunk, pairs)
         ages = builder.and_(builder.sub(lanes, _everywhere(builder, oldest)), _constant(_PLACES))
-        keys = builder.or_(builder.and_(lanes, _constant(~_PLACES)), ages)
-        keys = builder.select(_flags(builder, mask, loop.index), keys, _constant(NO_KEY))
-        builder.store(_of_two(builder, "smin", builder.load(best), keys), best)
+        found = builder.or_(builder.and_(lanes, _constant(~_PLACES)), ages)
+        return builder.select(_flags(builder, mask, chunk), found, _constant(NO_KEY))
+
+    # Most parts have one chunk: it is spared the loop.
+    best = cgutils.alloca_once_value(builder, keys(ir.Constant(_WORD, 0)))
+    with _others(builder, chunks) as chunk:
+        builder.store(_of_two(builder, "smin", builder.load(best), keys(chunk)), best)
     kind = ir.FunctionType(_HALF, [_VECTOR])
     reduce = builder.module.declare_intrinsic(f"llvm.vector.reduce.smin.v{LANES}i32", (), kind)
     return builder.sext(builder.call(reduce, [builder.load(best)]), _WORD)
@@ -116,8 +130,9 @@ def raise_lanes(typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gap
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, word, chunks, clock, gaps = arguments
-        with cgutils.for_range(builder, chunks) as loop:
-            _raised(context, builder, signature.args[0], array, word, loop.index, [(clock, gaps)])
+        _raised(context, builder, signature.args[0], array, word, ir.Constant(_WORD, 0), [(clock, gaps)])
+        with _others(builder, chunks) as chunk:
+            _raised(context, builder, signature.args[0], array, word, chunk, [(clock, gaps)])
         return context.get_dummy_value()
 
     return types.void(array, *[types.int64] * 4), emit
