@@ -8,8 +8,6 @@ holds a clock after some base and a place in a queue (6 bits). Masks are words, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
@@ -85,14 +83,6 @@ def _raised(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunk:
     return new
 
 
-@contextmanager
-def _others(builder: Any, chunks: Any) -> Iterator[Any]:
-    """A loop over all chunks but the first."""
-    one = ir.Constant(_WORD, 1)
-    with cgutils.for_range_slice(builder, one, chunks, one, _WORD) as (chunk, _):
-        yield chunk
-
-
 def _least(
     context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any, oldest: Any
 ) -> Any:
@@ -104,10 +94,18 @@ def _least(
         found = builder.or_(builder.and_(lanes, _constant(~_PLACES)), ages)
         return builder.select(_flags(builder, mask, chunk), found, _constant(NO_KEY))
 
-    # Most parts have one chunk: it is spared the loop.
     best = cgutils.alloca_once_value(builder, keys(ir.Constant(_WORD, 0)))
-    with _others(builder, chunks) as chunk:
-        builder.store(_of_two(builder, "smin", builder.load(best), keys(chunk)), best)
+
+    def look(chunk: int) -> None:
+        builder.store(_of_two(builder, "smin", builder.load(best), keys(ir.Constant(_WORD, chunk))), best)
+
+    # Spelled out, for the compiler would unroll a loop of unknown length behind tests of that length. Banks are a
+    # power of two: there are 1, 2 or 4 chunks.
+    with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 1)), likely=False):
+        look(1)
+        with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 2)), likely=False):
+            look(2)
+            look(3)
     kind = ir.FunctionType(_HALF, [_VECTOR])
     reduce = builder.module.declare_intrinsic(f"llvm.vector.reduce.smin.v{LANES}i32", (), kind)
     return builder.sext(builder.call(reduce, [builder.load(best)]), _WORD)
@@ -130,9 +128,8 @@ def raise_lanes(typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gap
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, word, chunks, clock, gaps = arguments
-        _raised(context, builder, signature.args[0], array, word, ir.Constant(_WORD, 0), [(clock, gaps)])
-        with _others(builder, chunks) as chunk:
-            _raised(context, builder, signature.args[0], array, word, chunk, [(clock, gaps)])
+        with cgutils.for_range(builder, chunks) as loop:
+            _raised(context, builder, signature.args[0], array, word, loop.index, [(clock, gaps)])
         return context.get_dummy_value()
 
     return types.void(array, *[types.int64] * 4), emit
