@@ -370,13 +370,14 @@ def count_wait(
     """
     group = bank >> timing.bank_bits
     idle_from = last + timing.burst if last >= 0 else 0
-    late = max(0, busy_from - idle_from)
     moved = group >> timing.group_bits != last_rank and now == last + timing.ccd_r
     why = WAIT_TURNAROUND if moved else WAIT_REQUEST
     why = (WAIT_GROUP + turned) if now == state[u(COLUMN_AT + group)] else why
     why = state[u(WHY + bank)] if now == state[u(ROW_READY + bank)] + opens else why
-    counts[WAIT_REQUEST] += late
-    counts[u(why)] += now - idle_from - late
+    if busy_from > idle_from:
+        counts[WAIT_REQUEST] += busy_from - idle_from
+        idle_from = busy_from
+    counts[u(why)] += now - idle_from
 
 
 @inline_kernel

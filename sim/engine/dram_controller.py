@@ -232,15 +232,16 @@ def run_channel(
             look_acts = False
             act_at, act_slot = ch.pick(ch.ACTS, asked, oldest, base, chunks, state)
 
+        horizon = min(refresh_at - 1, until)
         while True:  # until something other than an activation is next
             # Columns and arrivals go ahead of an earlier activation as long as its row could not serve them.
             event = min(column_at, arrival, turn_at)
-            if act_at >= refresh_at or act_at > until:
+            if act_at > horizon:
                 break
             if wanted:
                 if act_at >= now:
                     break
-            elif act_at + (opens if turn_at == NEVER else 1) > event and event < refresh_at and event <= until:
+            elif event <= horizon and act_at + (opens if turn_at == NEVER else 1) > event:
                 break
 
             at, slot = act_at, act_slot
@@ -281,8 +282,8 @@ def run_channel(
                 turn_at += rp + (timing.rcd_read if mode else timing.rcd_write)
             look_acts = True
             continue
-        if refresh_at <= event:
-            if min(event, act_at) == NEVER or refresh_at > until:
+        if event > horizon:
+            if event < refresh_at or min(event, act_at) == NEVER or refresh_at > until:
                 break
             if count + waiting == 0:
                 refresh_at = ch.skip_refreshes(event, refresh_at, timing, state, counts)
@@ -311,8 +312,6 @@ def run_channel(
             refresh_at = state[u(ch.REFRESH_AT + refresh_rank)]
             look_columns = look_acts = True
             continue
-        if event > until:
-            break
         if arrival <= event or turn_at <= event:
             now = event
             continue

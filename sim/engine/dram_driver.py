@@ -33,11 +33,12 @@ def replay(
         The clock of each request's last data [n], counts by channel [channels, ``COUNTS``], and the clock at
         which each channel is done [channels].
     """
-    done = np.empty(len(addresses), np.int64)
     if mapped.channel_bits == 0:  # nothing to sort
-        requests, times, begins = pack(addresses, writes, mapped), arrivals, np.array([0, len(done)])
+        requests, times, begins = pack(addresses, writes, mapped), arrivals, np.array([0, len(addresses)])
     else:
         requests, times, places, begins = split(addresses, writes, arrivals, mapped)
+    # A request is read once, before it is done, so its clock takes its place: fresh memory costs time.
+    done = requests
     channels = len(begins) - 1
     counts = np.zeros((channels, len(COUNTS)), np.int64)
     finish = np.zeros(channels, np.int64)
@@ -47,7 +48,7 @@ def replay(
         end = int(begins[channel + 1])
         run_channel(requests, times, end, NEVER - 1, NEVER, -1, timing, policy, state, counts[channel], done)
         finish[channel] = state[FINISH]
-    return (picked(done, places) if channels > 1 else done), counts, finish
+    return (picked(done, places, times) if channels > 1 else done), counts, finish
 
 
 def drive(
@@ -86,7 +87,7 @@ def _drive(
     addresses: Ints,
     requests: Ints,
     times: Ints,
-    places: Ints,
+    places: NDArray[np.uint32],
     ends: Ints,
     group: int,
     accepted: int,

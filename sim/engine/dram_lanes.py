@@ -87,13 +87,25 @@ def _least(
     context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any, oldest: Any
 ) -> Any:
     """Raise all chunks; return the least key of the lanes of a mask."""
-    best = cgutils.alloca_once_value(builder, _constant(NO_KEY))
-    with cgutils.for_range(builder, chunks) as loop:
-        lanes = _raised(context, builder, kind, array, word, loop.index, pairs)
+
+    def keys(chunk: Any) -> Any:
+        lanes = _raised(context, builder, kind, array, word, chunk, pairs)
         ages = builder.and_(builder.sub(lanes, _everywhere(builder, oldest)), _constant(_PLACES))
-        keys = builder.or_(builder.and_(lanes, _constant(~_PLACES)), ages)
-        keys = builder.select(_flags(builder, mask, loop.index), keys, _constant(NO_KEY))
-        builder.store(_of_two(builder, "smin", builder.load(best), keys), best)
+        found = builder.or_(builder.and_(lanes, _constant(~_PLACES)), ages)
+        return builder.select(_flags(builder, mask, chunk), found, _constant(NO_KEY))
+
+    best = cgutils.alloca_once_value(builder, keys(ir.Constant(_WORD, 0)))
+
+    def look(chunk: int) -> None:
+        builder.store(_of_two(builder, "smin", builder.load(best), keys(ir.Constant(_WORD, chunk))), best)
+
+    # Spelled out, for the compiler would unroll a loop of unknown length behind tests of that length. Banks are a
+    # power of two: there are 1, 2 or 4 chunks.
+    with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 1)), likely=False):
+        look(1)
+        with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 2)), likely=False):
+            look(2)
+            look(3)
     kind = ir.FunctionType(_HALF, [_VECTOR])
     reduce = builder.module.declare_intrinsic(f"llvm.vector.reduce.smin.v{LANES}i32", (), kind)
     return builder.sext(builder.call(reduce, [builder.load(best)]), _WORD)
