@@ -39,6 +39,8 @@ DEFAULT_MAPPING = "RoBaRaCoBgCh"
 _REFRESHES = 64
 """A sustained rate is taken over so many refreshes of every bank."""
 _LEAST_BURSTS = 20_000
+_MOST_REQUESTS = 2**32
+"""Places in a stream are sorted as 32-bit words."""
 _SHARES = 16
 """Steps of the share of writes in :func:`write_costs`."""
 
@@ -182,6 +184,8 @@ def _stream(name: str, addresses: ArrayLike, writes: ArrayLike) -> tuple[NDArray
     where = np.ascontiguousarray(addresses, np.int64)
     if where.ndim != 1:
         raise InputError(f"memory {name}: addresses must have one dimension, got {where.ndim}")
+    if where.size >= _MOST_REQUESTS:
+        raise InputError(f"memory {name}: a stream must have fewer than 2^32 requests, got {where.size}")
     if where.size and where.min() < 0:
         raise InputError(f"memory {name}: addresses must be at least 0, got {where.min()}")
     return where, _alike(name, "writes", np.asarray(writes, np.bool_), where)
