@@ -8,12 +8,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from siloom.models._vitcod_design import ViTCoDDesign
 from siloom.sim.cost import arithmetic, dram_energy, sram
-
-if TYPE_CHECKING:
-    from siloom.models.vitcod import ViTCoDDesign
 
 _TABLE_BYTES = 256
 _SCORE_BYTES = 2

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from siloom.models._masked import as_csr
 from siloom.models._vitcod_authors import BITS_PER_S, CLOCK_HZ, Layer, authors_cycles
+from siloom.models._vitcod_work import scores_work, split_lines, sums_work
 from siloom.models.registry import machine
-from siloom.models.vitcod import ViTCoD, ViTCoDDesign, scores_work, split_lines, sums_work
+from siloom.models.vitcod import ViTCoD, ViTCoDDesign
 from siloom.sim.errors import InputError
 from siloom.sim.machine import run_workload
 from siloom.sim.ops import SDDMM, Attention, Item, MatMul, SpMM, Workload
