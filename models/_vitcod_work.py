@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from siloom.models._attention import with_dram
 from siloom.models._masked import as_csr
 from siloom.models._vitcod_cost import Events
 from siloom.models._vitcod_design import ViTCoDDesign, whole_steps
@@ -75,8 +76,6 @@ def scores_work(design: ViTCoDDesign, mask: Csr, depth: int, heads: int, decoder
         "k": math.ceil(trips * columns * token),
         "index": math.ceil(index.sum()),
         "scores": out,
-        "dram_read": math.ceil(moved.sum()),
-        "dram_write": out,
     }
     scores = g * rows + sparse
     events = Events(
@@ -99,7 +98,7 @@ def scores_work(design: ViTCoDDesign, mask: Csr, depth: int, heads: int, decoder
         sparser,
         store,
     )
-    return Work(product, events, traffic, held)
+    return Work(product, events, with_dram(traffic, out), held)
 
 
 def sums_work(design: ViTCoDDesign, weights: Csr, width: int, decoder: int, fetched: bool) -> Work:
@@ -137,8 +136,6 @@ def sums_work(design: ViTCoDDesign, weights: Csr, width: int, decoder: int, fetc
         "scores": back,
         "partial": 2 * again,
         "o": result,
-        "dram_read": math.ceil(columns * token) + index + back + again,
-        "dram_write": result + again,
     }
     used = g * rows + sparse
     events = Events(
@@ -156,7 +153,7 @@ def sums_work(design: ViTCoDDesign, weights: Csr, width: int, decoder: int, fetc
         design.port_cycles(moved), np.zeros(items, np.int64), work, engine, denser, sparser, store,
         0 if fetched else design.softmax_cycles,
     )  # fmt: skip
-    return Work(product, events, traffic, held)
+    return Work(product, events, with_dram(traffic, result + again), held)
 
 
 def _room(design: ViTCoDDesign, tensor_bytes: float) -> tuple[int, int]:

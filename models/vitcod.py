@@ -26,15 +26,18 @@ gives zeros.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from siloom.models._attention import (
+    ENERGY_TABLES,
     Head,
     HeadRun,
+    Port,
     attention_result,
     exact_products,
     pins_bytes_per_s,
@@ -42,6 +45,7 @@ from siloom.models._attention import (
     run_heads,
     supports_attention,
     to_codes,
+    weighted_output,
 )
 from siloom.models._masked import head_masks
 from siloom.models._vitcod_authors import authors_result
@@ -53,17 +57,14 @@ from siloom.sim.cost import table_hash
 from siloom.sim.drawn_attention import Clustered, Operands, Reals32
 from siloom.sim.engine.column_engines import CAUSES, DENSER, SPARSER, Product, run_columns
 from siloom.sim.machine import Machine
-from siloom.sim.memory import idle_latency_s
 from siloom.sim.ops import SDDMM, Attention, Item, Operation, SpMM, Workload
 from siloom.sim.result import Phase, Result, utilization
 from siloom.sim.split_conquer import prune
-from siloom.sim.units.exp_float import ExpFloat, exp_float_codes
+from siloom.sim.units.exp_float import exp_float_codes, for_scores
 from siloom.sim.units.head_mix import fit_codec, mixed_heads, weight_codes
-from siloom.sim.units.weighted_sum import weighted_sums
 
 __all__ = ["ViTCoD", "ViTCoDDesign"]
 
-_TABLES = ("horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 _LARGEST_SEED = 2**63 - 1
 
 
@@ -123,7 +124,7 @@ class ViTCoD(Machine):
             first += len(own)
             if isinstance(op, Attention):
                 results.append(self._attention_result(op, fitted_on[at], masks[at], own, spent, values))
-            else:
+            elif isinstance(op, (SDDMM, SpMM)):
                 results.append(self._product_result(op, own[0], spent[0]))
         return results
 
@@ -196,16 +197,13 @@ class ViTCoD(Machine):
             name: _by_cause(causes[part::2].sum(axis=0)) for part, name in enumerate(("scores", "products with v"))
         }
         whole = run_heads(op, given, head, lambda _: phases)
-        events, traffic = _added(works)
-        macs = events.engine_macs + events.decode_macs
+        spent = _spent(design, works, whole.heads * op.seq * op.dim)
         cut = saturated + sum(beyond for _, beyond in codes)
         whole = replace(
             whole,
-            events={**whole.events, "multiplies": macs, "adds": macs},
-            counters={**whole.counters, "saturations": cut, **_counters(works)},
+            events={**whole.events, **spent.operations},
+            counters={**whole.counters, "saturations": cut, **spent.counters},
         )
-        energy = energy_parts(design, events, whole.heads * op.seq, op.dim, _moved(traffic))
-        area = area_parts(design)
         result = attention_result(
             self.label,
             op,
@@ -215,9 +213,9 @@ class ViTCoD(Machine):
             precision=(f"int{design.operand_bits}",),
             peak_multiplies_per_cycle=design.macs,
             bytes_per_s=pins_bytes_per_s(design.memory, design.memory_channels),
-            energy=energy,
-            area=area,
-            traffic=traffic,
+            energy=spent.energy,
+            area=area_parts(design),
+            traffic=spent.traffic,
             notes=self._notes(op),
             values=values,
         )
@@ -260,26 +258,21 @@ class ViTCoD(Machine):
             notes.append("the auto-encoder is a least-squares fit, not trained with a network as the paper's is")
         return tuple(notes)
 
-    def _product_result(self, op: Operation, work: Work, causes: npt.NDArray[np.int64]) -> Result:
+    def _product_result(self, op: SDDMM | SpMM, work: Work, causes: npt.NDArray[np.int64]) -> Result:
         design = self.design
         stalls = _by_cause(causes)
         cycles = sum(stalls.values())
         seconds = cycles / design.clock_hz
-        scored = isinstance(op, SDDMM)
-        structure = op.mask if isinstance(op, SDDMM) else op.a if isinstance(op, SpMM) else None
-        assert structure is not None
-        depth = op.k if isinstance(op, SDDMM) else op.n if isinstance(op, SpMM) else 0
-        divided = 0 if scored else structure.shape[0]
-        traffic = dict(work.traffic)
-        energy = energy_parts(design, work.events, divided, depth, _moved(traffic))
+        notes: tuple[str, ...] = ()
+        if isinstance(op, SDDMM):
+            phase, results, divided = "scores", op.mask.nnz, 0
+            notes = (f"Q and K encoded with {design.codec_heads} heads",)
+        else:
+            phase, results = "products with v", op.a.shape[0] * op.n
+            divided = results
+        spent = _spent(design, [work], divided)
         area = area_parts(design)
-        macs = work.events.engine_macs + work.events.decode_macs
-        operations = {
-            "multiplies": macs,
-            "adds": macs,
-            "effective_multiplies": op.multiplies,
-            "results": structure.nnz if scored else structure.shape[0] * depth,
-        }
+        operations = {**spent.operations, "effective_multiplies": op.multiplies, "results": results}
         peaks = {"operations_per_s": 2.0 * design.macs * design.clock_hz}
         pins = pins_bytes_per_s(design.memory, design.memory_channels)
         if math.isfinite(pins):
@@ -291,21 +284,24 @@ class ViTCoD(Machine):
             overhead_s=0.0,
             cycles=cycles,
             clock_hz=design.clock_hz,
-            energy_j=math.fsum(energy.values()),
-            energy_parts=energy,
+            energy_j=math.fsum(spent.energy.values()),
+            energy_parts=spent.energy,
             area_mm2=math.fsum(area.values()),
             area_parts=area,
             operations=operations,
-            traffic_bytes=traffic,
-            phases=(Phase("scores" if scored else "products with v", cycles, seconds, stalls),),
+            traffic_bytes=spent.traffic,
+            phases=(Phase(phase, cycles, seconds, stalls),),
             stalls=stalls,
-            counters=_counters([work]),
+            counters=spent.counters,
             precision=(f"int{design.operand_bits}",),
             utilization=utilization(operations, op.flops, peaks, seconds),
             peaks=peaks,
-            notes=(f"Q and K encoded with {design.codec_heads} heads",) if scored else (),
+            notes=notes,
             design=design.as_dict(),
-            provenance=_provenance(design),
+            provenance={
+                "design_hash": design.content_hash(),
+                "tables": {name: table_hash(name) for name in ENERGY_TABLES},
+            },
         )
 
 
@@ -320,18 +316,12 @@ def attend(
     dim = q.shape[1]
     step = 2.0 ** (-2 * design.fraction_bits) / math.sqrt(dim)
     score_bits = 2 * design.operand_bits + (dim - 1).bit_length() + 1
-    # As fine a constant as a word of 63 bits holds beside the score: its error grows with the score.
-    scale_bits = min(30, 62 - score_bits - math.ceil(math.log2(step * math.log2(math.e))))
-    unit = ExpFloat(unit=step, score_bits=score_bits, scale_bits=scale_bits, mantissa_bits=design.mantissa_bits)
+    unit = for_scores(step, score_bits, design.mantissa_bits)
     scores = exact_products(q, k, design.operand_bits)
     scores -= np.max(scores, axis=1, keepdims=True, where=kept, initial=-(1 << (score_bits - 2)))
     np.minimum(scores, 0, out=scores)  # those that are not kept, and are not read
     weights = (exp_float_codes(scores, unit) << (23 - unit.mantissa_bits)).astype(np.uint32).view(np.float32)
-    sums = weighted_sums(weights, v.astype(np.float32), kept, 1)
-    total = sums[:, dim:]
-    share = np.where(total > 0, np.float32(1.0) / np.where(total > 0, total, np.float32(1.0)), np.float32(0.0))
-    out: Reals32 = (np.rint(sums[:, :dim] * share) / np.float32(1 << design.fraction_bits)).astype(np.float32)
-    return out
+    return weighted_output(weights, v, kept, 1, design.fraction_bits)
 
 
 def _pair(ops: Sequence[Operation], at: int) -> bool:
@@ -349,10 +339,10 @@ def _pair(ops: Sequence[Operation], at: int) -> bool:
 
 def _with_latency(design: ViTCoDDesign, products: list[Product]) -> list[Product]:
     """The first operand waits for the memory's answer; nothing is there to hide it."""
-    if design.memory == "ideal" or not products or not len(products[0].load):
+    if not products or not len(products[0].load):
         return products
     first = products[0].load.copy()
-    first[0] += math.ceil(idle_latency_s(design.memory) * design.clock_hz)
+    first[0] += Port.of(design.memory, design.memory_channels, 0, design.clock_hz).latency
     return [replace(products[0], load=first), *products[1:]]
 
 
@@ -360,28 +350,33 @@ def _by_cause(causes: npt.NDArray[np.int64]) -> dict[str, int]:
     return dict(zip(CAUSES, causes.tolist(), strict=True))
 
 
-def _added(works: Sequence[Work]) -> tuple[Events, dict[str, int]]:
+class _Spent(NamedTuple):
+    """What an operation's products come to, of whichever kind it is."""
+
+    energy: dict[str, float]
+    traffic: dict[str, int]
+    operations: dict[str, int]
+    counters: dict[str, int]
+
+
+def _spent(design: ViTCoDDesign, works: Sequence[Work], divided: int) -> _Spent:
+    """All of ``works`` together; ``divided`` elements of the output are divided by a row's sum."""
+    events = Events.sum_of([work.events for work in works])
     traffic: dict[str, int] = {}
     for work in works:
         for name, moved in work.traffic.items():
             traffic[name] = traffic.get(name, 0) + moved
-    return Events.sum_of([work.events for work in works]), traffic
-
-
-def _moved(traffic: Mapping[str, int]) -> int:
-    return traffic["dram_read"] + traffic["dram_write"]
-
-
-def _counters(works: Sequence[Work]) -> dict[str, int]:
-    return {
-        "denser_items": sum(int((work.product.engine == DENSER).sum()) for work in works),
-        "sparser_items": sum(int((work.product.engine == SPARSER).sum()) for work in works),
-        "queries_forwarded": sum(work.events.vectors_forwarded for work in works),
-    }
-
-
-def _provenance(design: ViTCoDDesign) -> dict[str, object]:
-    return {"design_hash": design.content_hash(), "tables": {name: table_hash(name) for name in _TABLES}}
+    macs = events.engine_macs + events.decode_macs
+    return _Spent(
+        energy=energy_parts(design, events, divided, traffic["dram_read"] + traffic["dram_write"]),
+        traffic=traffic,
+        operations={"multiplies": macs, "adds": macs},
+        counters={
+            "denser_items": sum(int((work.product.engine == DENSER).sum()) for work in works),
+            "sparser_items": sum(int((work.product.engine == SPARSER).sum()) for work in works),
+            "queries_forwarded": events.vectors_forwarded,
+        },
+    )
 
 
 def _relative(q: npt.NDArray[np.int32], q_back: npt.NDArray[np.int32], k: npt.NDArray[np.int32],
