@@ -148,6 +148,13 @@ class ViTCoD(Machine):
             kept = np.tril(kept)
         return np.broadcast_to(kept, (op.batch, *kept.shape))
 
+    def _matters(self, op: Attention, head: Head) -> Mask:
+        """The keys that matter: by the rule that made the mask, or, where one is given, those above a uniform share."""
+        if op.kept is not None:
+            return head.above_share(1.0)
+        own: Mask = prune(head.probabilities, self.design.theta_p) & head.allowed
+        return own
+
     def _calibration(self, op: Attention) -> list[Operands]:
         """Operands to fit masks and codec on: the operation's where they are given, else drawn with other seeds."""
         if op.kept is not None and self.design.encoded_heads(op.heads) == op.heads:
@@ -188,7 +195,7 @@ class ViTCoD(Machine):
                 phases={},
                 output=output,
                 kept=kept,
-                matters=prune(given_head.probabilities, design.theta_p) & given_head.allowed,
+                matters=self._matters(op, given_head),
                 events={"kept": int(np.count_nonzero(kept))},
                 counters={"rows_without_key": int(np.count_nonzero(~kept.any(axis=1)))},
             )
@@ -254,6 +261,9 @@ class ViTCoD(Machine):
             drawn = f"{design.calibration_maps} other sequence(s) drawn by the same law"
             where = "these operands" if op.q is not None else drawn
             notes.append(f"one mask a head, by split and conquer on {where}")
+        else:
+            of_these = "; it may come from these very operands" if op.q is not None else ""
+            notes.append(f"the mask was given{of_these}: keys matter whose probability is above a uniform share")
         if design.encoded_heads(op.heads) != op.heads:
             notes.append("the auto-encoder is a least-squares fit, not trained with a network as the paper's is")
         return tuple(notes)

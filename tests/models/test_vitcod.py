@@ -16,6 +16,7 @@ from siloom.models._vitcod_authors import BITS_PER_S, CLOCK_HZ, Layer, authors_c
 from siloom.models._vitcod_work import scores_work, split_lines, sums_work
 from siloom.models.registry import machine
 from siloom.models.vitcod import ViTCoD, ViTCoDDesign
+from siloom.sim.approximation import exact_probabilities
 from siloom.sim.errors import InputError
 from siloom.sim.machine import run_workload
 from siloom.sim.ops import SDDMM, Attention, Item, MatMul, SpMM, Workload
@@ -222,6 +223,39 @@ def test_the_mask_given_is_the_mask_used() -> None:
     assert not nothing.values.any()
     assert nothing.counters["rows_without_key"] == 2 * 24
     assert nothing.operations["effective_multiplies"] == 0
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_given_mask_is_judged_by_keys_above_a_uniform_share_and_said_to_be_given(causal: bool) -> None:
+    full = np.ones((1, 2, 24, 24), bool)
+    op = attention(kept=full, causal=causal)
+    given_ = op.operands()
+    above = allowed = 0
+    for at in np.ndindex(1, 2):
+        probabilities = exact_probabilities(given_.q[at], given_.k[at], causal)
+        for query in range(24):
+            seen = probabilities[query, : query + 1 if causal else 24]
+            above, allowed = above + int((seen > 1 / len(seen)).sum()), allowed + len(seen)
+    result = ViTCoD().run(op)
+    assert result.quality["recall"] == 1.0
+    assert result.quality["precision"] == pytest.approx(above / allowed)
+    # Neither share by which the machine would make a mask, nor how many heads are encoded, has a say.
+    assert ViTCoD(ViTCoDDesign(theta_p=0.9, ratio=1.0)).run(op).quality["precision"] == result.quality["precision"]
+    notes = " ".join(result.notes)
+    assert "the mask was given: " in notes
+    assert "split and conquer" not in notes
+    of_these = ViTCoD().run(attention(kept=full, causal=causal, q=given_.q, k=given_.k, v=given_.v))
+    assert of_these.quality["precision"] == result.quality["precision"]
+    assert any("the mask was given; it may come from these very operands" in note for note in of_these.notes)
+    assert not any("was given" in note for note in ViTCoD().run(attention()).notes)
+
+
+def test_heads_that_share_keys_are_said_to_fetch_them_each() -> None:
+    shared = ViTCoD().run(attention(heads=4, kv_heads=2))
+    assert any("fetched for every head, though 2 heads share them" in note for note in shared.notes)
+    alone = ViTCoD().run(attention(heads=4))
+    assert not any("share" in note for note in alone.notes)
+    assert shared.traffic_bytes["v"] == alone.traffic_bytes["v"]
 
 
 def cycles_of(kept: np.ndarray, **fields: Any) -> int:
