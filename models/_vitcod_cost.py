@@ -22,16 +22,17 @@ class Events:
     """Counts of a product.
 
     ``vectors_read`` and ``vectors_written`` are a token's elements of one head, ``vector_bytes`` long, from and to
-    the operands' memories; ``vectors_forwarded`` queries were handed on by the denser engine instead.
+    the operands' memories; ``vectors_forwarded`` queries were handed on by the denser engine instead. Scores are
+    written to their memory as they are made, and read from it, an exponential each, for the product with V.
     """
 
     engine_macs: int
     decode_macs: int
-    scores: int
     vectors_read: int
     vectors_forwarded: int
     vectors_written: int
-    score_accesses: int
+    scores_written: int
+    scores_read: int
     vector_bytes: int
 
     @classmethod
@@ -53,15 +54,14 @@ def energy_parts(design: ViTCoDDesign, events: Events, divided: int, dram_bytes:
     return {
         "engines": events.engine_macs * mac,
         "decoder": events.decode_macs * mac,
-        "exponentials": events.scores
+        "exponentials": events.scores_written
         * (arithmetic.operation_energy_j("mul", "int32", node) + sram.read_energy_j(_TABLE_BYTES, 2, node)),
         "division": divided * arithmetic.operation_energy_j("mul", "fp32", node),
         "operand memories": events.vectors_read * read + events.vectors_written * write,
-        "score memory": events.score_accesses
-        * (sram.write_energy_j(design.output_sram_bytes, score, node) if events.scores
-           else sram.read_energy_j(design.output_sram_bytes, score, node)),
+        "score memory": events.scores_written * sram.write_energy_j(design.output_sram_bytes, score, node)
+        + events.scores_read * sram.read_energy_j(design.output_sram_bytes, score, node),
         **dram_energy_j(design.memory, dram_bytes),
-    }  # fmt: skip
+    }
 
 
 def area_parts(design: ViTCoDDesign) -> dict[str, float]:

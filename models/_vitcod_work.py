@@ -81,11 +81,11 @@ def scores_work(design: ViTCoDDesign, mask: Csr, depth: int, heads: int, decoder
     events = Events(
         engine_macs=scores * depth,
         decode_macs=(rows + trips * columns) * multiplies,
-        scores=scores,
         vectors_read=scores - min(sparse, g * rows),
         vectors_forwarded=min(sparse, g * rows),
         vectors_written=rows + trips * columns,
-        score_accesses=scores,
+        scores_written=scores,
+        scores_read=0,
         vector_bytes=math.ceil(design.element_bytes(depth)),
     )
     store = int(design.port_cycles(np.array([float(out)]))[0])
@@ -141,11 +141,11 @@ def sums_work(design: ViTCoDDesign, weights: Csr, width: int, decoder: int, fetc
     events = Events(
         engine_macs=used * width,
         decode_macs=0,
-        scores=0,
         vectors_read=used,
         vectors_forwarded=0,
         vectors_written=columns + rows,
-        score_accesses=used,
+        scores_written=0,
+        scores_read=used,
         vector_bytes=math.ceil(token),
     )
     store = int(design.port_cycles(np.array([float(result + again)]))[0])

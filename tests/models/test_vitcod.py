@@ -17,6 +17,9 @@ from siloom.models._vitcod_work import scores_work, split_lines, sums_work
 from siloom.models.registry import machine
 from siloom.models.vitcod import ViTCoD, ViTCoDDesign
 from siloom.sim.approximation import exact_probabilities
+from siloom.sim.cost.arithmetic import operation_energy_j
+from siloom.sim.cost.dram_energy import energy_per_bit_j
+from siloom.sim.cost.sram import read_energy_j, write_energy_j
 from siloom.sim.errors import InputError
 from siloom.sim.machine import run_workload
 from siloom.sim.ops import SDDMM, Attention, Item, MatMul, SpMM, Workload
@@ -298,6 +301,46 @@ def test_index_bytes_are_those_of_the_sparse_columns_and_encoded_bytes_the_ratio
     assert alone["scores"] == 2 * op.mask.nnz
     assert alone["index"] == op.mask.nnz + 100 * 2
     assert alone["v"] == alone["o"] == 100 * 64
+
+
+def small(heads: int) -> Attention:
+    """Three tokens, 4 elements a head; the first column full, the diagonal beside it."""
+    kept = np.eye(3, dtype=bool)
+    kept[:, 0] = True
+    return Attention(seq=3, heads=heads, dim=4, kept=np.broadcast_to(kept, (1, heads, 3, 3)))
+
+
+def test_energy_of_a_small_case_is_that_of_its_events_counted_by_hand() -> None:
+    # One global column of 3 scores and two others beside it: 5 scores of 4 products, 5 sums of 4.
+    parts = ViTCoD(ViTCoDDesign(theta_d=2)).run(small(heads=1)).energy_parts
+    mac = operation_energy_j("mul", "int8", 28.0) + operation_energy_j("add", "int32", 28.0)
+    operands, scores = 53 * 1024, 108 * 1024
+    vectors_read = (3 + 2 - 2) + 5  # queries, but for two that the denser engine hands on; then values
+    vectors_written = (3 + 3) + (3 + 3)  # queries and keys; values and outputs
+    index = 2 * (2 + 1)
+    assert parts == pytest.approx(
+        {
+            "engines": 2 * 20 * mac,
+            "decoder": 0.0,
+            "exponentials": 5 * (operation_energy_j("mul", "int32", 28.0) + read_energy_j(256, 2, 28.0)),
+            "division": 3 * 4 * operation_energy_j("mul", "fp32", 28.0),
+            "operand memories": vectors_read * read_energy_j(operands, 4, 28.0)
+            + vectors_written * write_energy_j(operands, 4, 28.0),
+            "score memory": 5 * write_energy_j(scores, 2, 28.0) + 5 * read_energy_j(scores, 2, 28.0),
+            "dram": 8 * (4 * 12 + index) * energy_per_bit_j("ddr4"),
+        },
+        rel=1e-12,
+    )
+
+
+def test_attention_s_energy_is_that_of_its_two_products_in_order() -> None:
+    op = small(heads=1)
+    assert op.kept is not None
+    mask = as_csr(op.kept[0, 0])
+    machine_ = ViTCoD(ViTCoDDesign(theta_d=2, ratio=1.0))
+    both = machine_.run_in_order([Item(SDDMM(mask=mask, k=4)), Item(SpMM(a=mask, n=4))])
+    for name, joules in machine_.run(op).energy_parts.items():
+        assert joules == pytest.approx(math.fsum(part.energy_parts[name] for part in both), rel=1e-12), name
 
 
 @settings(max_examples=30, deadline=None)
