@@ -26,8 +26,16 @@ class ViTCoDDesign(Design):
     """
 
     clock_hz: float = parameter(5.0e8, unit="Hz", source=_PAPER, low=1e6, high=1e10)
-    pe_width: int = parameter(64, unit="lines", source=f"{_PAPER}: 512 MACs; {_CODE}", low=2, high=4096)
-    pe_height: int = parameter(8, unit="MACs/line", source=f"{_PAPER}: 512 MACs; {_CODE}", low=1, high=1024)
+    pe_width: int = parameter(64, unit="lines", source=f"{_CODE}, ViTCoD.py: default of --PE_width", low=2, high=4096)
+    pe_height: int = parameter(
+        8,
+        unit="MACs/line",
+        source=f"{_PAPER}: 512 MACs, here over 64 lines; {_CODE}, ViTCoD.py has 8 as --PE_height but never reads it: "
+        "its array is 64 x 64",
+        status="assumed",
+        low=1,
+        high=1024,
+    )
     decoder_lines: int = parameter(
         0,
         unit="lines",
@@ -44,7 +52,11 @@ class ViTCoDDesign(Design):
         low=1, high=64,
     )  # fmt: skip
     theta_p: float = parameter(
-        0.186, unit="", source="GATECH-EIC/ViTCoD, gen_mask.py: share of a row's attention kept", low=0.0, high=1.0
+        0.186,
+        unit="",
+        source="GATECH-EIC/ViTCoD, Algorithm/deit/gen_mask.py: default of --info_cut, a row's share kept",
+        low=0.0,
+        high=1.0,
     )
     theta_d: int = parameter(
         50,
@@ -54,7 +66,11 @@ class ViTCoDDesign(Design):
         high=2**20,
     )
     kept_tokens: int = parameter(
-        1, unit="tokens", source="GATECH-EIC/ViTCoD, gen_mask.py: [CLS] is never pruned", low=0, high=2**20
+        1,
+        unit="tokens",
+        source="GATECH-EIC/ViTCoD, Algorithm/deit/gen_mask.py: [CLS] is never pruned",
+        low=0,
+        high=2**20,
     )
     calibration_maps: int = parameter(
         1,
@@ -106,7 +122,7 @@ class ViTCoDDesign(Design):
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulators: 64 lines of 8 as published."""
+        """Multiply-accumulators: 512 as published."""
         return self.pe_width * self.pe_height
 
     def encoded_heads(self, heads: int) -> int:

@@ -400,6 +400,10 @@ def test_designs_that_cannot_be_are_refused() -> None:
         with pytest.raises(InputError, match=rule):
             ViTCoDDesign(**fields)  # type: ignore[arg-type]
     assert ViTCoDDesign().macs == 512
+    # 512 multiply-accumulators were published, not how they stand; the authors' program has an array of 64 x 64.
+    height = ViTCoDDesign.parameters()["pe_height"]
+    assert height.status == "assumed"
+    assert "64 x 64" in height.source
 
 
 def test_values_that_are_not_finite_are_refused() -> None:
