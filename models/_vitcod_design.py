@@ -122,7 +122,7 @@ class ViTCoDDesign(Design):
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulators: 512 as published."""
+        """Multiply-accumulators, 512 as published: the peak, as any of them is an engine's where none has to decode."""
         return self.pe_width * self.pe_height
 
     def encoded_heads(self, heads: int) -> int:

@@ -228,7 +228,7 @@ class ViTCoD(Machine):
         )
         checks = {"reconstruction_error": _relative(codes[0][0], decoded[0], codes[1][0], decoded[1])}
         checks["codec_output_error"] = math.sqrt(lost["difference"] / lost["output"]) if lost["output"] else 0.0
-        return replace(result, checks=checks)
+        return replace(result, checks=checks, operations={**result.operations, **spent.operations})
 
     def _through_codec(
         self, op: Attention, samples: Sequence[Operands], q: npt.NDArray[np.int32], k: npt.NDArray[np.int32]
@@ -361,7 +361,10 @@ def _by_cause(causes: npt.NDArray[np.int64]) -> dict[str, int]:
 
 
 class _Spent(NamedTuple):
-    """What an operation's products come to, of whichever kind it is."""
+    """What an operation's products come to, of whichever kind it is.
+
+    ``operations`` counts the engines' products; ``decoder_multiplies`` apart, which are none of the operation's.
+    """
 
     energy: dict[str, float]
     traffic: dict[str, int]
@@ -376,11 +379,14 @@ def _spent(design: ViTCoDDesign, works: Sequence[Work], divided: int) -> _Spent:
     for work in works:
         for name, moved in work.traffic.items():
             traffic[name] = traffic.get(name, 0) + moved
-    macs = events.engine_macs + events.decode_macs
     return _Spent(
         energy=energy_parts(design, events, divided, traffic["dram_read"] + traffic["dram_write"]),
         traffic=traffic,
-        operations={"multiplies": macs, "adds": macs},
+        operations={
+            "multiplies": events.engine_macs,
+            "adds": events.engine_macs,
+            "decoder_multiplies": events.decode_macs,
+        },
         counters={
             "denser_items": sum(int((work.product.engine == DENSER).sum()) for work in works),
             "sparser_items": sum(int((work.product.engine == SPARSER).sum()) for work in works),

@@ -333,6 +333,17 @@ def test_energy_of_a_small_case_is_that_of_its_events_counted_by_hand() -> None:
     )
 
 
+def test_products_are_the_engines_alone_and_decoding_is_counted_apart() -> None:
+    cases = ((1, 0.5), (2, 0.5), (2, 1.0))
+    one, two, plain = (ViTCoD(ViTCoDDesign(theta_d=2, ratio=ratio)).run(small(heads)) for heads, ratio in cases)
+    for result, products, decoded in ((one, 40, 0), (two, 80, 2 * (3 + 3) * 4), (plain, 80, 0)):
+        counted = {name: result.operations[name] for name in ("multiplies", "adds", "decoder_multiplies")}
+        assert counted == {"multiplies": products, "adds": products, "decoder_multiplies": decoded}
+        assert result.peaks["operations_per_s"] == 2 * 512 * 5e8
+        assert result.utilization == pytest.approx(2 * products / (2 * 512 * 5e8 * result.seconds))
+    assert two.energy_parts["decoder"] > 0 == plain.energy_parts["decoder"]
+
+
 def test_attention_s_energy_is_that_of_its_two_products_in_order() -> None:
     op = small(heads=1)
     assert op.kept is not None
@@ -353,7 +364,8 @@ def test_no_product_beats_its_work_on_all_multipliers_and_counts_cover_it(
     for op in (SDDMM(mask=mask, k=depth), SpMM(a=mask, n=depth)):
         result = machine_.run(op)
         assert result.operations["multiplies"] >= result.operations["effective_multiplies"] == mask.nnz * depth
-        assert (result.cycles or 0) * machine_.design.macs >= result.operations["multiplies"]
+        done = result.operations["multiplies"] + result.operations["decoder_multiplies"]
+        assert (result.cycles or 0) * machine_.design.macs >= done
         assert sum(result.stalls.values()) == result.cycles
 
 
