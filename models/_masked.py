@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from siloom.models._attention import Head
 from siloom.sim.approximation import Mask, Quality, exact_probabilities
 from siloom.sim.drawn_attention import Reals32
 from siloom.sim.errors import InputError
@@ -107,7 +108,7 @@ def run_masked(
     """Attention under its mask on ``machine``, which runs ``lowered`` one after another, or its sparse products.
 
     The output, and how good it is, is that of exact arithmetic at the mask; a key matters whose probability
-    exceeds the uniform share of its row.
+    exceeds the uniform share of the keys that its query may look at.
 
     Raises:
         InputError: no mask is given, or a product that the machine refuses.
@@ -118,10 +119,9 @@ def run_masked(
     quality, output = Quality(), np.empty((op.batch, op.heads, op.seq, op.dim), np.float32)
     for at in np.ndindex(op.batch, op.heads):
         q, k, v = given.q[at], given.k[at], given.v[at]
-        exact = exact_probabilities(q, k, op.causal)
+        head = Head(q, k, v, op.causal, exact_probabilities(q, k, op.causal))
         output[at] = masked_softmax(q, k, v, masks[at])
-        matters = exact > 1.0 / np.count_nonzero(exact, axis=1, keepdims=True)
-        quality.add(exact, v, masks[at], matters, output[at], op.causal)
+        quality.add(head.probabilities, v, masks[at], head.above_share(1.0), output[at], op.causal)
     effective = 2 * int(np.count_nonzero(masks)) * op.dim
     operations = {
         **whole.operations,

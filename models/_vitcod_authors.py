@@ -30,8 +30,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from siloom.models._masked import masked_products
+from siloom.models._vitcod_design import ViTCoDDesign
 from siloom.sim.errors import InputError
 from siloom.sim.ops import SDDMM, Attention, SpMM, Workload
+from siloom.sim.result import Phase, Result
 from siloom.sim.sparse import Csr
 
 CLOCK_HZ = 500 * 1e6
@@ -163,6 +165,40 @@ def layers_of(workload: Workload) -> list[Layer]:
         if any(own.k != layer.dim for own in grouped[name]):
             raise _refused(f"one depth in each layer, {name} has several")
     return layers
+
+
+def authors_result(label: str, design: ViTCoDDesign, workload: Workload) -> Result:
+    """What the program says of ``workload``.
+
+    Phases overlap and add up to more than the cycles; stalls say what shows of each.
+
+    Raises:
+        InputError: as :func:`layers_of`.
+    """
+    found = authors_cycles(layers_of(workload), design.ratio, design.pe_width, design.theta_d)
+    clock = CLOCK_HZ
+    parts = {"preload": found.preload, "decode": found.decode, "compute": found.compute}
+    shown = {"compute": found.compute, "decode": found.decode}
+    effective = sum(item.op.multiplies * item.repeat for item in workload.items)
+    notes = [
+        "the authors' simulator: each layer's first head stands for all; preload goes on beside decode and compute",
+        f"its array is pe_width x pe_width, {design.pe_width**2} multiply-accumulators, at 500 MHz and 76.8 x 2^30 B/s",
+    ]
+    return Result(
+        machine=label,
+        workload=workload.name,
+        seconds=found.total / clock,
+        overhead_s=0.0,
+        cycles=found.total,
+        clock_hz=clock,
+        operations={"effective_multiplies": effective},
+        phases=tuple(Phase(name, cycles, cycles / clock, {name: cycles}) for name, cycles in parts.items()),
+        stalls={**shown, "memory": found.total - sum(shown.values())},
+        precision=("int8",),
+        notes=(*notes, *found.notes),
+        design=design.as_dict(),
+        provenance={"design_hash": design.content_hash()},
+    )
 
 
 def _refused(rule: str) -> InputError:

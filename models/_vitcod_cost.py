@@ -8,12 +8,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from siloom.sim.cost import arithmetic, dram_energy, sram
-
-if TYPE_CHECKING:
-    from siloom.models.vitcod import ViTCoDDesign
+from siloom.models._attention import dram_energy_j
+from siloom.models._vitcod_design import ViTCoDDesign
+from siloom.sim.cost import arithmetic, sram
 
 _TABLE_BYTES = 256
 _SCORE_BYTES = 2
@@ -24,16 +22,17 @@ class Events:
     """Counts of a product.
 
     ``vectors_read`` and ``vectors_written`` are a token's elements of one head, ``vector_bytes`` long, from and to
-    the operands' memories; ``vectors_forwarded`` queries were handed on by the denser engine instead.
+    the operands' memories; ``vectors_forwarded`` queries were handed on by the denser engine instead. Scores are
+    written to their memory as they are made, and read from it, an exponential each, for the product with V.
     """
 
     engine_macs: int
     decode_macs: int
-    scores: int
     vectors_read: int
     vectors_forwarded: int
     vectors_written: int
-    score_accesses: int
+    scores_written: int
+    scores_read: int
     vector_bytes: int
 
     @classmethod
@@ -43,8 +42,8 @@ class Events:
         return cls(**{**sums, "vector_bytes": max(own.vector_bytes for own in many)})
 
 
-def energy_parts(design: ViTCoDDesign, events: Events, divided: int, dim: int, dram_bytes: int) -> dict[str, float]:
-    """Joules by component; ``divided`` rows of ``dim`` elements are divided by their weights' sum."""
+def energy_parts(design: ViTCoDDesign, events: Events, divided: int, dram_bytes: int) -> dict[str, float]:
+    """Joules by component; ``divided`` elements of the output are divided by their row's sum of weights."""
     node, operand = design.node_nm, f"int{design.operand_bits}"
     multiply = arithmetic.operation_energy_j("mul", operand, node)
     mac = multiply + arithmetic.operation_energy_j("add", "int32", node)
@@ -52,20 +51,17 @@ def energy_parts(design: ViTCoDDesign, events: Events, divided: int, dim: int, d
     width = min(max(1, events.vector_bytes), size)
     score = min(_SCORE_BYTES, design.output_sram_bytes)
     read, write = sram.read_energy_j(size, width, node), sram.write_energy_j(size, width, node)
-    out = {
+    return {
         "engines": events.engine_macs * mac,
         "decoder": events.decode_macs * mac,
-        "exponentials": events.scores
+        "exponentials": events.scores_written
         * (arithmetic.operation_energy_j("mul", "int32", node) + sram.read_energy_j(_TABLE_BYTES, 2, node)),
-        "division": divided * dim * arithmetic.operation_energy_j("mul", "fp32", node),
+        "division": divided * arithmetic.operation_energy_j("mul", "fp32", node),
         "operand memories": events.vectors_read * read + events.vectors_written * write,
-        "score memory": events.score_accesses
-        * (sram.write_energy_j(design.output_sram_bytes, score, node) if events.scores
-           else sram.read_energy_j(design.output_sram_bytes, score, node)),
-    }  # fmt: skip
-    if design.memory != "ideal":
-        out["dram"] = 8 * dram_bytes * dram_energy.energy_per_bit_j(design.memory.split("-")[0])
-    return out
+        "score memory": events.scores_written * sram.write_energy_j(design.output_sram_bytes, score, node)
+        + events.scores_read * sram.read_energy_j(design.output_sram_bytes, score, node),
+        **dram_energy_j(design.memory, dram_bytes),
+    }
 
 
 def area_parts(design: ViTCoDDesign) -> dict[str, float]:

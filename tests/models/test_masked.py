@@ -69,6 +69,20 @@ def test_a_full_mask_is_exact_attention_and_a_thinner_one_says_how_much_it_lost(
     assert np.allclose(full.values[0, 1], exact, atol=1e-5)
 
 
+def test_keys_matter_above_a_uniform_share_of_those_allowed_however_small_the_rest() -> None:
+    # Scores of 0 and -1 in each row; the powers of those at -200 are zero in single precision, yet they are keys.
+    scale = np.float32(np.sqrt(2.0))
+    q = np.tile(np.array([[1.0, 0.0]], np.float32), (8, 1))[None, None]
+    k = np.zeros((8, 2), np.float32)
+    k[2:, 0], k[1, 0] = -200.0 * scale, -1.0 * scale
+    op = Attention(seq=8, heads=1, dim=2, q=q, k=k[None, None], v=k[None, None], kept=np.ones((1, 1, 8, 8), bool))
+    assert np.count_nonzero(exact_probabilities(q[0, 0], k)) == 2 * 8
+    # 0.73 and 0.27: both above an eighth, only one above the half that two non-zeros would make.
+    quality = OuterSpace().run(op).quality
+    assert (quality["recall"], quality["precision"]) == (1.0, 2 / 8)
+    assert machine_by_name("vitcod:ratio=1").run(op).quality["precision"] == 2 / 8
+
+
 def test_a_row_without_a_key_gives_zeros() -> None:
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((5, 4)).astype(np.float32) for _ in range(3))
