@@ -36,14 +36,11 @@ def head_masks(op: Attention) -> Mask:
     """The scores needed, [batch, heads, seq, seq]: those kept and, where causal, not ahead of their query.
 
     Raises:
-        InputError: no mask is given, or one that holds more than 0 and 1.
+        InputError: no mask is given.
     """
     if op.kept is None:
         raise InputError(f"{op.name or op.kind}: kept must be given, attention without a mask is no sparse product")
-    if not ((op.kept == 0) | (op.kept == 1)).all():
-        raise InputError(f"{op.name or op.kind}: kept must hold 0 and 1 only")
-    kept: Mask = op.kept.astype(np.bool_)
-    return np.tril(kept) if op.causal else kept
+    return np.tril(op.kept) if op.causal else op.kept
 
 
 def as_csr(mask: Mask) -> Csr:

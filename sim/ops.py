@@ -275,11 +275,22 @@ class Attention(Operation):
             array = getattr(self, name)
             if array is None:
                 continue
+            numbers = "b" if name == "kept" else "fiu"
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in numbers:
+                wanted = "booleans" if name == "kept" else "real numbers"
+                got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+                raise InputError(f"attention: {name} must be an array of {wanted}, got {got}")
             if array.shape != shape:
                 raise InputError(f"attention: {name} must be {_by(shape)}, got {_by(array.shape)}")
             if not np.isfinite(array).all():
                 at = np.argwhere(~np.isfinite(array))[0].tolist()
                 raise InputError(f"attention: {name}{at} must be finite, got {array[tuple(at)]}")
+            if name != "kept" and array.dtype != np.float32:
+                with np.errstate(over="ignore"):
+                    single = array.astype(np.float32)
+                if not np.isfinite(single).all():
+                    raise InputError(f"attention: {name} must fit single precision, got {np.abs(array).max()}")
+                object.__setattr__(self, name, single)
 
     def operands(self) -> Operands:
         """Q, K and V of every head: those given, else drawn; K and V are repeated where heads share them."""

@@ -112,6 +112,15 @@ def test_operands_must_come_together_and_fit():
         Attention(seq=8, heads=2, dim=4, q=x)
     with pytest.raises(InputError, match="attention: v must be 1 x 2 x 8 x 4, got 1 x 1 x 8 x 4"):
         Attention(seq=8, heads=2, dim=4, q=x, k=x, v=x[:, :1])
+    for wrong, got in ((x.astype(complex), "complex128"), ([[0.0]], "list"), (x.astype(object), "object")):
+        with pytest.raises(InputError, match=f"attention: q must be an array of real numbers, got {got}"):
+            Attention(seq=8, heads=2, dim=4, q=wrong, k=x, v=x)
+    with pytest.raises(InputError, match="attention: kept must be an array of booleans, got int64"):
+        Attention(seq=8, heads=2, dim=4, kept=np.ones((1, 2, 8, 8), np.int64))
+    with pytest.raises(InputError, match="attention: v must fit single precision"):
+        Attention(seq=8, heads=2, dim=4, q=x, k=x, v=x.astype(np.float64) + 1e300)
+    double = Attention(seq=8, heads=2, dim=4, q=x.astype(np.float64), k=x, v=x)
+    assert double.operands().q.dtype == np.float32
     with pytest.raises(InputError, match="attention: kept must be 1 x 2 x 8 x 8, got 8 x 8"):
         Attention(seq=8, heads=2, dim=4, kept=np.ones((8, 8), np.bool_))
 
