@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siloom.sim.approximation import Mask, Quality, exact_probabilities
+from siloom.sim.budget import check_bytes
 from siloom.sim.cost import dram_energy, table_hash
 from siloom.sim.design import Design
 from siloom.sim.drawn_attention import Operands, Reals32
@@ -29,6 +30,9 @@ from siloom.sim.units.weighted_sum import weighted_sums
 
 MAX_SEQ = 16_384
 """Tokens beyond which a head's scores would take gigabytes here."""
+
+_BYTES_PER_SCORE = 60
+"""While a head is worked on: probabilities, products, weights and masks."""
 
 ENERGY_TABLES = ("horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 
@@ -120,6 +124,9 @@ def exact_products(a: Codes32, b: Codes32, bits: int) -> npt.NDArray[np.int64]:
     return products
 
 
+FORWARD_ONLY = "it runs attention's forward pass alone"
+
+
 def supports_attention(op: Operation) -> bool:
     """Whether ``op`` is attention's forward pass."""
     return isinstance(op, Attention) and op.direction == "fwd"
@@ -135,6 +142,7 @@ def require_attention(label: str, op: Operation) -> Attention:
         raise InputError(f"{label}: runs attention's forward pass, not {op.kind}")
     if op.seq > MAX_SEQ:
         raise InputError(f"{label}: seq must be at most {MAX_SEQ}, got {op.seq}")
+    check_bytes(label, _BYTES_PER_SCORE * op.seq**2, f"the scores of a head of seq {op.seq}")
     return op
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from siloom.models._gpu_dense import run_dense
 from siloom.models._gpu_design import GpuDesign
 from siloom.models._gpu_sparse import run_dense_side, run_product
-from siloom.models._masked import NOTE24, fits24, products24, run_masked, supports_masked
+from siloom.models._masked import MASK_NEEDED, NOTE24, fits24, products24, run_masked, supports_masked
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
 from siloom.sim.ops import SDDMM, Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, SpGEMM, SpMM
@@ -29,6 +29,12 @@ class Gpu(Machine):
             return super().supports(op)
         needs = {"masked": supports_masked, "sparse24": fits24}.get(self.design.attention)
         return needs is None or needs(op)
+
+    def needs(self, op: Operation) -> str:
+        """Attention's mask, where the setting asks for one."""
+        if not isinstance(op, Attention) or self.design.attention not in ("masked", "sparse24"):
+            return ""
+        return MASK_NEEDED + (" and keeps two of every four keys" if self.design.attention == "sparse24" else "")
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Estimate ``op``; values are not computed, but for attention under a mask.

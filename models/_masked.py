@@ -24,6 +24,7 @@ from siloom.sim.sparse import Csr
 NOTE = "attention as SDDMM and SpMM of each head at its given mask; the softmax between them is not timed"
 
 
+MASK_NEEDED = "of attention it runs the forward pass under a mask that is given (kept)"
 NOTE24 = "all scores are computed, their softmax is a 2:4 operand of the product with V at the given mask"
 
 

@@ -181,7 +181,8 @@ def authors_result(label: str, design: ViTCoDDesign, workload: Workload) -> Resu
     shown = {"compute": found.compute, "decode": found.decode}
     effective = sum(item.op.multiplies * item.repeat for item in workload.items)
     notes = [
-        "the authors' simulator: each layer's first head stands for all; preload goes on beside decode and compute",
+        "the authors' simulator: each layer's first head stands for all; preload goes on beside decode and compute: "
+        "phases overlap, cycles are the longer of the two",
         f"its array is pe_width x pe_width, {design.pe_width**2} multiply-accumulators, at 500 MHz and 76.8 x 2^30 B/s",
     ]
     return Result(

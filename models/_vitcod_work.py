@@ -14,6 +14,7 @@ from siloom.models._masked import as_csr
 from siloom.models._vitcod_cost import Events
 from siloom.models._vitcod_design import ViTCoDDesign, whole_steps
 from siloom.sim.approximation import Mask
+from siloom.sim.budget import check_bytes
 from siloom.sim.engine.column_engines import DENSER, NONE, SPARSER, Product
 from siloom.sim.ops import Attention
 from siloom.sim.sparse import Csr
@@ -21,6 +22,8 @@ from siloom.sim.split_conquer import conquer
 
 _SCORE_BYTES = 2
 _POINTER_BYTES = 2
+_BYTES_PER_TILE = 150
+"""What the engine's arrays take for each column and tile."""
 
 
 class Work(NamedTuple):
@@ -185,8 +188,14 @@ def attention_parts(op: Attention, masks: Mask) -> list[Part]:
 
 
 def works_of(design: ViTCoDDesign, parts: Sequence[Sequence[Part]]) -> list[list[Work]]:
-    """What every part takes, with one decoder for all of them: it is at work beside other heads' products."""
+    """What every part takes, with one decoder for all of them: it is at work beside other heads' products.
+
+    Raises:
+        InputError: heads so deep that their tiles would take more memory than there is to spare.
+    """
     flat = [part for own in parts for part in own]
+    tiles = sum(sum(part.mask.shape) * -(-part.depth // design.pe_height) for part in flat)
+    check_bytes("vitcod", _BYTES_PER_TILE * tiles, f"heads of dim {max((part.depth for part in flat), default=0)}")
     encoded = [design.encoded_heads(part.heads) % part.heads if part.scored else 0 for part in flat]
     decoding = sum(sum(part.mask.shape) * part.depth * kept for part, kept in zip(flat, encoded, strict=True))
     scores = {id(part.mask): computed_scores(design, part.mask) for part in flat}

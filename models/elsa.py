@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from siloom.models._attention import (
+    FORWARD_ONLY,
     Codes32,
     Head,
     HeadRun,
@@ -199,6 +200,10 @@ class Elsa(Machine):
     def supports(self, op: Operation) -> bool:
         """Attention's forward pass."""
         return supports_attention(op)
+
+    def needs(self, op: Operation) -> str:
+        """The forward pass."""
+        return FORWARD_ONLY
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Run attention on its operands; ``values``: the output that the hardware would give.

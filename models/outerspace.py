@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from siloom.models import _outerspace_cost as cost
-from siloom.models._masked import run_masked, supports_masked
+from siloom.models._masked import MASK_NEEDED, run_masked, supports_masked
 from siloom.models._outerspace_traffic import product_payload, sampled_payload, with_bursts
 from siloom.sim.cost import table_hash
 from siloom.sim.design import Design, parameter
@@ -307,6 +307,10 @@ class OuterSpace(Machine):
     def supports(self, op: Operation) -> bool:
         """Sparse products, and attention's forward pass where its mask is given."""
         return isinstance(op, (SpGEMM, SpMM, SDDMM)) or supports_masked(op)
+
+    def needs(self, op: Operation) -> str:
+        """Attention's mask."""
+        return MASK_NEEDED if isinstance(op, Attention) else ""
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Simulate one product, one sampled product, or both for every head of an attention.

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siloom.models._attention import (
+    FORWARD_ONLY,
     Head,
     HeadRun,
     Port,
@@ -141,6 +142,10 @@ class Sanger(Machine):
     def supports(self, op: Operation) -> bool:
         """Attention's forward pass."""
         return supports_attention(op)
+
+    def needs(self, op: Operation) -> str:
+        """The forward pass."""
+        return FORWARD_ONLY
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Run attention on its operands; ``values``: the output that the hardware would give.

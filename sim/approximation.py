@@ -58,8 +58,8 @@ class Quality:
         self.both += int(np.count_nonzero(kept & matters))
         self.mass += float(np.sum(probabilities, where=kept, dtype=np.float64))
         exact = probabilities @ v
-        self.squared_error += float(np.sum(np.square(output - exact), dtype=np.float64))
-        self.squared_output += float(np.sum(np.square(exact), dtype=np.float64))
+        self.squared_error += float(np.sum(np.square(output - exact, dtype=np.float64)))
+        self.squared_output += float(np.sum(np.square(exact, dtype=np.float64)))
 
     def figures(self) -> dict[str, float]:
         """The figures by name; of nothing that matters all was kept, and of nothing kept all matters."""

@@ -41,6 +41,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from siloom.sim.budget import check_bytes
 from siloom.sim.design import Design, parameter
 
 Reals32 = npt.NDArray[np.float32]
@@ -97,6 +98,8 @@ class Operands:
 
 def draw(law: Clustered, batch: int, heads: int, kv_heads: int, seq: int, dim: int) -> tuple[Reals32, Reals32, Reals32]:
     """Q [batch, heads, seq, dim], K and V [batch, kv_heads, seq, dim], drawn by ``law``."""
+    elements = batch * seq * dim * (heads + 2 * kv_heads) + 4 * dim * (dim + law.topics + seq)
+    check_bytes("attention", 8 * elements, f"operands of {batch} x {heads} heads of {seq} x {dim}")
     rng = np.random.default_rng(law.seed)
     q = np.empty((batch, heads, seq, dim), np.float32)
     k = np.empty((batch, kv_heads, seq, dim), np.float32)

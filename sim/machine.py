@@ -48,6 +48,10 @@ class Machine(ABC):
         """Whether ``run`` takes this operation."""
         return isinstance(op, self.operations)
 
+    def needs(self, op: Operation) -> str:
+        """What an operation of a supported type would have to be like, where ``supports`` says no; empty if unknown."""
+        return ""
+
     @abstractmethod
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Run one operation.
@@ -125,7 +129,9 @@ def run_workload(
     if not parts:
         kinds = sorted({item.op.kind for item in workload.items})
         can = ", ".join(sorted(op.__name__ for op in machine.operations))
-        raise InfeasibleError(f"{machine.label}: supports none of {', '.join(kinds)}; it runs {can}")
+        of_type = [item.op for item in workload.items if isinstance(item.op, machine.operations)]
+        asked = next((text for text in map(machine.needs, of_type) if text), f"it runs {can}")
+        raise InfeasibleError(f"{machine.label}: supports none of {', '.join(kinds)}; {asked}")
     covered = sum(item.op.flops * item.repeat for item, _, _ in parts)
     counted = len(parts) + len(missing)
     coverage = {

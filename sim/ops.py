@@ -27,6 +27,10 @@ FORMAT_BITS: Mapping[str, int] = {
 """Bits that an element of each number format takes in memory (tf32 is stored as fp32)."""
 
 
+_LARGEST_OPERAND = 1e15
+"""Elements of Q, K and V: sums of squares of 2^20 of them are finite in single precision."""
+
+
 def format_bytes(name: str, elements: int) -> int:
     """Bytes of ``elements`` numbers, rounded up to whole ones."""
     return (elements * FORMAT_BITS[name] + 7) // 8
@@ -285,12 +289,12 @@ class Attention(Operation):
             if not np.isfinite(array).all():
                 at = np.argwhere(~np.isfinite(array))[0].tolist()
                 raise InputError(f"attention: {name}{at} must be finite, got {array[tuple(at)]}")
-            if name != "kept" and array.dtype != np.float32:
-                with np.errstate(over="ignore"):
-                    single = array.astype(np.float32)
-                if not np.isfinite(single).all():
-                    raise InputError(f"attention: {name} must fit single precision, got {np.abs(array).max()}")
-                object.__setattr__(self, name, single)
+            if name == "kept":
+                continue
+            if array.size and np.abs(array).max() > _LARGEST_OPERAND:
+                raise InputError(f"attention: {name} must lie within {_LARGEST_OPERAND:g}, got {np.abs(array).max():g}")
+            if array.dtype != np.float32:
+                object.__setattr__(self, name, array.astype(np.float32))
 
     def operands(self) -> Operands:
         """Q, K and V of every head: those given, else drawn; K and V are repeated where heads share them."""

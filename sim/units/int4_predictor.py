@@ -51,7 +51,7 @@ def shared_scale(x: Singles, bits: int) -> np.float32:
     What Sanger's moving maximum has after its first step.
     """
     largest = np.float32(np.abs(normalised(x)).max())
-    return np.float32((1 << (bits - 1)) - 1) / max(largest, np.float32(1e-30))
+    return np.float32((1 << (bits - 1)) - 1) / max(largest, np.float32(1e-12))
 
 
 def normalised(x: Singles) -> Singles:
