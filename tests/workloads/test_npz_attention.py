@@ -184,6 +184,8 @@ def test_sizes_are_bounded_before_anything_is_read(tmp_path: Path, monkeypatch: 
         load(path)
 
 
-def test_integers_beyond_float32_are_refused_or_rounded(tmp_path: Path) -> None:
-    given = {name: np.full((SEQ, DIM), 2**63 - 1) for name in "qkv"}
-    assert float(_op(tmp_path, **given).q.max()) == 2.0**63  # type: ignore[union-attr]
+def test_whole_numbers_are_rounded_to_single_precision_and_huge_ones_are_refused(tmp_path: Path) -> None:
+    given = {name: np.full((SEQ, DIM), 2**40 - 1) for name in "qkv"}
+    assert float(_op(tmp_path, **given).q.max()) == 2.0**40  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="q must lie within"):
+        _op(tmp_path, **{name: np.full((SEQ, DIM), 2**63 - 1) for name in "qkv"})
