@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from siloom.models.a3 import A3, A3Design, attention_causes, choose, fitted_design, query_cycles
+from siloom.models._a3_fit import fitted_design
+from siloom.models.a3 import A3, A3Design, attention_causes, choose, query_cycles
 from siloom.models.registry import machine
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.engine.pipeline import constant_makespan, least_makespan, run_pipeline
 from siloom.sim.engine.pipeline_reference import run_pipeline_reference
 from siloom.sim.errors import InputError, UsageError
+from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
 from siloom.sim.ops import Attention
 from siloom.sim.units.exp_split import exp_split_reference
 from siloom.sim.units.greedy_search import REFINEMENTS, greedy_search_reference
@@ -249,11 +252,49 @@ def test_copies_share_heads_and_memory():
 
 
 def test_memory_that_cannot_keep_up_is_waited_for():
-    result = run(attention(seq=64, dim=64), memory="ddr3-1866", copies=1, iterations_share=0.02)
-    shared = run(attention(seq=64, dim=64), memory="ddr3-1866", copies=1024, iterations_share=0.02)
-    phases = {p.name: dict(p.stalls) for p in shared.phases}
-    assert phases["loads"]["memory"] > {p.name: p for p in result.phases}["loads"].cycles
-    assert phases["attention"]["memory"] > 0
+    op = attention(seq=64, dim=64, heads=8)
+    one, many = (run(op, memory="ddr3-1866", copies=copies, iterations_share=0.02) for copies in (1, 1024))
+    phases = {p.name: p for p in many.phases}
+    # Every head has a pipeline of its own, and all heads come through one port: the last one waits for all of them.
+    assert dict(phases["loads"].stalls) == {"memory": phases["loads"].cycles}
+    assert phases["loads"].cycles > 8 * phases["attention"].cycles
+    assert one.cycles > many.cycles > one.cycles // 2
+
+
+def least_cycles(result):
+    """What the memory needs for all bytes, and until the first head is there, at the rate that it sustains."""
+    fields = result.design
+    rate = stream_bytes_per_s(fields["memory"], channels=fields["memory_channels"])
+    moved = (result.traffic_bytes["dram_read"] + result.traffic_bytes["dram_write"]) / rate * result.clock_hz
+    return moved, idle_latency_s(fields["memory"]) * result.clock_hz
+
+
+@pytest.mark.parametrize("memory", ["hbm2-2.0", "ddr4-2400"])
+@pytest.mark.parametrize("variant", sorted(A3.variants))
+def test_more_copies_are_never_slower_and_none_is_faster_than_the_memory(memory, variant):
+    op = attention(seq=40, dim=16, heads=7, causal=True)
+    runs = [run(op, memory=memory, copies=copies, **A3.variants[variant]) for copies in (1, 2, 3, 5, 7, 9)]
+    for fewer, more in pairwise(runs):
+        assert more.cycles <= fewer.cycles
+    for result in runs:
+        moved, latency = least_cycles(result)
+        assert result.cycles >= moved + latency
+        # The first load shows whatever there is behind it.
+        assert {p.name: p for p in result.phases}["loads"].cycles >= moved / 7 + latency
+    assert runs[-1].cycles == runs[-2].cycles
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2])
+def test_heads_that_share_keys_are_run_and_fetched_each_for_itself(kv_heads):
+    grouped = Attention(name="a", seq=24, heads=4, dim=8, kv_heads=kv_heads, law=Clustered(seed=3))
+    o = grouped.operands()
+    apart = Attention(name="a", seq=24, heads=4, dim=8, q=o.q, k=o.k, v=o.v)
+    here, there = (run(op, memory="ddr4-2400", copies=2) for op in (grouped, apart))
+    assert here.cycles == there.cycles
+    assert here.traffic_bytes == there.traffic_bytes
+    assert here.operations == there.operations
+    assert (here.values == there.values).all()
+    assert any(f"though {4 // kv_heads} heads share them" in note for note in here.notes)
 
 
 def test_sorting_costs_time_only_where_it_is_done_here_and_energy_in_any_case():
