@@ -49,6 +49,7 @@ from siloom.models._attention import (
     Port,
     attention_result,
     exact_products,
+    keep_best_where_none,
     on_copies,
     pins_bytes_per_s,
     require_attention,
@@ -202,9 +203,7 @@ def choose(design: A3Design, q: Codes32, k: Codes32, allowed: Mask) -> Choice:
         ends = sorted_ends(k, min(seq, passes))
         greedy = greedy_scores(q, *ends, seq, passes, REFINEMENTS.index(design.refinement))
         candidates = (greedy > 0) & allowed
-        without = np.flatnonzero(~candidates.any(axis=1))
-        rescued = len(without)
-        candidates[without, np.argmax(np.where(allowed[without], greedy[without], -_UNBOUNDED), axis=1)] = True
+        rescued = keep_best_where_none(candidates, allowed, lambda rows: greedy[rows])
     scores = exact_products(q, k, design.operand_bits)
     bound = _UNBOUNDED
     if design.post_threshold_percent:

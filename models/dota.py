@@ -39,6 +39,7 @@ from siloom.models._attention import (
     Port,
     attention_result,
     exact_products,
+    keep_best_where_none,
     pins_bytes_per_s,
     pipelined,
     require_attention,
@@ -162,10 +163,7 @@ def detect(design: DotaDesign, q: Codes32, k: Codes32, allowed: Mask) -> tuple[M
     if threshold is None:
         threshold = share_threshold(scores[learn, learn][allowed[learn, learn]], design.retention)
     kept: Mask = (scores > threshold) & allowed
-    without = np.flatnonzero(~kept.any(axis=1))
-    best = np.where(allowed[without], scores[without], np.iinfo(np.int32).min)
-    kept[without, np.argmax(best, axis=1)] = True
-    return kept, len(without)
+    return kept, keep_best_where_none(kept, allowed, lambda rows: scores[rows])
 
 
 def share_threshold(scores: npt.NDArray[np.int32] | Reals32, retention: float) -> float:
