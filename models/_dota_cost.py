@@ -28,7 +28,7 @@ def energy_parts(design: DotaDesign, op: Attention, whole: Whole, dram_bytes: in
     low_vector = design.rank(dim) * design.detector_bits / 8 / vector
     return {
         "projection": events["projection_adds"] * arithmetic.operation_energy_j("add", "int32", node),
-        "detection": events["low_products"] * low,
+        "detection": events["predictor_multiplies"] * low,
         # A comparison of each score; each score kept is moved on by the sorter's places or pushed as a key's number.
         "selection and scheduling": (events["pairs"] + events["kept"]) * compare,
         "products": events["kept"] * dim * wide,

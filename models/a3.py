@@ -131,7 +131,7 @@ class A3(Machine):
             whole,
             clock_hz=design.clock_hz,
             precision=(f"int{design.operand_bits}",),
-            peak_multiplies_per_cycle=design.copies * peak_multiplies(design),
+            peak_multiplies_per_cycle=2 * design.lanes * design.copies,
             bytes_per_s=pins_bytes_per_s(design.memory, design.memory_channels),
             energy=energy_parts(design, op, whole, traffic["dram_read"] + traffic["dram_write"]),
             area=area_parts(design, op),
@@ -159,9 +159,6 @@ class A3(Machine):
         passes = design.iterations(seq)
         chosen, tried = int(np.count_nonzero(kept)), int(candidates.sum())
         comparisons = dim * seq * max(0, (seq - 1).bit_length()) if passes else 0
-        products = dim * (tried + chosen) + chosen
-        if passes:
-            products += 2 * seq * (passes + design.search_fill_cycles * dim)
         return HeadRun(
             phases=_phases(design, attention, comparisons),
             output=output,
@@ -172,8 +169,11 @@ class A3(Machine):
                 "candidates": tried,
                 "iterations": seq * passes,
                 "comparisons": comparisons,
-                "multiplies": products,
+                # Exact products of candidates, those that post-scoring drops too, and weighted sums of keys kept.
+                "multiplies": dim * (tried + chosen),
                 "adds": dim * (tried + chosen),
+                # A search takes two products an iteration, and fills the buffers of both ends of all columns.
+                "predictor_multiplies": 2 * seq * (passes + design.search_fill_cycles * dim) if passes else 0,
             },
             counters={
                 "search_iterations": seq * passes,
@@ -287,11 +287,6 @@ def head_bytes(design: A3Design, op: Attention) -> dict[str, int]:
     if design.iterations_share and not design.sorters:
         moved["sorted_k"] = 2 * op.seq * -(-op.dim * (design.operand_bits + row_bits(op.seq)) // 8)
     return moved
-
-
-def peak_multiplies(design: A3Design) -> int:
-    """Multiplies a cycle of one pipeline: products, their exponential, outputs, and a search filling its buffers."""
-    return 2 * design.lanes + 1 + (2 * design.lanes + 2 if design.iterations_share else 0)
 
 
 def _notes(design: A3Design, op: Attention) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ class Dota(Machine):
             whole,
             clock_hz=design.clock_hz,
             precision=(f"int{design.operand_bits}", f"int{design.detector_bits}", "fp32"),
-            peak_multiplies_per_cycle=design.lanes * design.pes * design.rate,
+            peak_multiplies_per_cycle=design.lanes * design.pes,
             bytes_per_s=pins_bytes_per_s(design.memory, design.memory_channels),
             energy=energy_parts(design, op, whole, traffic["dram_read"] + traffic["dram_write"]),
             area=area_parts(design),
@@ -119,7 +119,6 @@ class Dota(Machine):
         chosen, fetches, rounds = (int(counts[:, c].sum()) for c in (0, 2, 3))
         pairs = int(group_keys(design, seq, head.causal).sum()) * design.tokens
         rank = design.rank(dim)
-        low = 2 * seq * rank * rank + pairs * rank
         return HeadRun(
             phases=phases,
             output=attend(design, q, k, v, kept),
@@ -128,9 +127,10 @@ class Dota(Machine):
             events={
                 "kept": chosen,
                 "pairs": pairs,
-                "multiplies": 2 * dim * chosen + low,
-                "adds": 2 * dim * chosen + low + 2 * seq * dim * rank,
-                "low_products": low,
+                "multiplies": 2 * dim * chosen,
+                "adds": 2 * dim * chosen,
+                # Of weights with projected vectors, and of Q~ with K~; the projection itself only adds.
+                "predictor_multiplies": 2 * seq * rank * rank + pairs * rank,
                 "projection_adds": 2 * seq * dim * rank,
                 "fetches": fetches,
             },

@@ -311,6 +311,22 @@ def test_sorting_costs_time_only_where_it_is_done_here_and_energy_in_any_case():
     assert "sorting" not in base.energy_parts and "sorting" not in {p.name for p in base.phases}
 
 
+@pytest.mark.parametrize("copies", [1, 3])
+def test_exact_products_and_those_of_the_search_are_counted_apart_at_the_peak_of_the_former(copies):
+    seq, dim = 40, 16
+    result = run(attention(seq=seq, dim=dim, heads=2), copies=copies)
+    tried, kept = (result.counters[name] for name in ("candidates", "scores_kept"))
+    assert tried > kept
+    assert result.operations["multiplies"] == result.operations["adds"] == dim * (tried + kept)
+    assert result.operations["predictor_multiplies"] == 2 * 2 * seq * (seq // 2 + 4 * dim)
+    # 64 lanes of the dot product and 64 of the output module.
+    assert result.peaks["operations_per_s"] == 2 * 128 * copies * 1e9
+    assert result.utilization == pytest.approx(2 * dim * kept / (128 * copies * result.cycles))
+    base = run(attention(seq=seq, dim=dim), **BASE)
+    assert base.operations["predictor_multiplies"] == 0
+    assert base.operations["multiplies"] == base.operations["effective_multiplies"] == 2 * dim * seq * seq
+
+
 def test_traffic_adds_up():
     moved = run(attention(heads=3)).traffic_bytes
     each = 3 * 24 * 9

@@ -414,6 +414,17 @@ def test_keys_that_do_not_fit_come_again():
     assert split.traffic_bytes["o"] == 3 * fits.traffic_bytes["o"]
 
 
+def test_products_of_chosen_keys_and_those_that_choose_are_counted_apart_at_the_peak_of_the_former():
+    seq, dim, rank = 64, 64, 16
+    result = run(attention(seq=seq, dim=dim, heads=2), memory="ideal")
+    kept = 2 * seq * 7
+    assert result.operations["multiplies"] == result.operations["adds"] == 2 * dim * kept
+    # Weights with projected queries and keys, then Q~ with K~.
+    assert result.operations["predictor_multiplies"] == 2 * (2 * seq * rank * rank + seq * seq * rank)
+    assert result.peaks["operations_per_s"] == 2 * 4 * 512 * 1e9
+    assert result.utilization == pytest.approx(2 * dim * kept / (4 * 512 * result.cycles))
+
+
 def test_fetches_saved_are_counted_and_sram_reads_are_those_of_the_fetches():
     op = attention(seq=64, dim=64, heads=2)
     result = run(op)
