@@ -17,10 +17,14 @@ rounded to FP32; a row's sum is taken in FP32 in rising order of keys; quotients
 number of ``operand_bits`` with all but the sign behind the point. The product with V is exact and rounded, half to even
 and cut off symmetrically, to V's own format.
 
-Where the paper, which was not at hand, is silent: the array is taken to be filled by products of any shape; each query
-of a group has an equal share of its PEs; the scheduler keeps up with it; lanes exchange K~ at no cost; K and V of a
-head lie in every lane's memory; of causal scores those behind a group's last query are not computed, and rows with
-fewer than r keys keep all.
+Of scores and values ``compute`` is what they would take of all PEs. A round takes ``tokens`` times ``dim`` of them: as
+many rounds as fit run side by side, and a longer one takes several cycles. PEs left over idle, as do those of a last
+round that is not full (``shape``).
+
+Where the paper, which was not at hand, is silent: the projection, weights and detection fill the array whatever their
+shape; each query of a group has an equal share of its PEs; the scheduler keeps up with it; lanes exchange K~ at no
+cost; K and V of a head lie in every lane's memory; of causal scores those behind a group's last query are not computed,
+and rows with fewer than r keys keep all.
 What is recalled and what assumed stands with each field, in ``_dota_design.py``; energy and area: ``_dota_cost.py``.
 """
 
@@ -89,7 +93,7 @@ class Dota(Machine):
         port = Port.of(design.memory, design.memory_channels, sum(moved.values()), design.clock_hz)
         whole = run_heads(op, op.operands(), self._head, pipelined(port))
         traffic = {name: each * whole.heads for name, each in moved.items()}
-        traffic = with_dram(traffic, traffic["o"])
+        traffic = with_dram(traffic, (traffic["o"] + traffic["k"]) // 2)  # of k trips, k - 1 come back
         vector = vector_bytes(design, op.dim)
         traffic |= dict.fromkeys(("k_sram_read", "v_sram_read"), whole.events["fetches"] * vector)
         return attention_result(
@@ -249,7 +253,9 @@ def head_phases(design: DotaDesign, kept: Mask, dim: int, causal: bool) -> tuple
         if took > longest:
             longest, last, waits = took, lane, waited
     own = slice(last, None, design.lanes)
-    attention = dict(zip(VISIT_CAUSES, (2 * spent[own].sum(axis=0)).tolist(), strict=True))
+    visits = dict(zip(VISIT_CAUSES, (2 * spent[own].sum(axis=0)).tolist(), strict=True))
+    compute = -(-2 * dim * int(counts[own, 0].sum()) // design.pes)
+    attention = {"compute": compute, "shape": visits.pop("even") - compute, **visits}
     attention |= dict(zip(WAIT_CAUSES, waits.tolist(), strict=True))
     return {
         "detection": {"transform": transform, "detection": int(detect_cycles[own].sum())},
