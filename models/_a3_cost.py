@@ -18,8 +18,13 @@ def _memories(design: A3Design, op: Attention) -> dict[str, int]:
     out = {"k": each, "v": each}
     if design.iterations_share:
         entry = design.operand_bits + row_bits(seq)
-        out["sorted"] = 2 * min(seq, design.iterations(seq)) * -(-dim * entry // 8)
+        out["sorted"] = design.sorted_places(seq) * -(-dim * entry // 8)
     return out
+
+
+def _column_bytes(design: A3Design, seq: int) -> int:
+    """Bytes of the buffer in which one column is sorted: where it comes from and where it goes."""
+    return max(256, 2 * -(-seq * (design.operand_bits + row_bits(seq)) // 8))
 
 
 def energy_parts(design: A3Design, op: Attention, whole: Whole, dram_bytes: int) -> dict[str, float]:
@@ -56,7 +61,8 @@ def energy_parts(design: A3Design, op: Attention, whole: Whole, dram_bytes: int)
         out["post scoring"] = events["candidates"] * add(wide)
     if design.iterations_share:
         entry = -(-(bits + row_bits(op.seq)) // 8)
-        read, write = (access(memories["sorted"], entry, node) for access in (sram.read_energy_j, sram.write_energy_j))
+        ends, column = max(256, memories["sorted"]), _column_bytes(design, op.seq)
+        sort = sram.read_energy_j(column, entry, node) + sram.write_energy_j(column, entry, node)
         taken = 2 * events["iterations"]
         filled = 2 * rows * design.search_fill_cycles * dim
         passes = max(1, (op.seq - 1).bit_length())
@@ -66,8 +72,10 @@ def energy_parts(design: A3Design, op: Attention, whole: Whole, dram_bytes: int)
             + filled * add(2 * bits)
             + rows * op.seq * add(wide)
         )
-        out["sorted memory"] = (taken + filled) * read + rows * dim * write
-        out["sorting"] = events["comparisons"] * add(bits) + rows * dim * passes * (read + write)
+        written = whole.heads * design.sorted_places(op.seq) * dim
+        out["sorted memory"] = (taken + filled) * sram.read_energy_j(ends, entry, node)
+        out["sorted memory"] += written * sram.write_energy_j(ends, entry, node)
+        out["sorting"] = events["comparisons"] * add(bits) + rows * dim * passes * sort
     return out | dram_energy_j(design.memory, dram_bytes)
 
 
@@ -98,5 +106,5 @@ def area_parts(design: A3Design, op: Attention) -> dict[str, float]:
         # A multiplier and a comparator for each column and end, and an adder for each end's greedy score.
         parts["search"] = 2 * design.lanes * (multiply(bits) + add(2 * bits)) + (2 + design.scan_width) * add(wide)
     if design.sorters:
-        parts["sorting"] = design.sorters * add(bits)
+        parts["sorting"] = design.sorters * add(bits) + sram.area_mm2(_column_bytes(design, seq), node)
     return {name: design.copies * area for name, area in parts.items()}

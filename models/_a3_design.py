@@ -95,6 +95,10 @@ class A3Design(Design):
         """Iterations of a search among ``seq`` keys; 0 where there is no search."""
         return max(1, round(self.iterations_share * seq)) if self.iterations_share else 0
 
+    def sorted_places(self, seq: int) -> int:
+        """Places of a sorted column that a search can reach, those of both ends: of each as many as iterations."""
+        return 2 * min(seq, self.iterations(seq))
+
     @property
     def exponential(self) -> ExpSplit:
         """The exponential unit: as many bits behind the point as a product has, cut in the middle."""

@@ -15,9 +15,11 @@ the chain of services that fills the time (``pipeline_path.py``) says what it wa
 the bytes of a head, those of its result too, come through one port that all copies share, once the pipeline that they
 go to is free; then queries run, the pipeline drains.
 
-The columns of K are sorted beforehand, off the critical path, as the paper has it: with ``sorters`` 0 the sorted matrix
-comes from memory beside K (written there once, both counted), with more it is sorted here, by so many comparators,
-before the head's queries start. Its comparisons and memory accesses cost energy either way.
+The columns of K are sorted beforehand, off the critical path, as the paper has it. Of both ends of a column a search
+reaches no more than ``iterations`` places, and only these are kept. With ``sorters`` 0 they come from memory beside K,
+where they were written once; both are counted, the write too of these places alone and not of whole columns. With more
+they are sorted here, by so many comparators, before the head's queries start. In either case the sort costs
+energy, whole columns' comparisons and accesses to a buffer that holds a column.
 
 Arithmetic: operands and the output in fixed point of 9 bits, 4 behind the point; exact products; the largest product
 less each one, times 1/sqrt(dim) as a constant of 16 bits, halves up, with as many bits behind the point as the products
@@ -281,11 +283,13 @@ def _attend(design: A3Design, v: Codes32, choice: Choice, dim: int) -> Reals32:
 
 
 def head_bytes(design: A3Design, op: Attention) -> dict[str, int]:
-    """Bytes of a head's operands and result; ``sorted_k`` counts the sorted columns twice, written and read."""
+    """Bytes of a head's operands and result; ``sorted_k`` counts the ends of sorted columns twice, written and read."""
     each = op.seq * -(-op.dim * design.operand_bits // 8)
     moved = {"q": each, "k": each, "v": each, "o": each}
     if design.iterations_share and not design.sorters:
-        moved["sorted_k"] = 2 * op.seq * -(-op.dim * (design.operand_bits + row_bits(op.seq)) // 8)
+        moved["sorted_k"] = (
+            2 * design.sorted_places(op.seq) * -(-op.dim * (design.operand_bits + row_bits(op.seq)) // 8)
+        )
     return moved
 
 

@@ -307,8 +307,20 @@ def test_sorting_costs_time_only_where_it_is_done_here_and_energy_in_any_case():
     assert amortised.energy_parts["sorting"] == here.energy_parts["sorting"] > 0
     assert amortised.traffic_bytes["sorted_k"] == 2 * 40 * 16 * (9 + 6) // 8
     assert "sorted_k" not in here.traffic_bytes
+    assert here.area_mm2 > amortised.area_mm2
     base = run(op, memory="hbm2-2.0", sorters=1, **BASE)
     assert "sorting" not in base.energy_parts and "sorting" not in {p.name for p in base.phases}
+
+
+def test_of_sorted_columns_only_what_a_search_reaches_is_moved():
+    op = attention(seq=320, dim=64)
+    few, half, all_ = (run(op, memory="hbm2-2.0", iterations_share=share) for share in (0.125, 0.5, 3.0))
+    # 40, 160 or all 320 places of each end, of 64 columns, 9 bits and a row's 9; written and read.
+    assert [r.traffic_bytes["sorted_k"] for r in (few, half, all_)] == [2 * 2 * n * 144 for n in (40, 160, 320)]
+    assert few.traffic_bytes["dram_write"] == few.traffic_bytes["o"] + 11_520
+    assert few.energy_parts["sorted memory"] < half.energy_parts["sorted memory"] < all_.energy_parts["sorted memory"]
+    # All columns are sorted whole, wherever that is.
+    assert few.energy_parts["sorting"] == half.energy_parts["sorting"] == all_.energy_parts["sorting"]
 
 
 @pytest.mark.parametrize("copies", [1, 3])
