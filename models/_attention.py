@@ -276,6 +276,25 @@ def pins_bytes_per_s(memory: str, channels: int) -> float:
     return math.inf if memory == "ideal" else channels * part(memory).peak_bytes_per_s
 
 
+def keep_best_where_none(
+    kept: Mask, allowed: Mask, scores_of: Callable[[npt.NDArray[np.intp]], npt.NDArray[Any]]
+) -> int:
+    """Let rows of ``kept`` [rows, keys] without a key keep their best allowed one, in place; how many there were.
+
+    ``scores_of`` gives the scores [those, keys] of such rows, whose numbers it is given; of equal ones the first wins.
+    """
+    without = np.flatnonzero(~kept.any(axis=1))
+    if len(without):
+        scores, may = scores_of(without), allowed[without]
+        best = scores.max(axis=1, keepdims=True, where=may, initial=_least(scores.dtype))
+        kept[without, np.argmax((scores == best) & may, axis=1)] = True
+    return len(without)
+
+
+def _least(kind: np.dtype[Any]) -> Any:
+    return -np.inf if kind.kind == "f" else np.iinfo(kind).min
+
+
 def weighted_output(weights: Reals32, v: Codes32, kept: Mask, banks: int, fraction_bits: int) -> Reals32:
     """Means of V's codes by single-precision ``weights`` [seq, seq], summed in ``banks``, back from their codes.
 

@@ -6,9 +6,9 @@ of up to ``ahead`` rounds that have not begun find room. The array has ``side`` 
 takes ``each`` cycles over one; rounds begin in order, once their keys are there. Where a round's keys have come in the
 middle of a cycle, it begins with the next.
 
-A group's time is laid to causes: ``compute``, what its kept keys take where the rows share them evenly;
-``imbalance``, what the fullest row takes beyond; ``conflicts``, what rounds add in which rows idle because keys with
-overlapping owners cannot share one; ``key_port``, waiting for keys, the first ones included.
+A group's time is laid to causes: ``even``, what its kept keys take where the rows share them evenly, PEs that rounds
+leave idle included; ``imbalance``, what the fullest row takes beyond; ``conflicts``, what rounds add in which rows idle
+because keys with overlapping owners cannot share one; ``key_port``, waiting for keys, the first ones included.
 
 :func:`share_array` sends groups through detection, selection, scheduling, scores, softmax and values. Detection, scores
 and values are done by the one array, in the fixed order D(t), Q(t - 1), A(t - 2), D(t + 1), ...; selection, scheduling
@@ -27,7 +27,7 @@ from siloom.sim.jit import kernel
 from siloom.sim.units.token_scheduler import in_order, out_of_order
 
 Counts = npt.NDArray[np.int64]
-VISIT_CAUSES = ("compute", "imbalance", "conflicts", "key_port")
+VISIT_CAUSES = ("even", "imbalance", "conflicts", "key_port")
 WAIT_CAUSES = ("scheduling", "softmax", "fill")
 
 

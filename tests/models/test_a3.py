@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from siloom.models.a3 import A3, A3Design, attention_causes, choose, fitted_design, query_cycles
+from siloom.models._a3_fit import fitted_design
+from siloom.models.a3 import A3, A3Design, attention_causes, choose, query_cycles
 from siloom.models.registry import machine
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.engine.pipeline import constant_makespan, least_makespan, run_pipeline
 from siloom.sim.engine.pipeline_reference import run_pipeline_reference
 from siloom.sim.errors import InputError, UsageError
+from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
 from siloom.sim.ops import Attention
 from siloom.sim.units.exp_split import exp_split_reference
 from siloom.sim.units.greedy_search import REFINEMENTS, greedy_search_reference
@@ -249,11 +252,49 @@ def test_copies_share_heads_and_memory():
 
 
 def test_memory_that_cannot_keep_up_is_waited_for():
-    result = run(attention(seq=64, dim=64), memory="ddr3-1866", copies=1, iterations_share=0.02)
-    shared = run(attention(seq=64, dim=64), memory="ddr3-1866", copies=1024, iterations_share=0.02)
-    phases = {p.name: dict(p.stalls) for p in shared.phases}
-    assert phases["loads"]["memory"] > {p.name: p for p in result.phases}["loads"].cycles
-    assert phases["attention"]["memory"] > 0
+    op = attention(seq=64, dim=64, heads=8)
+    one, many = (run(op, memory="ddr3-1866", copies=copies, iterations_share=0.02) for copies in (1, 1024))
+    phases = {p.name: p for p in many.phases}
+    # Every head has a pipeline of its own, and all heads come through one port: the last one waits for all of them.
+    assert dict(phases["loads"].stalls) == {"memory": phases["loads"].cycles}
+    assert phases["loads"].cycles > 8 * phases["attention"].cycles
+    assert one.cycles > many.cycles > one.cycles // 2
+
+
+def least_cycles(result):
+    """What the memory needs for all bytes, and until the first head is there, at the rate that it sustains."""
+    fields = result.design
+    rate = stream_bytes_per_s(fields["memory"], channels=fields["memory_channels"])
+    moved = (result.traffic_bytes["dram_read"] + result.traffic_bytes["dram_write"]) / rate * result.clock_hz
+    return moved, idle_latency_s(fields["memory"]) * result.clock_hz
+
+
+@pytest.mark.parametrize("memory", ["hbm2-2.0", "ddr4-2400"])
+@pytest.mark.parametrize("variant", sorted(A3.variants))
+def test_more_copies_are_never_slower_and_none_is_faster_than_the_memory(memory, variant):
+    op = attention(seq=40, dim=16, heads=7, causal=True)
+    runs = [run(op, memory=memory, copies=copies, **A3.variants[variant]) for copies in (1, 2, 3, 5, 7, 9)]
+    for fewer, more in pairwise(runs):
+        assert more.cycles <= fewer.cycles
+    for result in runs:
+        moved, latency = least_cycles(result)
+        assert result.cycles >= moved + latency
+        # The first load shows whatever there is behind it.
+        assert {p.name: p for p in result.phases}["loads"].cycles >= moved / 7 + latency
+    assert runs[-1].cycles == runs[-2].cycles
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2])
+def test_heads_that_share_keys_are_run_and_fetched_each_for_itself(kv_heads):
+    grouped = Attention(name="a", seq=24, heads=4, dim=8, kv_heads=kv_heads, law=Clustered(seed=3))
+    o = grouped.operands()
+    apart = Attention(name="a", seq=24, heads=4, dim=8, q=o.q, k=o.k, v=o.v)
+    here, there = (run(op, memory="ddr4-2400", copies=2) for op in (grouped, apart))
+    assert here.cycles == there.cycles
+    assert here.traffic_bytes == there.traffic_bytes
+    assert here.operations == there.operations
+    assert (here.values == there.values).all()
+    assert any(f"though {4 // kv_heads} heads share them" in note for note in here.notes)
 
 
 def test_sorting_costs_time_only_where_it_is_done_here_and_energy_in_any_case():
@@ -266,8 +307,36 @@ def test_sorting_costs_time_only_where_it_is_done_here_and_energy_in_any_case():
     assert amortised.energy_parts["sorting"] == here.energy_parts["sorting"] > 0
     assert amortised.traffic_bytes["sorted_k"] == 2 * 40 * 16 * (9 + 6) // 8
     assert "sorted_k" not in here.traffic_bytes
+    assert here.area_mm2 > amortised.area_mm2
     base = run(op, memory="hbm2-2.0", sorters=1, **BASE)
     assert "sorting" not in base.energy_parts and "sorting" not in {p.name for p in base.phases}
+
+
+def test_of_sorted_columns_only_what_a_search_reaches_is_moved():
+    op = attention(seq=320, dim=64)
+    few, half, all_ = (run(op, memory="hbm2-2.0", iterations_share=share) for share in (0.125, 0.5, 3.0))
+    # 40, 160 or all 320 places of each end, of 64 columns, 9 bits and a row's 9; written and read.
+    assert [r.traffic_bytes["sorted_k"] for r in (few, half, all_)] == [2 * 2 * n * 144 for n in (40, 160, 320)]
+    assert few.traffic_bytes["dram_write"] == few.traffic_bytes["o"] + 11_520
+    assert few.energy_parts["sorted memory"] < half.energy_parts["sorted memory"] < all_.energy_parts["sorted memory"]
+    # All columns are sorted whole, wherever that is.
+    assert few.energy_parts["sorting"] == half.energy_parts["sorting"] == all_.energy_parts["sorting"]
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_exact_products_and_those_of_the_search_are_counted_apart_at_the_peak_of_the_former(copies):
+    seq, dim = 40, 16
+    result = run(attention(seq=seq, dim=dim, heads=2), copies=copies)
+    tried, kept = (result.counters[name] for name in ("candidates", "scores_kept"))
+    assert tried > kept
+    assert result.operations["multiplies"] == result.operations["adds"] == dim * (tried + kept)
+    assert result.operations["predictor_multiplies"] == 2 * 2 * seq * (seq // 2 + 4 * dim)
+    # 64 lanes of the dot product and 64 of the output module.
+    assert result.peaks["operations_per_s"] == 2 * 128 * copies * 1e9
+    assert result.utilization == pytest.approx(2 * dim * kept / (128 * copies * result.cycles))
+    base = run(attention(seq=seq, dim=dim), **BASE)
+    assert base.operations["predictor_multiplies"] == 0
+    assert base.operations["multiplies"] == base.operations["effective_multiplies"] == 2 * dim * seq * seq
 
 
 def test_traffic_adds_up():

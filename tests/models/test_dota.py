@@ -27,6 +27,7 @@ from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.engine.token_groups_reference import array_cycles, round_cycles
 from siloom.sim.errors import InputError
+from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
 from siloom.sim.ops import Attention
 from siloom.sim.units.ternary_projection import ternary_matrix
 from siloom.sim.units.token_scheduler import token_scheduler_reference
@@ -383,6 +384,28 @@ def test_cycles_are_at_or_above_their_closed_forms_and_add_up(seed, lanes, causa
     assert cycles >= -(-2 * int(mask.sum()) * 64 // (lanes * IDEAL.pes))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 700), st.integers(1, 4), st.booleans())
+def test_compute_is_the_work_over_all_pes_and_what_idles_for_its_shape_stands_apart(seed, dim, lanes, causal):
+    mask = np.random.default_rng(seed).random((37, 37)) < 0.3
+    mask = np.tril(mask) if causal else mask
+    _, phases, counts = cycles_of(mask, dim, causal, lanes=lanes, rounds_ahead=64, port_bytes=2**20)
+    attention_ = phases["attention"]
+    assert min(attention_.values()) >= 0
+    work = {-(-2 * dim * int(counts[lane::lanes, 0].sum()) // 512) for lane in range(lanes)}
+    assert attention_["compute"] in work
+
+
+@pytest.mark.parametrize(
+    ("dim", "compute", "shape"),
+    # 4 queries of 96 take 384 of 512 PEs a cycle; of 192 they take 768, 2 cycles for one and a half.
+    [(64, 4096, 0), (96, 6144, 2048), (128, 8192, 0), (192, 12_288, 4096)],
+)
+def test_pes_that_the_shape_of_a_round_leaves_idle_are_no_work(dim, compute, shape):
+    stalls = run(attention(seq=256, dim=dim, heads=1), retention=1.0, memory="ideal").stalls
+    assert (stalls["compute"], stalls["shape"]) == (compute, shape)
+
+
 def test_detection_runs_at_the_array_s_rate_for_its_precision():
     seq, dim, rank = 512, 64, 16
     mask = np.zeros((seq, seq), bool)
@@ -406,12 +429,49 @@ def test_heads_follow_one_another_and_their_operands_come_meanwhile():
     assert slow.stalls["memory"] > slow.cycles // 2
 
 
+@pytest.mark.parametrize("memory", ["hbm2-2.0", "ddr4-2400"])
+@pytest.mark.parametrize(("heads", "sram_bytes"), [(1, 655_360), (5, 655_360), (5, 2**13)])
+def test_no_run_is_faster_than_its_memory_nor_than_the_first_load(memory, heads, sram_bytes):
+    result = run(attention(seq=64, dim=64, heads=heads, causal=True), memory=memory, sram_bytes=sram_bytes)
+    moved = result.traffic_bytes["dram_read"] + result.traffic_bytes["dram_write"]
+    cycles = moved / stream_bytes_per_s(memory) * result.clock_hz
+    first = cycles / heads + idle_latency_s(memory) * result.clock_hz
+    assert result.cycles >= cycles
+    assert result.stalls["memory"] >= first
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2])
+def test_heads_that_share_keys_are_run_and_fetched_each_for_itself(kv_heads):
+    grouped = attention(seed=3, heads=4, kv_heads=kv_heads)
+    o = grouped.operands()
+    apart = Attention(name="a", seq=48, heads=4, dim=16, q=o.q, k=o.k, v=o.v)
+    here, there = run(grouped, memory="ddr4-2400"), run(apart, memory="ddr4-2400")
+    assert here.cycles == there.cycles
+    assert here.traffic_bytes == there.traffic_bytes
+    assert here.operations == there.operations
+    assert (here.values == there.values).all()
+    assert any(f"though {4 // kv_heads} heads share them" in note for note in here.notes)
+
+
 def test_keys_that_do_not_fit_come_again():
     op = attention(seq=256, dim=64, heads=1)
     fits, split = run(op), run(op, sram_bytes=2**16)
     assert fits.traffic_bytes["q"] * 2 == split.traffic_bytes["q"]
     assert split.traffic_bytes["k"] == fits.traffic_bytes["k"]
+    # Unfinished results go to memory once and come back once.
     assert split.traffic_bytes["o"] == 3 * fits.traffic_bytes["o"]
+    assert split.traffic_bytes["dram_write"] == 2 * fits.traffic_bytes["dram_write"]
+
+
+def test_products_of_chosen_keys_and_those_that_choose_are_counted_apart_at_the_peak_of_the_former():
+    seq, dim, rank = 64, 64, 16
+    result = run(attention(seq=seq, dim=dim, heads=2), memory="ideal")
+    kept = 2 * seq * 7
+    assert result.operations["multiplies"] == result.operations["adds"] == 2 * dim * kept
+    # Weights with projected queries and keys, then Q~ with K~.
+    assert result.operations["predictor_multiplies"] == 2 * (2 * seq * rank * rank + seq * seq * rank)
+    assert result.peaks["operations_per_s"] == 2 * 4 * 512 * 1e9
+    assert result.utilization == pytest.approx(2 * dim * kept / (4 * 512 * result.cycles))
 
 
 def test_fetches_saved_are_counted_and_sram_reads_are_those_of_the_fetches():
