@@ -9,6 +9,7 @@ ends last, or through one whose stages hold different heads (:func:`pipelined`).
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -176,13 +177,14 @@ def on_copies(copies: int, port: Port, held: int) -> Callable[[Sequence[HeadRun]
         finish: list[int] = []
         moved = 0
         for at, run in enumerate(runs):
+            # There is room when all heads before but those that the places hold have been worked on.
             room = finish[at - held * copies] if at >= held * copies else 0
             moved = max(moved, room) + port.cycles
             copy = free.index(min(free))
             start = max(free[copy], moved + port.latency)
             waited[copy] += start - free[copy]
             free[copy] = start + run.cycles
-            finish.append(free[copy])
+            insort(finish, free[copy])
             mine[copy].append(run)
         last = free.index(max(free))
         return {**_shown("loads", "memory", waited[last]), **_added(run.phases for run in mine[last])}

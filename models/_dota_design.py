@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from siloom.models._dota_detector import RANGES, WEIGHTS
@@ -135,13 +136,11 @@ class DotaDesign(Design):
         """The threshold set by hand, None where it is learnt."""
         if self.threshold == "auto":
             return None
-        try:
-            number = int(self.threshold) if len(self.threshold) < 10 else None
-        except ValueError:
-            number = None
-        if number is None:
-            raise InputError(f"dota: threshold must be auto or a whole number of 9 digits, got {self.threshold[:40]!r}")
-        return number
+        if not re.fullmatch(r"-?[0-9]{1,9}", self.threshold):
+            raise InputError(
+                f"dota: threshold must be auto or a whole number of up to 9 digits, got {self.threshold[:40]!r}"
+            )
+        return int(self.threshold)
 
     @property
     def pes(self) -> int:

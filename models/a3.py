@@ -45,6 +45,7 @@ import numpy.typing as npt
 from siloom.models._a3_cost import area_parts, energy_parts
 from siloom.models._a3_design import A3Design, row_bits
 from siloom.models._attention import (
+    FORWARD_ONLY,
     Codes32,
     Head,
     HeadRun,
@@ -113,6 +114,10 @@ class A3(Machine):
     def supports(self, op: Operation) -> bool:
         """Attention's forward pass."""
         return supports_attention(op)
+
+    def needs(self, op: Operation) -> str:
+        """The forward pass."""
+        return FORWARD_ONLY
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Run attention on its operands; ``values``: the output that the hardware would give.

@@ -36,6 +36,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siloom.models._attention import (
+    FORWARD_ONLY,
     Codes32,
     Head,
     HeadRun,
@@ -81,6 +82,10 @@ class Dota(Machine):
     def supports(self, op: Operation) -> bool:
         """Attention's forward pass."""
         return supports_attention(op)
+
+    def needs(self, op: Operation) -> str:
+        """The forward pass."""
+        return FORWARD_ONLY
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Run attention on its operands; ``values``: the output that the hardware would give.

@@ -32,6 +32,7 @@ from siloom.models._attention import (
     attention_result,
     dram_energy_j,
     exact_products,
+    keep_best_where_none,
     on_copies,
     pins_bytes_per_s,
     require_attention,
@@ -291,11 +292,8 @@ class Elsa(Machine):
         table = cosine_table(dim, angle_bias_rad(design.projection, dim), fraction)
         distance = distances(self._hash(q), self._hash(k))
         kept = candidates(distance, lengths, table, bound_code(threshold, int(lengths.max()), fraction)) & allowed
-        without = np.flatnonzero(~kept.any(axis=1))
-        if len(without):
-            estimate = np.where(allowed[without], lengths * table[distance[without]], np.iinfo(np.int64).min)
-            kept[without, np.argmax(estimate, axis=1)] = True
-        return kept, len(without), beyond
+        without = keep_best_where_none(kept, allowed, lambda rows: lengths * table[distance[rows]])
+        return kept, without, beyond
 
     def _hash(self, x: Codes32) -> Hashes:
         design, dim = self.design, x.shape[1]

@@ -34,6 +34,7 @@ from siloom.models._attention import (
     Whole,
     attention_result,
     exact_products,
+    keep_best_where_none,
     pipelined,
     require_attention,
     run_heads,
@@ -271,9 +272,7 @@ def predict(
         table_powers = _powers(design, scores - largest[:, None])
         kept = above_threshold(table_powers, table_powers.sum(axis=1), unit.constant, unit.threshold_bits)
     kept &= head.allowed
-    without = np.flatnonzero(~kept.any(axis=1))
-    kept[without, np.argmax(scores[without], axis=1)] = True
-    return kept, largest, len(without)
+    return kept, largest, keep_best_where_none(kept, head.allowed, lambda rows: scores[rows])
 
 
 def _powers(design: SangerDesign, below: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
