@@ -496,7 +496,7 @@ def test_one_query_and_sizes_that_nothing_divides_run():
         ({"detector_bits": 3}, "dota: detector_bits must be 2, 4 or 8, got 3"),
         ({"keys_per_round": 5}, "dota: keys_per_round must be at most tokens, 4, got 5"),
         ({"fraction_bits": 15, "operand_bits": 12}, "dota: fraction_bits must be below operand_bits, got 15"),
-        ({"threshold": "high"}, "dota: threshold must be auto or a whole number of 9 digits, got 'high'"),
+        ({"threshold": "high"}, "dota: threshold must be auto or a whole number of up to 9 digits, got 'high'"),
         ({"retention": 0.0}, "retention must be at least 1e-06, got 0"),
         ({"retention": float("nan")}, "retention must be finite, got nan"),
         ({"scheduler": "outoforder"}, "scheduler must be one of out_of_order, in_order"),
