@@ -12,14 +12,17 @@ slower, because no loop looks at the values.
 from __future__ import annotations
 
 import argparse
+import pkgutil
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
-from siloom.sim.contract import FP32, Codes, Float, Whole
-from siloom.sim.units import fp_mac, mac, outer_multiplier
+import siloom.sim.units
+from siloom.sim.contract import FP32, Codes, Float, Unit, Whole
 from siloom.sim.units.floats import layout
 from siloom.sim.units.fp_gemm import decoded, encoded, fp_gemm, fp_gemm_values, gemm_codes
 from siloom.sim.units.fp_mac import FpMac
@@ -60,18 +63,30 @@ def random_beats(rng: np.random.Generator, beats: int, forms: tuple[Float | Whol
     return np.stack(columns, axis=1)
 
 
+def every_unit() -> list[Unit[Any]]:
+    """All units, found by folder."""
+    modules = (import_module(f"siloom.sim.units.{m.name}") for m in pkgutil.iter_modules(siloom.sim.units.__path__))
+    return [module.UNIT for module in modules if hasattr(module, "UNIT")]
+
+
 def streams(rng: np.random.Generator, scale: float) -> None:
-    """Print the rate of every unit's first and default size."""
-    print(f"{'unit':<50} {'M beats/s':>10}")
-    beats = int(500_000 * scale)
-    for module in (mac, outer_multiplier, fp_mac):
-        unit = module.UNIT
+    """Print the rate of every unit's first and default size, beside numpy's float32 product."""
+    a, b = rng.standard_normal((2, 1024, 1024)).astype(np.float32)
+    mac = best_seconds(partial(np.matmul, a, b)) / 1024**3
+    print(f"numpy sgemm: {1e-9 / mac:.1f} G multiply-accumulates a second; of sgemm: a beat's time over one of those")
+    print(f"{'unit':<62} {'M beats/s':>10} {'of sgemm':>9}")
+    for unit in every_unit():
         for size in unit.sizes[:2]:
             contract = unit.contract(size)
+            beats = max(100, int(1_000_000 * scale) // contract.inputs.columns)
             offered = random_beats(rng, beats, contract.inputs.formats)
-            seconds = best_seconds(partial(contract.function, offered))
-            label = f"{unit.name}: {', '.join(f'{p.name} {p.format}' for p in contract.inputs.ports)}"
-            print(f"{label[:50]:<50} {beats / seconds / 1e6:>10.1f}", flush=True)
+            if contract.legal is not None:
+                offered = contract.legal(offered)
+            each = best_seconds(partial(contract.function, offered)) / beats
+            ports = ", ".join(
+                f"{p.name} {f'{p.lanes} x ' if p.lanes > 1 else ''}{p.format}" for p in contract.inputs.ports
+            )
+            print(f"{f'{unit.name}: {ports}'[:62]:<62} {1e-6 / each:>10.2f} {each / mac:>9.0f}", flush=True)
 
 
 def products(rng: np.random.Generator, scale: float) -> None:
