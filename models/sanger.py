@@ -21,6 +21,7 @@ powers below ``exp(-window)`` of it are zero, and those above ``exp(11.1 - windo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -251,6 +252,27 @@ def attention_causes(design: SangerDesign, dim: int, chosen: int, packed: int, p
         "partial_passes": passes * each - full,
         "fill": design.tile_rows + design.tile_columns if passes else 0,
     }
+
+
+def threshold_for(probabilities: Sequence[Reals32], mass: float) -> float:
+    """The largest threshold whose masks keep ``mass`` (0 to 1) of the softmax, over calibration heads [seq, seq] each.
+
+    On exact probabilities, all rows of all heads together: the paper chooses its threshold by the accuracy of a network
+    instead, which is not at hand here. 0 where everything is needed.
+
+    Raises:
+        InputError: a mass outside 0 to 1, or no head.
+    """
+    if not 0.0 <= mass <= 1.0:
+        raise InputError(f"sanger: mass must be between 0 and 1, got {mass}")
+    if not probabilities:
+        raise InputError("sanger: a threshold needs at least one calibration head")
+    falling = np.sort(np.concatenate([p.ravel() for p in probabilities]).astype(np.float64))[::-1]
+    kept = np.cumsum(falling)
+    needed = int(np.searchsorted(kept, mass * kept[-1] * (1.0 - 1e-12)))
+    # Strictly above it lie the needed ones and all that equal the last of them.
+    below = falling[needed:][falling[needed:] < falling[needed]]
+    return float(below[0]) if len(below) else 0.0
 
 
 def predict(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siloom.models._attention import Head
-from siloom.models.sanger import Sanger, SangerDesign, attention_causes, predict
+from siloom.models.sanger import Sanger, SangerDesign, attention_causes, predict, threshold_for
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.errors import InputError
@@ -159,6 +159,27 @@ def test_a_stricter_threshold_never_keeps_more(seed, exponent):
     ]
     assert kept == sorted(kept, reverse=True)
     assert kept[-1] == 1 / 40  # each row's likeliest key
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 50), st.floats(0.05, 1.0))
+def test_the_threshold_for_a_share_of_the_softmax_is_the_largest_that_keeps_it(seed, mass):
+    heads = [head_of(drawn(seq=24, heads=2, seed=seed), (0, h)).probabilities.astype(np.float64) for h in range(2)]
+
+    def kept(threshold):
+        return sum(float(p[p > threshold].sum()) for p in heads) / sum(float(p.sum()) for p in heads)
+
+    found = threshold_for(heads, mass)
+    assert kept(found) >= mass - 1e-9 or found == 0.0
+    larger = min((float(v) for p in heads for v in p.ravel() if v > found), default=1.0)
+    assert kept(larger) < mass + 1e-9
+
+
+def test_a_threshold_without_heads_or_beyond_all_is_refused():
+    with pytest.raises(InputError, match="needs at least one calibration head"):
+        threshold_for([], 0.5)
+    with pytest.raises(InputError, match="mass must be between 0 and 1"):
+        threshold_for([np.eye(2)], 1.5)
 
 
 def test_permuting_keys_permutes_the_mask():
