@@ -1,20 +1,17 @@
-"""Both neighbours of a twin, for any simulator: what is driven each cycle, and what is seen.
+"""Everything around a component, for any simulator: what is driven each cycle, and what is seen.
 
-A simulator's loop is three steps - ``drive``, let the logic settle, ``observe`` - and a clock edge.
-Whenever no beat is offered, junk lies on the payload: a twin that looks at its inputs a cycle late
-finds something else there.
+A component has streams in, streams out and, as pairs of both, memory ports. A simulator's loop is
+three steps - ``drive``, let the logic settle, ``observe`` - and a clock edge, the same for a unit of
+two streams and for a machine. Whenever no beat is offered, junk lies on the payload: a component that
+looks at its inputs a cycle late finds something else there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 RESET_CYCLES = 2
 
@@ -23,146 +20,241 @@ DRAIN_CYCLES = 8
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to drive from reset, fixed before the simulation starts.
+class Feed:
+    """The producer of one stream in: ``payloads`` of ``bits``, each offered after ``idle`` cycles of junk."""
 
-    ``payloads`` (of ``bits`` bits; results have ``result_bits``) are offered in order, each after
-    ``idle`` cycles of junk; the consumer is ready as ``ready`` says by cycle, and always after its end.
-    The run ends once ``expected`` results have come, or at cycle ``limit``.
+    bits: int
+    payloads: Sequence[int]
+    idle: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Drain:
+    """The consumer of one stream out: ready as ``ready`` says by cycle, and always after its end.
+
+    ``expected`` beats end the run, together with those of the other streams.
+    """
+
+    bits: int
+    expected: int
+    ready: Sequence[bool] = ()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory behind the streams ``<name>_req`` (out) and ``<name>_rsp`` (in).
+
+    A request holds, from its lowest bit, ``address`` (a word's number), ``write`` (1 bit) and ``data``.
+    One is accepted in every cycle. Requests act in their order; a read is answered ``latency`` cycles
+    after it was accepted (a pattern over the reads, repeated; at least 1), or as soon as those before
+    it are gone. Writes are not answered.
+    """
+
+    address_bits: int
+    data_bits: int
+    words: Sequence[int]
+    latency: Sequence[int] = (1,)
+
+    @property
+    def request_bits(self) -> int:
+        """Bits of a request."""
+        return self.address_bits + 1 + self.data_bits
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to drive from reset, fixed before the simulation starts; streams and memories by name.
+
+    The run ends once every beat is taken and every expected one has come, or at cycle ``limit``.
     """
 
     name: str
-    bits: int
-    result_bits: int
-    payloads: Sequence[int]
-    idle: Sequence[int]
-    ready: Sequence[bool]
-    expected: int
+    feeds: Mapping[str, Feed]
+    drains: Mapping[str, Drain]
     limit: int
     seed: int
+    memories: Mapping[str, Memory] = field(default_factory=dict)
 
 
 @dataclass
-class Seen:
-    """What happened: cycles from the first after reset, and the results as payloads.
+class Transfers:
+    """One stream's beats, in cycles from the first after reset.
 
-    ``unstable`` counts cycles in which a waiting result changed or was withdrawn.
+    ``shown``: when each became valid; ``moved``: when it was taken. Of streams out, ``payloads`` are what was on
+    the wires, and ``unstable`` counts cycles in which a waiting beat changed or was withdrawn; of
+    streams in, only ``moved`` is noted.
     """
 
-    taken: list[int] = field(default_factory=list)
     shown: list[int] = field(default_factory=list)
-    left: list[int] = field(default_factory=list)
+    moved: list[int] = field(default_factory=list)
     payloads: list[int] = field(default_factory=list)
     unstable: int = 0
 
 
-class Exchange:
-    """One run of a plan."""
+@dataclass
+class Seen:
+    """What happened in one run: transfers by stream (memory ports too), and each memory's words at the end."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.seen = Seen()
-        self._plan = plan
-        self._junk = Random(plan.seed)
-        self._cycle = 0
-        self._wait = plan.idle[0] if plan.idle else 0
-        self._drain = DRAIN_CYCLES
-        self._waiting: int | None = None
+    streams: dict[str, Transfers]
+    words: dict[str, list[int]]
+
+    @property
+    def cycles(self) -> int:
+        """Cycles up to and with the last transfer of any stream."""
+        return 1 + max((t.moved[-1] for t in self.streams.values() if t.moved), default=-1)
+
+
+class Producer:
+    """Offers a feed's beats."""
+
+    def __init__(self, feed: Feed, junk: Random) -> None:
+        self.transfers = Transfers()
+        self.bits = feed.bits
+        self._feed = feed
+        self._junk = junk
+        self._wait = feed.idle[0] if feed.idle else 0
         self._offers = False
-        self._ready = False
 
     def junk(self) -> int:
         """A payload that means nothing."""
-        return self._junk.getrandbits(self._plan.bits)
+        return self._junk.getrandbits(self.bits)
 
-    def drive(self) -> tuple[bool, int, bool]:
-        """This cycle's input ``valid``, input payload and output ``ready``."""
-        plan, at = self._plan, len(self.seen.taken)
-        self._offers = at < len(plan.payloads) and self._wait == 0
-        self._ready = plan.ready[self._cycle] if self._cycle < len(plan.ready) else True
-        return self._offers, plan.payloads[at] if self._offers else self.junk(), self._ready
+    @property
+    def done(self) -> bool:
+        """Whether every beat was taken."""
+        return len(self.transfers.moved) == len(self._feed.payloads)
 
-    def observe(self, ready: bool, valid: bool, payload: int) -> bool:
-        """Note this cycle's input ``ready``, output ``valid`` and payload; False when all is over."""
-        seen, plan = self.seen, self._plan
+    def drive(self, cycle: int) -> tuple[bool, int]:
+        """This cycle's ``valid`` and payload."""
+        at = len(self.transfers.moved)
+        self._offers = at < len(self._feed.payloads) and self._wait == 0
+        return self._offers, self._feed.payloads[at] if self._offers else self.junk()
+
+    def observe(self, cycle: int, ready: bool) -> None:
+        """Note this cycle's ``ready``."""
         if not self._offers:
             self._wait = max(self._wait - 1, 0)
         elif ready:
-            seen.taken.append(self._cycle)
-            self._wait = plan.idle[len(seen.taken)] if len(seen.taken) < len(plan.idle) else 0
+            moved, idle = self.transfers.moved, self._feed.idle
+            moved.append(cycle)
+            self._wait = idle[len(moved)] if len(moved) < len(idle) else 0
+
+
+class Consumer:
+    """Takes beats as a drain says, and watches that waiting ones stay as they are."""
+
+    def __init__(self, drain: Drain) -> None:
+        self.transfers = Transfers()
+        self._drain = drain
+        self._waiting: int | None = None
+        self._ready = False
+
+    @property
+    def done(self) -> bool:
+        """Whether every expected beat has come."""
+        return len(self.transfers.moved) >= self._drain.expected
+
+    def drive(self, cycle: int) -> bool:
+        """This cycle's ``ready``."""
+        self._ready = self._drain.ready[cycle] if cycle < len(self._drain.ready) else True
+        return self._ready
+
+    def observe(self, cycle: int, valid: bool, payload: int) -> bool:
+        """Note this cycle's ``valid`` and payload; True when a beat moved."""
+        seen = self.transfers
         if self._waiting is not None and (not valid or payload != self._waiting):
             seen.unstable += 1
         if valid and self._waiting is None:
-            seen.shown.append(self._cycle)
+            seen.shown.append(cycle)
         elif not valid and self._waiting is not None:
             seen.shown.pop()
         self._waiting = payload if valid else None
-        if valid and self._ready:
-            seen.left.append(self._cycle)
-            seen.payloads.append(payload)
-            self._waiting = None
-        self._cycle += 1
-        if len(seen.taken) == len(plan.payloads) and len(seen.left) >= plan.expected:
+        if not (valid and self._ready):
+            return False
+        seen.moved.append(cycle)
+        seen.payloads.append(payload)
+        self._waiting = None
+        return True
+
+
+class MemoryRequests(Consumer):
+    """Accepts requests, and passes what is read to the response side."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__(Drain(memory.request_bits, 0))
+        self.words = list(memory.words)
+        self.answers: deque[tuple[int, int]] = deque()
+        self._memory = memory
+        self._reads = 0
+
+    def observe(self, cycle: int, valid: bool, payload: int) -> bool:
+        """Act on a request that moves: a write at once, a read's word as it is now."""
+        moved = super().observe(cycle, valid, payload)
+        if moved:
+            memory = self._memory
+            address = payload & ((1 << memory.address_bits) - 1)
+            if payload >> memory.address_bits & 1:
+                if address < len(self.words):
+                    self.words[address] = payload >> (memory.address_bits + 1)
+            else:
+                word = self.words[address] if address < len(self.words) else 0
+                self.answers.append((cycle + memory.latency[self._reads % len(memory.latency)], word))
+                self._reads += 1
+        return moved
+
+
+class MemoryAnswers(Producer):
+    """Offers what was read, in the order of the requests."""
+
+    def __init__(self, memory: Memory, requests: MemoryRequests, junk: Random) -> None:
+        super().__init__(Feed(memory.data_bits, (), ()), junk)
+        self._requests = requests
+
+    @property
+    def done(self) -> bool:
+        """Whether no answer waits."""
+        return not self._requests.answers
+
+    def drive(self, cycle: int) -> tuple[bool, int]:
+        """This cycle's ``valid`` and word."""
+        answers = self._requests.answers
+        self._offers = bool(answers) and answers[0][0] <= cycle
+        return self._offers, answers[0][1] if self._offers else self.junk()
+
+    def observe(self, cycle: int, ready: bool) -> None:
+        """Note this cycle's ``ready``."""
+        if self._offers and ready:
+            self.transfers.moved.append(cycle)
+            self._requests.answers.popleft()
+
+
+class Exchange:
+    """One run of a plan: a producer for every stream in, a consumer for every stream out, by name."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._junk = Random(plan.seed)
+        self._limit = plan.limit
+        self._drain = DRAIN_CYCLES
+        self.producers = {name: Producer(feed, self._junk) for name, feed in plan.feeds.items()}
+        self.consumers = {name: Consumer(drain) for name, drain in plan.drains.items()}
+        self._memories: dict[str, MemoryRequests] = {}
+        for name, memory in plan.memories.items():
+            requests = MemoryRequests(memory)
+            self._memories[name] = self.consumers[f"{name}_req"] = requests
+            self.producers[f"{name}_rsp"] = MemoryAnswers(memory, requests, self._junk)
+        self._parts: list[Producer | Consumer] = [*self.producers.values(), *self.consumers.values()]
+
+    def goes_on(self, cycle: int) -> bool:
+        """Whether there is a cycle after this one, which was observed."""
+        if self._drain < DRAIN_CYCLES or all(part.done for part in self._parts):
             self._drain -= 1
-        return self._drain > 0 and self._cycle < plan.limit
+        return self._drain > 0 and cycle + 1 < self._limit
 
-
-# Plans and sightings cross into a simulator's own process as one file of plain arrays.
-
-
-def save_plans(path: Path, plans: Sequence[Plan]) -> None:
-    """Write plans for :func:`load_plans`."""
-    arrays: dict[str, Any] = {}
-    for n, plan in enumerate(plans):
-        arrays[f"{n}.numbers"] = np.array([plan.bits, plan.result_bits, plan.expected, plan.limit, plan.seed], np.int64)
-        arrays[f"{n}.payloads"] = _to_bytes(plan.payloads, plan.bits)
-        arrays[f"{n}.idle"] = np.array(plan.idle, np.int64)
-        arrays[f"{n}.ready"] = np.array(plan.ready, np.bool_)
-    np.savez(path, names=np.array([p.name for p in plans], np.str_), **arrays)
-
-
-def load_plans(path: Path) -> list[Plan]:
-    """Read the plans back."""
-    with np.load(path, allow_pickle=False) as file:
-        plans = []
-        for n, name in enumerate(file["names"].tolist()):
-            bits, result_bits, expected, limit, seed = file[f"{n}.numbers"].tolist()
-            payloads = _from_bytes(file[f"{n}.payloads"])
-            idle, ready = file[f"{n}.idle"].tolist(), file[f"{n}.ready"].tolist()
-            plans.append(Plan(name, bits, result_bits, payloads, idle, ready, expected, limit, seed))
-        return plans
-
-
-def save_seen(path: Path, sightings: Sequence[Seen], bits: int) -> None:
-    """Write what was seen, for :func:`load_seen`; ``bits`` is the width of a result."""
-    arrays: dict[str, Any] = {}
-    for n, seen in enumerate(sightings):
-        for part in ("taken", "shown", "left"):
-            arrays[f"{n}.{part}"] = np.array(getattr(seen, part), np.int64)
-        arrays[f"{n}.payloads"] = _to_bytes(seen.payloads, bits)
-        arrays[f"{n}.unstable"] = np.array(seen.unstable, np.int64)
-    np.savez(path, **arrays)
-
-
-def load_seen(path: Path) -> list[Seen]:
-    """Read back what was seen."""
-    with np.load(path, allow_pickle=False) as file:
-        return [
-            Seen(
-                taken=file[f"{n}.taken"].tolist(),
-                shown=file[f"{n}.shown"].tolist(),
-                left=file[f"{n}.left"].tolist(),
-                payloads=_from_bytes(file[f"{n}.payloads"]),
-                unstable=int(file[f"{n}.unstable"]),
-            )
-            for n in range(len(file.files) // len(fields(Seen)))
-        ]
-
-
-def _to_bytes(payloads: Sequence[int], bits: int) -> npt.NDArray[np.uint8]:
-    size = -(-bits // 8)
-    raw = b"".join(p.to_bytes(size, "little") for p in payloads)
-    return np.frombuffer(raw, np.uint8).reshape(len(payloads), size)
-
-
-def _from_bytes(raw: npt.NDArray[np.uint8]) -> list[int]:
-    return [int.from_bytes(row.tobytes(), "little") for row in raw]
+    @property
+    def seen(self) -> Seen:
+        """What happened."""
+        streams: dict[str, Producer | Consumer] = {**self.producers, **self.consumers}
+        return Seen(
+            {name: part.transfers for name, part in streams.items()},
+            {name: memory.words for name, memory in self._memories.items()},
+        )

@@ -15,11 +15,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from siloom.rtl.exchange import Plan, Seen
+from siloom.rtl.exchange import Drain, Feed, Plan, Seen
 from siloom.sim.contract import Answer, Codes, Contract, Float, Format, Schedule, as_code
 
-SIMULATORS = {"amaranth": "siloom.rtl.pysim", "verilator": "siloom.rtl.verilator"}
-"""Name -> the module whose ``simulate(twin, plans)`` runs it; Verilator is driven by cocotb."""
+SIMULATORS = {
+    "amaranth": "siloom.rtl.pysim",
+    "verilator": "siloom.rtl.verilator",
+    "icarus": "siloom.rtl.icarus",
+    "cxxrtl": "siloom.rtl.cxxrtl",
+}
+"""Name -> the module whose ``simulate(component, plans, waves)`` runs it. Verilator and Icarus are driven by cocotb."""
 
 EXHAUSTIVE_BITS = 12
 """Beats of at most this many bits are all tried."""
@@ -116,12 +121,8 @@ def _case(
     schedule = contract.schedule(beats, idle, ready)
     plan = Plan(
         name=name,
-        bits=contract.inputs.bits,
-        result_bits=contract.outputs.bits,
-        payloads=contract.inputs.pack(beats),
-        idle=idle.tolist(),
-        ready=ready.tolist(),
-        expected=len(answer.beats),
+        feeds={"i": Feed(contract.inputs.bits, contract.inputs.pack(beats), idle.tolist())},
+        drains={"o": Drain(contract.outputs.bits, len(answer.beats), ready.tolist())},
         # A slower twin is let run on a little, so that what it does can be told, but not for ever.
         limit=3 * schedule.cycles + _SLACK_CYCLES,
         seed=junk_seed,
@@ -138,21 +139,29 @@ def judge(contract: Contract, cases: Sequence[Case], sightings: Sequence[Seen]) 
         wrong_cycles, cycles_fault = _compare_cycles(case, seen)
         bits += wrong_bits
         cycles += wrong_cycles
-        vectors += len(case.plan.payloads)
+        vectors += len(case.plan.feeds["i"].payloads)
         model_cycles += case.schedule.cycles
-        rtl_cycles += 1 + max(seen.taken[-1:] + seen.left[-1:], default=-1)
+        rtl_cycles += seen.cycles
         if not fault and (first := bits_fault or cycles_fault):
             fault = f"{case.plan.name}: {first}"
     return Verdict(vectors, bits, cycles, model_cycles, rtl_cycles, fault)
 
 
 def _compare_bits(contract: Contract, case: Case, seen: Seen) -> tuple[int, str]:
+    results = seen.streams["o"]
     expected = contract.outputs.pack(case.answer.beats)
-    wrong = abs(len(expected) - len(seen.payloads)) * contract.outputs.bits + seen.unstable
-    fault = f"{seen.unstable} waiting results changed or were withdrawn" if seen.unstable else ""
-    if len(expected) != len(seen.payloads):
-        fault = f"{len(expected)} results expected, {len(seen.payloads)} came"
-    for k, (want, got) in enumerate(zip(expected, seen.payloads, strict=False)):
+    wrong, fault = compare_payloads(expected, results.payloads, contract.outputs.bits)
+    if results.unstable and not fault:
+        fault = f"{results.unstable} waiting results changed or were withdrawn"
+    return wrong + results.unstable, fault
+
+
+def compare_payloads(expected: Sequence[int], came: Sequence[int], bits: int) -> tuple[int, str]:
+    """Wrong bits, all bits of a result that is missing or too many, and the first difference in words."""
+    wrong, fault = abs(len(expected) - len(came)) * bits, ""
+    if wrong:
+        fault = f"{len(expected)} results expected, {len(came)} came"
+    for k, (want, got) in enumerate(zip(expected, came, strict=False)):
         if want != got:
             if not wrong:
                 fault = f"result {k} is {got:#x}, not {want:#x}"
@@ -161,9 +170,14 @@ def _compare_bits(contract: Contract, case: Case, seen: Seen) -> tuple[int, str]
 
 
 def _compare_cycles(case: Case, seen: Seen) -> tuple[int, str]:
+    given, results = seen.streams["i"], seen.streams["o"]
     wrong, fault = 0, ""
-    for what, word in (("taken", "beat"), ("shown", "result"), ("left", "result")):
-        model, rtl = getattr(case.schedule, what).tolist(), getattr(seen, what)
+    for what, word, times, rtl in (
+        ("taken", "beat", case.schedule.taken, given.moved),
+        ("shown", "result", case.schedule.shown, results.shown),
+        ("left", "result", case.schedule.left, results.moved),
+    ):
+        model = times.tolist()
         differ = [k for k, (want, got) in enumerate(zip(model, rtl, strict=False)) if want != got]
         wrong += len(differ) + abs(len(model) - len(rtl))
         if not fault and differ:

@@ -8,6 +8,7 @@ from amaranth.hdl import Shape, ShapeLike, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from siloom.rtl.names import sink_prefix, source_prefix
 from siloom.sim.contract import Contract, Stream
 
 
@@ -46,14 +47,24 @@ class Twin(wiring.Component):
         super().__init__(streams(contract))
 
 
-def ports(twin: Any) -> dict[str, tuple[Value, None]]:
-    """Verilog names of the streams, as AXI-Stream has them; directions follow from who drives them."""
-    signals = {
-        "s_axis_tdata": Value.cast(twin.i.payload),
-        "s_axis_tvalid": twin.i.valid,
-        "s_axis_tready": twin.i.ready,
-        "m_axis_tdata": Value.cast(twin.o.payload),
-        "m_axis_tvalid": twin.o.valid,
-        "m_axis_tready": twin.o.ready,
-    }
-    return {name: (value, None) for name, value in signals.items()}
+def stream_sides(component: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The streams into a component and those out of it, by name; it has no other ports."""
+    ins: dict[str, Any] = {}
+    outs: dict[str, Any] = {}
+    for name, member in component.signature.members.items():
+        if not member.is_signature or not isinstance(member.signature, stream.Signature):
+            raise TypeError(f"every port of {type(component).__name__} is a stream, but '{name}' is not")
+        (ins if member.flow == In else outs)[name] = getattr(component, name)
+    return ins, outs
+
+
+def ports(component: Any) -> dict[str, tuple[Value, None]]:
+    """Verilog names of all streams' wires, as AXI-Stream has them; directions follow from who drives them."""
+    ins, outs = stream_sides(component)
+    prefixed = {sink_prefix(name): side for name, side in ins.items()}
+    prefixed |= {source_prefix(name): side for name, side in outs.items()}
+    found: dict[str, tuple[Value, None]] = {}
+    for prefix, side in prefixed.items():
+        wires = {"tdata": Value.cast(side.payload), "tvalid": side.valid, "tready": side.ready}
+        found |= {f"{prefix}_{wire}": (value, None) for wire, value in wires.items()}
+    return found

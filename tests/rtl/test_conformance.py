@@ -76,7 +76,7 @@ def test_small_beats_are_tried_exhaustively():
     contract = mac.contract(mac.UNIT.sizes[0])
     case = make_cases(contract, 100, 1)[-1]
     assert case.plan.name == "exhaustive"
-    assert sorted(case.plan.payloads) == list(range(1 << contract.inputs.bits))
+    assert sorted(case.plan.feeds["i"].payloads) == list(range(1 << contract.inputs.bits))
 
 
 def test_check_gives_a_row_per_size_and_simulator():
