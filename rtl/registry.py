@@ -6,11 +6,12 @@ A unit is a pair of ``sim/units/<name>.py`` and ``rtl/units/<name>.py``; a machi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from siloom.rtl.cosim import Verdict, cosimulate, score
+from siloom.rtl.cosim import Trial, Verdict, cosimulate, score
 from siloom.rtl.hardware import Hardware
 from siloom.rtl.tools import require
 from siloom.sim.contract import Unit
@@ -45,6 +46,9 @@ class Block(Protocol):
     def make(self) -> Any:
         """A new Amaranth component; MissingPartError where Amaranth is not installed."""
 
+    def trials(self, vectors: int, seed: int) -> Sequence[Trial]:
+        """Its runs with the model's side of them; ``vectors`` is about how many beats a unit is given."""
+
     def check(self, vectors: int, seed: int, simulator: str, waves: Path | None = None) -> Verdict:
         """Compare it with its model; ``vectors`` is about how many beats a unit is given."""
 
@@ -67,6 +71,16 @@ class UnitBlock:
         """A new component."""
         require("amaranth")
         return import_module(f"siloom.rtl.units.{self.name}").TWIN(self.design)
+
+    def trials(self, vectors: int, seed: int) -> Sequence[Trial]:
+        """The cases of its conformance tests."""
+        from siloom.rtl.testing import make_cases
+
+        contract = self.unit.contract(self.design)
+        return [
+            Trial(case.plan, {"o": contract.outputs.pack(case.answer.beats)}, case.schedule.cycles)
+            for case in make_cases(contract, vectors, seed)
+        ]
 
     def check(self, vectors: int, seed: int, simulator: str, waves: Path | None = None) -> Verdict:
         """Hold it to its Contract, bit for bit and cycle for cycle."""
@@ -96,9 +110,13 @@ class MachineBlock:
         require("amaranth")
         return import_module(f"siloom.rtl.machines.{self.name}").TWIN(self.design)
 
+    def trials(self, vectors: int, seed: int) -> Sequence[Trial]:
+        """Its trials; their number does not depend on ``vectors``."""
+        return self.hardware.trials(self.design, seed)
+
     def check(self, vectors: int, seed: int, simulator: str, waves: Path | None = None) -> Verdict:
-        """Run its trials; their number does not depend on ``vectors``."""
-        trials = self.hardware.trials(self.design, seed)
+        """Run its trials."""
+        trials = self.trials(vectors, seed)
         sightings = cosimulate(self.make, [trial.plan for trial in trials], simulator, waves)
         return score(trials, sightings, self.hardware.bound)
 

@@ -45,7 +45,6 @@ def test_twin_keeps_its_contract(name, size, simulator):
 @pytest.mark.parametrize(("name", "size"), CASES, ids=IDS)
 def test_emitted_verilog_is_clean_under_every_lint_warning_and_holds_no_star_block(name, size, tmp_path):
     written = api.emit(f"{name}:{size_text(size)}", tmp_path / "out")
-    assert sorted(p.name for p in written) == ["README.md", f"{name}.v"]
     text = written[0].read_text()
     assert "always @*" not in text
     assert re.findall(r"^module (\S+)\(", text, re.M) == [name]
