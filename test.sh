@@ -7,7 +7,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 [[ $# -gt 0 ]] || set -- -n 2
 
 scripts/setup.sh rtl,mkl,onnx,minilm,dev
-scripts/browser.sh
+scripts/optional.sh
 # Two test processes share the cores: more threads in each would only fight for them.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 

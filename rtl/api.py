@@ -1,31 +1,39 @@
-"""What the front door asks of the hardware: which units there are, their proof, and their Verilog."""
+"""What the front door asks of the hardware: what there is, its proof, and its Verilog."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from siloom.rtl.cosim import SIMULATORS, WAVES
 from siloom.rtl.emit import make_files, write_files
-from siloom.rtl.registry import find_design, find_unit, make_twin, size_text, unit_names
-from siloom.rtl.testing import SIMULATORS, conform
-from siloom.sim.contract import CycleKernel, Stream, Unit
+from siloom.rtl.registry import Block, find_block, find_blocks, find_hardware, find_unit, machine_names, unit_names
+from siloom.sim.contract import CycleKernel, Stream
 from siloom.sim.design import Design
 from siloom.sim.errors import InputError, UsageError, did_you_mean
 
-__all__ = ["MAX_VECTORS", "check", "emit", "list_units"]
+__all__ = ["CSV_COLUMNS", "MAX_VECTORS", "check", "emit", "list_hardware"]
 
 MAX_VECTORS = 10_000_000
 
+CSV_COLUMNS = (
+    "name", "kind", "size", "seed", "vectors", "mismatched_bits", "model_cycles", "rtl_cycles", "simulator",
+)  # fmt: skip
+"""What is kept of a row of :func:`check` in a table."""
 
-def list_units() -> list[dict[str, Any]]:
-    """Every unit that can be checked and emitted; needs no optional part.
 
-    Each row has ``name``, ``kind``, ``summary``, ``fields`` {name: {default, unit, low, high, choices}},
-    ``inputs`` and ``outputs`` (of the default size, as texts), ``latency`` and ``interval`` in cycles
-    (of the default size; None where they depend on the operands).
+def list_hardware() -> list[dict[str, Any]]:
+    """Every unit and machine that can be checked and emitted; needs no optional part.
+
+    Each row has ``name``, ``kind`` (unit or machine), ``summary``, ``fields`` {name: {default, unit, low, high,
+    choices}} and ``sizes`` (the designs that are checked, as settings). Units also have ``inputs`` and
+    ``outputs`` (of the default size, as texts), ``latency`` and ``interval`` in cycles (of the default size;
+    None where they depend on the operands).
     """
-    return [_describe(find_unit(name)) for name in unit_names()]
+    return [_describe_unit(name) for name in unit_names()] + [_describe_machine(name) for name in machine_names()]
 
 
 def check(
@@ -33,74 +41,91 @@ def check(
     *,
     vectors: int,
     seed: int,
-    simulators: Sequence[str] = ("amaranth", "verilator"),
+    simulators: Sequence[str] = ("verilator",),
+    jobs: int = 1,
+    waves: Path | None = None,
     on_row: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Compare twins with their Contracts; one row per unit, size and simulator.
+    """Compare components with their models; one row per unit or machine, size and simulator.
 
     Args:
-        names: units, or None for all; with settings (``mac:a_bits=4``) that size alone, else every
+        names: units and machines, or None for all; with settings (``mac:a_bits=4``) that size alone, else every
             size its file names.
-        vectors: beats for each row.
-        seed: of operands, stalls and junk.
-        simulators: names in ``siloom.rtl.testing.SIMULATORS``.
-        on_row: called with each row as it is done.
+        vectors: beats for each row of a unit; machines run their own trials.
+        seed: of operands, stalls, memory latencies and junk.
+        simulators: names in ``siloom.rtl.cosim.SIMULATORS``.
+        jobs: rows that are worked on at once, each in a process of its own.
+        waves: a folder for waveforms, one file for each row.
+        on_row: called with each row as it is done, in order.
 
     Returns:
         Rows of ``name,kind,size,seed,vectors,mismatched_bits,model_cycles,rtl_cycles,simulator``, and
-        ``mismatched_cycles`` (transfers in a cycle other than the model's), ``passed`` and ``fault``
-        (the first difference, in words; empty if none).
+        ``mismatched_cycles`` (transfers in a cycle other than the model's; for a machine, cycles by which
+        its runs differ), ``cycle_error`` (the largest of one run, relative), ``passed`` and ``fault``
+        (the first difference that is not allowed, in words; empty if none).
 
     Raises:
-        UsageError: an unknown unit, setting or simulator.
-        InputError: a setting, ``vectors`` or ``seed`` out of its range.
+        UsageError: an unknown name, setting or simulator.
+        InputError: a setting, ``vectors``, ``jobs`` or ``seed`` out of its range.
+        InfeasibleError: a machine's design that its RTL cannot be made for.
         MissingPartError: a part that is not installed, or a tool that dies.
     """
     for simulator in simulators:
         if simulator not in SIMULATORS:
             raise UsageError(f"no simulator named '{simulator}'{did_you_mean(simulator, SIMULATORS)}")
+        if waves is not None and simulator not in WAVES:
+            raise UsageError(f"the simulator '{simulator}' writes no waveforms; choose one of {', '.join(WAVES)}")
     if not 1 <= vectors <= MAX_VECTORS:
         raise InputError(f"rtl check: vectors must be 1 to {MAX_VECTORS}, got {vectors}")
+    if jobs < 1:
+        raise InputError(f"rtl check: jobs must be at least 1, got {jobs}")
     if seed < 0:
         raise InputError(f"rtl check: seed must be at least 0, got {seed}")
+    chosen = [b for name in names or [*unit_names(), *machine_names()] for b in find_blocks(name)]
+    if waves is not None:
+        _make_folder(waves)
+    work = [(block, vectors, seed, simulator, waves) for block in chosen for simulator in simulators]
     rows = []
-    for unit, design in _chosen(names):
-        for simulator in simulators:
-            row = _check_one(unit, design, vectors, seed, simulator)
-            if on_row is not None:
-                on_row(row)
-            rows.append(row)
+    for row in _rows(work, jobs):
+        if on_row is not None:
+            on_row(row)
+        rows.append(row)
     return rows
 
 
 def emit(name: str, out: Path) -> list[Path]:
-    """Write the Verilog of a unit (``mac:a_bits=8,acc_bits=20``) and its README into a folder.
+    """Write the Verilog of a unit or machine (``mac:a_bits=8,acc_bits=20``) and its README into a folder.
 
     Raises:
-        UsageError: an unknown unit or setting.
+        UsageError: an unknown name or setting.
         InputError: a setting out of its range, or a folder that cannot be written.
+        InfeasibleError: a machine's design that its RTL cannot be made for.
         MissingPartError: Amaranth or its Yosys is not installed or does not work.
     """
-    return write_files(make_files(*find_design(name)), out)
+    return write_files(make_files(find_block(name)), out)
 
 
-def _chosen(names: Sequence[str] | None) -> list[tuple[Unit[Any], Design]]:
-    """Units and sizes, all looked up before anything is run."""
-    chosen: list[tuple[Unit[Any], Design]] = []
-    for name in unit_names() if names is None else names:
-        unit, design = find_design(name)
-        chosen += [(unit, design)] if ":" in name else [(unit, size) for size in unit.sizes]
-    return chosen
+def _rows(work: Sequence[tuple[Block, int, int, str, Path | None]], jobs: int) -> Iterator[dict[str, Any]]:
+    if jobs == 1 or len(work) == 1:
+        yield from (_check_one(*item) for item in work)
+        return
+    # Spawned, not forked: the parent may have started threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(jobs, len(work)), mp_context=context) as pool:
+        try:
+            yield from pool.map(_check_one, *zip(*work, strict=True))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _check_one(unit: Unit[Any], design: Design, vectors: int, seed: int, simulator: str) -> dict[str, Any]:
-    verdict = conform(
-        unit.contract(design), lambda: make_twin(unit, design), vectors=vectors, seed=seed, simulator=simulator
-    )
+def _check_one(block: Block, vectors: int, seed: int, simulator: str, waves: Path | None) -> dict[str, Any]:
+    file = None if waves is None else waves / f"{block.name}-{block.design.content_hash()}{WAVES[simulator]}"
+    verdict = block.check(vectors, seed, simulator, file)
     return {
-        "name": unit.name,
-        "kind": "unit",
-        "size": size_text(design),
+        "name": block.name,
+        "kind": block.kind,
+        "size": block.size,
         "seed": seed,
         "vectors": verdict.vectors,
         "mismatched_bits": verdict.mismatched_bits,
@@ -108,15 +133,49 @@ def _check_one(unit: Unit[Any], design: Design, vectors: int, seed: int, simulat
         "rtl_cycles": verdict.rtl_cycles,
         "simulator": simulator,
         "mismatched_cycles": verdict.mismatched_cycles,
+        "cycle_error": verdict.cycle_error,
         "passed": verdict.passed,
         "fault": verdict.fault,
     }
 
 
-def _describe(unit: Unit[Any]) -> dict[str, Any]:
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made: {error.strerror}") from None
+
+
+def _describe_unit(name: str) -> dict[str, Any]:
+    unit = find_unit(name)
     design = unit.design_type()
     contract = unit.contract(design)
-    fields = {
+    return {
+        "name": unit.name,
+        "kind": "unit",
+        "summary": unit.summary,
+        "fields": _fields(design),
+        "sizes": [block.size for block in find_blocks(name)],
+        "inputs": _ports(contract.inputs),
+        "outputs": _ports(contract.outputs),
+        "latency": _constant(contract.latency),
+        "interval": _constant(contract.interval),
+    }
+
+
+def _describe_machine(name: str) -> dict[str, Any]:
+    hardware = find_hardware(name)
+    return {
+        "name": hardware.name,
+        "kind": "machine",
+        "summary": hardware.summary,
+        "fields": _fields(hardware.base),
+        "sizes": [block.size for block in find_blocks(name)],
+    }
+
+
+def _fields(design: Design) -> dict[str, dict[str, Any]]:
+    return {
         name: {
             "default": getattr(design, name),
             "unit": about.unit,
@@ -124,17 +183,7 @@ def _describe(unit: Unit[Any]) -> dict[str, Any]:
             "high": about.high,
             "choices": list(about.choices),
         }
-        for name, about in unit.design_type.parameters().items()
-    }
-    return {
-        "name": unit.name,
-        "kind": "unit",
-        "summary": unit.summary,
-        "fields": fields,
-        "inputs": _ports(contract.inputs),
-        "outputs": _ports(contract.outputs),
-        "latency": _constant(contract.latency),
-        "interval": _constant(contract.interval),
+        for name, about in design.parameters().items()
     }
 
 

@@ -9,22 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from siloom.rtl.cosim import Verdict, compare_payloads, cosimulate
 from siloom.rtl.exchange import Drain, Feed, Plan, Seen
 from siloom.sim.contract import Answer, Codes, Contract, Float, Format, Schedule, as_code
-
-SIMULATORS = {
-    "amaranth": "siloom.rtl.pysim",
-    "verilator": "siloom.rtl.verilator",
-    "icarus": "siloom.rtl.icarus",
-    "cxxrtl": "siloom.rtl.cxxrtl",
-}
-"""Name -> the module whose ``simulate(component, plans, waves)`` runs it. Verilator and Icarus are driven by cocotb."""
 
 EXHAUSTIVE_BITS = 12
 """Beats of at most this many bits are all tried."""
@@ -41,30 +34,14 @@ class Case:
     schedule: Schedule
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """How a twin compares with its Contract, over all cases of one run.
-
-    ``mismatched_bits`` counts wrong bits of results, all bits of one missing or too many, and one for
-    each cycle in which a waiting result changed. ``mismatched_cycles`` counts transfers in another
-    cycle than the model's. ``fault`` says where the first difference is; empty when there is none.
-    """
-
-    vectors: int
-    mismatched_bits: int
-    mismatched_cycles: int
-    model_cycles: int
-    rtl_cycles: int
-    fault: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether every bit and every cycle agreed."""
-        return not (self.mismatched_bits or self.mismatched_cycles or self.fault)
-
-
 def conform(
-    contract: Contract, make: Callable[[], Any], *, vectors: int, seed: int, simulator: str = "amaranth"
+    contract: Contract,
+    make: Callable[[], Any],
+    *,
+    vectors: int,
+    seed: int,
+    simulator: str = "amaranth",
+    waves: Path | None = None,
 ) -> Verdict:
     """Drive a twin with about ``vectors`` beats and compare it with its Contract.
 
@@ -73,14 +50,14 @@ def conform(
         make: makes the twin, a component with streams ``i`` and ``o`` of the Contract's ports.
         vectors: beats in all, shared among the cases; small streams are tried exhaustively besides.
         seed: of all operands, stalls and junk.
-        simulator: a name in ``SIMULATORS``.
+        simulator: a name in ``siloom.rtl.cosim.SIMULATORS``.
+        waves: a file for the waveforms.
 
     Raises:
         MissingPartError: the simulator is not installed.
     """
     cases = make_cases(contract, vectors, seed)
-    sightings = import_module(SIMULATORS[simulator]).simulate(make(), [case.plan for case in cases])
-    return judge(contract, cases, sightings)
+    return judge(contract, cases, cosimulate(make, [case.plan for case in cases], simulator, waves))
 
 
 def make_cases(contract: Contract, vectors: int, seed: int) -> list[Case]:
@@ -133,7 +110,7 @@ def _case(
 def judge(contract: Contract, cases: Sequence[Case], sightings: Sequence[Seen]) -> Verdict:
     """Compare what was seen with what the model says."""
     bits = cycles = model_cycles = rtl_cycles = vectors = 0
-    fault = ""
+    worst, fault = 0.0, ""
     for case, seen in zip(cases, sightings, strict=True):
         wrong_bits, bits_fault = _compare_bits(contract, case, seen)
         wrong_cycles, cycles_fault = _compare_cycles(case, seen)
@@ -142,9 +119,10 @@ def judge(contract: Contract, cases: Sequence[Case], sightings: Sequence[Seen]) 
         vectors += len(case.plan.feeds["i"].payloads)
         model_cycles += case.schedule.cycles
         rtl_cycles += seen.cycles
+        worst = max(worst, abs(seen.cycles - case.schedule.cycles) / max(seen.cycles, 1))
         if not fault and (first := bits_fault or cycles_fault):
             fault = f"{case.plan.name}: {first}"
-    return Verdict(vectors, bits, cycles, model_cycles, rtl_cycles, fault)
+    return Verdict(vectors, bits, cycles, model_cycles, rtl_cycles, worst, fault)
 
 
 def _compare_bits(contract: Contract, case: Case, seen: Seen) -> tuple[int, str]:
@@ -154,19 +132,6 @@ def _compare_bits(contract: Contract, case: Case, seen: Seen) -> tuple[int, str]
     if results.unstable and not fault:
         fault = f"{results.unstable} waiting results changed or were withdrawn"
     return wrong + results.unstable, fault
-
-
-def compare_payloads(expected: Sequence[int], came: Sequence[int], bits: int) -> tuple[int, str]:
-    """Wrong bits, all bits of a result that is missing or too many, and the first difference in words."""
-    wrong, fault = abs(len(expected) - len(came)) * bits, ""
-    if wrong:
-        fault = f"{len(expected)} results expected, {len(came)} came"
-    for k, (want, got) in enumerate(zip(expected, came, strict=False)):
-        if want != got:
-            if not wrong:
-                fault = f"result {k} is {got:#x}, not {want:#x}"
-            wrong += (want ^ got).bit_count()
-    return wrong, fault
 
 
 def _compare_cycles(case: Case, seen: Seen) -> tuple[int, str]:

@@ -285,9 +285,9 @@ def doctor(as_json: Json = False) -> None:
 @rtl_app.command("list")
 def rtl_list(as_json: Json = False) -> None:
     """List what can be emitted."""
-    from siloom.rtl.api import list_units
+    from siloom.rtl.api import list_hardware
 
-    rows = list_units()
+    rows = list_hardware()
     if as_json:
         _print_json(rows)
         return
@@ -298,7 +298,7 @@ def rtl_list(as_json: Json = False) -> None:
 
 @rtl_app.command("emit")
 def rtl_emit(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A unit with settings, e.g. mac:a_bits=8.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A unit or machine with settings, e.g. mac:a_bits=8.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")],
     as_json: Json = False,
 ) -> None:
@@ -318,22 +318,38 @@ def rtl_emit(
 @rtl_app.command("check")
 def rtl_check(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all.")] = None,
-    vectors: Annotated[int, typer.Option(min=1, max=10_000_000, help="Operand vectors for each unit.")] = 2000,
+    vectors: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="Operand vectors for each size of a unit.")
+    ] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the operands.")] = 0,
     simulator: Annotated[
-        list[str] | None, typer.Option(help="amaranth and verilator; repeat for both (the default).")
+        list[str] | None, typer.Option(help="amaranth, verilator (the default), icarus, cxxrtl; may be repeated.")
     ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Rows at once; default: one for each core.")] = None,
+    waves: Annotated[Path | None, typer.Option(help="A folder for waveforms (VCD; FST with icarus).")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A CSV file for the rows.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run hardware and model side by side: same bits, same cycles."""
-    from siloom.rtl.api import check
+    from siloom.rtl.api import CSV_COLUMNS, check
     from siloom.sim.errors import CheckFailedError
     from siloom.watch import watching
 
+    if out is not None and not out.resolve().parent.is_dir():
+        raise InputError(f"{out}: cannot be written: its folder is absent")  # said before minutes of work
     with watching("checking hardware against the model"):
         rows = check(
-            names or None, vectors=vectors, seed=seed, simulators=tuple(simulator or ("amaranth", "verilator"))
+            names or None,
+            vectors=vectors,
+            seed=seed,
+            simulators=tuple(simulator or ("verilator",)),
+            jobs=jobs or len(os.sched_getaffinity(0)),
+            waves=waves,
         )
+    if out is not None:
+        from siloom.reports.files import csv_text, write_whole
+
+        write_whole(out, csv_text(CSV_COLUMNS, ([row[c] for c in CSV_COLUMNS] for row in rows)).encode())
     if as_json:
         _print_json(rows)
     else:

@@ -47,6 +47,7 @@ _PACKAGES = (
 )
 _PROGRAMS = (
     ("g++", "builds Verilator models", "apt-get install g++"),
+    ("iverilog", "RTL checked in a second Verilog simulator", "apt-get install iverilog"),
     ("chromium", "the page's test in a browser", "apt-get install chromium"),
 )
 

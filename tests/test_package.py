@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 PARTS = ("sim", "workloads", "models", "rtl", "explore", "reports")
 SETUP_EXTRAS = ("rtl", "mkl", "onnx", "minilm", "dev")
-SCRIPTS = ("demo.sh", "test.sh", ".ci/run", "scripts/setup.sh", "scripts/browser.sh")
+SCRIPTS = ("demo.sh", "test.sh", ".ci/run", "scripts/setup.sh", "scripts/optional.sh")
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:

