@@ -37,11 +37,14 @@ __all__ = [
     "TARGETS",
     "Target",
     "count_cells",
+    "fault_row",
     "implement",
+    "part_has",
     "read_excess",
     "read_report",
     "require_fit",
     "require_tools",
+    "synthesis_files",
     "synthesise",
     "tool_versions",
 ]
@@ -132,28 +135,42 @@ def synthesise(block: Block, target: Target, seed: int) -> tuple[dict[str, Any],
 
     The row has ``name,kind,size,target,seed``; ``fits``; ``lut,ff,dsp,bram,carry`` (4-input LUTs, those of
     carries and of memories in LUTs included); ``clock_hz`` and ``slowest`` (the path that limits it), None and
-    empty unless it fits; ``short``, what is missing, empty if it fits; ``placed``, in words; ``tools``;
-    ``seconds`` that it took when it was run.
+    empty unless it fits; ``short``, what is missing, empty if it fits; ``placed``, in words; ``seconds`` that
+    it took when it was run; ``fault``, empty; ``tools``.
 
     Raises:
         InputError: a seed out of range, or a cache folder that cannot be written.
         MissingPartError: a tool is not installed, dies, or ends without what it was to write.
     """
-    require_tools(target)
     folder = implement(block.name, verilog(block.make(), block.name), target, seed)
     found = json.loads((folder / COUNTED).read_text(encoding="utf-8"))
-    row = {
+    row = _row(block, target, seed, {**found, "fits": not found["short"], "fault": ""})
+    return row, folder
+
+
+def fault_row(block: Block, target: Target, seed: int, fault: str) -> dict[str, Any]:
+    """The row of a run in which a tool died: nothing is known but why."""
+    return _row(block, target, seed, {"slowest": "", "short": "", "placed": "", "fault": fault})
+
+
+def _row(block: Block, target: Target, seed: int, found: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("fits", *COUNTS, "clock_hz", "slowest", "short", "placed", "seconds", "fault")
+    return {
         "name": block.name,
         "kind": block.kind,
         "size": block.size,
         "target": target.name,
         "seed": seed,
-        "fits": not found["short"],
-        **{key: found[key] for key in (*COUNTS, "clock_hz", "slowest", "short", "placed")},
+        **{key: found.get(key) for key in keys},
         "tools": tool_versions(target),
-        "seconds": found["seconds"],
     }
-    return row, folder
+
+
+def synthesis_files(row: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """File name -> text of what is worth keeping of a row: itself, the design, its ring, logs and timing report."""
+    names = (f"{row['name']}.v", "ring.v", "yosys.log", "nextpnr.log", "report.json")
+    files = {name: (folder / name).read_text(encoding="utf-8") for name in names if (folder / name).is_file()}
+    return {"row.json": json.dumps(row, indent=1, sort_keys=True) + "\n", **files}
 
 
 def require_tools(target: Target) -> None:
@@ -255,12 +272,16 @@ def read_report(report: Mapping[str, Any]) -> tuple[float, str]:
     return round(reached["achieved"] * 1e6), ""
 
 
+def part_has(target: Target) -> dict[str, int]:
+    """What the part has of each resource that is limited."""
+    return {count: int(table("fpga")[target.name, field].value) for count, field in _LIMITS.items()}
+
+
 def _short(counts: Mapping[str, int], target: Target) -> str:
     """What the part has not got, in words; empty when it has everything."""
-    part = {count: int(table("fpga")[target.name, field].value) for count, field in _LIMITS.items()}
     return "; ".join(
         f"{counts[count]} {count.upper()}, part has {have} ({counts[count] - have} too many)"
-        for count, have in part.items()
+        for count, have in part_has(target).items()
         if counts[count] > have
     )
 

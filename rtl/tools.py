@@ -90,9 +90,13 @@ def run(
 
 
 def telling_line(text: str) -> str:
-    """The first line that speaks of an error, else the last one."""
+    """The first line that speaks of an error, or the cause behind a program's own trace, else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "it printed nothing")[:200]
+    for word in ("wasm trap:", "error"):
+        for line in lines:
+            if word in line.lower():
+                return line[:200]
+    return (lines[-1] if lines else "it printed nothing")[:200]
 
 
 @contextmanager
