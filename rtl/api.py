@@ -16,9 +16,14 @@ from siloom.sim.contract import CycleKernel, Stream
 from siloom.sim.design import Design
 from siloom.sim.errors import InputError, MissingPartError, UsageError, did_you_mean
 
-__all__ = ["MAX_VECTORS", "check", "emit", "list_hardware", "synth"]
+__all__ = ["CSV_COLUMNS", "MAX_VECTORS", "check", "emit", "list_hardware", "synth"]
 
 MAX_VECTORS = 10_000_000
+
+CSV_COLUMNS = (
+    "name", "kind", "size", "seed", "vectors", "mismatched_bits", "model_cycles", "rtl_cycles", "simulator",
+)  # fmt: skip
+"""What is kept of a row of :func:`check` in a table."""
 
 
 def list_hardware() -> list[dict[str, Any]]:

@@ -52,6 +52,11 @@ def simulate(component: Any, plans: Sequence[Plan], waves: Path | None = None) -
     return run_plans([*argv, "-fst"], plans, cocotb=True, install=INSTALL_ICARUS, wave=(_WAVE, waves))
 
 
+def is_installed() -> bool:
+    """Whether Icarus is there."""
+    return shutil.which("iverilog") is not None
+
+
 def _found(tool: str) -> str:
     path = shutil.which(tool)
     if path is None:

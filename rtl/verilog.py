@@ -6,6 +6,7 @@ after ``proc`` only clocked blocks and assignments are left, and simulators are 
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -15,6 +16,8 @@ from siloom.sim.errors import MissingPartError
 _PASSES = (
     "read_rtlil top.il; hierarchy -check -top {name}; proc; wreduce; opt_clean -purge; write_verilog -noattr top.v"
 )
+_LONG = re.compile(r"(.{100,}?,) ")
+"""Where lines are broken: a wide bus of many parts would have more words on one than Verilator reads."""
 _WAIVERS = """\
 /* verilator lint_off PROCASSINIT */ // registers have a power-up value beside their reset, for FPGAs
 /* verilator lint_off WIDTHEXPAND */ // $signed operands are extended by the language, as meant
@@ -61,4 +64,4 @@ def verilog(component: Any, name: str) -> str:
             raise MissingPartError(f"Yosys ended without writing Verilog for '{name}'; reinstall it with: {INSTALL}")
         body = written.read_text(encoding="utf-8")
     first, _, rest = body.partition("\n")
-    return f"{first}\n{_WAIVERS}{rest}"
+    return f"{first}\n{_WAIVERS}" + _LONG.sub(r"\1\n    ", rest)

@@ -329,13 +329,16 @@ def rtl_check(
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Rows at once; default: one for each core.")] = None,
     waves: Annotated[Path | None, typer.Option(help="A folder for waveforms (VCD; FST with icarus).")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A CSV file for the rows.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run hardware and model side by side: same bits, same cycles."""
-    from siloom.rtl.api import check
+    from siloom.rtl.api import CSV_COLUMNS, check
     from siloom.sim.errors import CheckFailedError
     from siloom.watch import watching
 
+    if out is not None and not out.resolve().parent.is_dir():
+        raise InputError(f"{out}: cannot be written: its folder is absent")  # said before minutes of work
     with watching("checking hardware against the model"):
         rows = check(
             names or None,
@@ -345,6 +348,10 @@ def rtl_check(
             jobs=jobs or len(os.sched_getaffinity(0)),
             waves=waves,
         )
+    if out is not None:
+        from siloom.reports.files import csv_text, write_whole
+
+        write_whole(out, csv_text(CSV_COLUMNS, ([row[c] for c in CSV_COLUMNS] for row in rows)).encode())
     if as_json:
         _print_json(rows)
     else:

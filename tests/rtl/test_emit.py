@@ -157,3 +157,8 @@ def test_units_are_listed_without_loading_the_optional_parts():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert "'mac'" in done.stdout
     assert "64 2" in done.stdout
+
+
+def test_lines_of_wide_buses_are_broken(tmp_path):
+    text = api.emit("multi_precision_mul:stages=1", tmp_path)[0].read_text()
+    assert max(map(len, text.splitlines())) < 200
