@@ -20,6 +20,7 @@ from siloom.rtl.elastic import Stage, Values, carry
 
 ADD = 1
 COMPARE = 1
+SHIFT = 1
 LOOK_UP = 2
 MULTIPLY = 3
 

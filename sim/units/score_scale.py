@@ -79,8 +79,7 @@ def block_scales(scales: npt.NDArray[np.floating], bits: int, least: int) -> tup
 def scale_score(product: int, row: int, key: int, shift: int, score_bits: int) -> int:
     """One score's code."""
     top = (1 << (score_bits - 1)) - 1
-    code: int = min(max(round_shift(product * row * key, shift), -top - 1), top)
-    return code
+    return int(min(max(round_shift(product * row * key, shift), -top - 1), top))
 
 
 @kernel
