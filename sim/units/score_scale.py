@@ -76,10 +76,10 @@ def block_scales(scales: npt.NDArray[np.floating], bits: int, least: int) -> tup
 
 
 @inline_kernel
-def scale_score(product: int, row: int, key: int, shift: int, score_bits: int) -> int:
+def scale_score(product: int, row: int, key: int, shift: int, score_bits: int) -> np.int64:
     """One score's code."""
     top = (1 << (score_bits - 1)) - 1
-    return int(min(max(round_shift(product * row * key, shift), -top - 1), top))
+    return np.int64(min(max(round_shift(product * row * key, shift), -top - 1), top))
 
 
 @kernel
@@ -104,7 +104,8 @@ def score_scale_stream(beats: Codes, score_bits: int) -> Codes:
 def score_scale_reference(product: int, row: int, key: int, shift: int, score_bits: int) -> int:
     """One score by exact fractions."""
     exact = round(Fraction(product * row * key, 2**shift))  # Python rounds half to even
-    return min(max(exact, -(2 ** (score_bits - 1))), 2 ** (score_bits - 1) - 1)
+    end = 1 << (score_bits - 1)
+    return min(max(exact, -end), end - 1)
 
 
 def contract(design: ScoreScale) -> Contract:
