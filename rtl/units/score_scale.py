@@ -53,10 +53,10 @@ class ScoreScale(Twin):
         def stage(m: Module, given: Values, moves: Value) -> Values:
             here, by = given[EXACT], 1 << place
             kept = min(by, len(here) - 1)
-            moved = Cat(here[kept:], here[-1].replicate(kept)).as_signed()
+            moved = Cat(here[kept:-1], here[-1].replicate(kept))  # but for the sign, which stays
             move = given["shift"][place]
             return {
-                EXACT: Mux(move, moved, here).as_signed(),
+                EXACT: Cat(Mux(move, moved, here[:-1]), here[-1]).as_signed(),
                 "dropped": given["dropped"] | (move & here[:kept].any()),
                 "shift": given["shift"],
             }
