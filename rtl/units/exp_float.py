@@ -48,8 +48,7 @@ class ExpFloat(Twin):
         index, whole = given["power"][: design.table_bits], given["power"][design.table_bits :].as_signed()
         return {"mantissa": look_up(m, "mantissas", entries, design.mantissa_bits + 1, index), "whole": whole}
 
-    def _limit(self, m: Module, given: Values, moves: Value) -> Values:
-        ...
+    def _limit(self, m: Module, given: Values, moves: Value) -> Values: ...
 
 
 TWIN = ExpFloat
