@@ -11,11 +11,12 @@ from typing import Any
 from siloom.rtl.cosim import SIMULATORS, WAVES
 from siloom.rtl.emit import make_files, write_files
 from siloom.rtl.registry import Block, find_block, find_blocks, find_hardware, find_unit, machine_names, unit_names
+from siloom.rtl.synth import MAX_SEED, TARGETS, fault_row, require_tools, synthesis_files, synthesise
 from siloom.sim.contract import CycleKernel, Stream
 from siloom.sim.design import Design
-from siloom.sim.errors import InputError, UsageError, did_you_mean
+from siloom.sim.errors import InputError, MissingPartError, UsageError, did_you_mean
 
-__all__ = ["CSV_COLUMNS", "MAX_VECTORS", "check", "emit", "list_hardware"]
+__all__ = ["CSV_COLUMNS", "MAX_VECTORS", "check", "emit", "list_hardware", "synth"]
 
 MAX_VECTORS = 10_000_000
 
@@ -103,6 +104,62 @@ def emit(name: str, out: Path) -> list[Path]:
         MissingPartError: Amaranth or its Yosys is not installed or does not work.
     """
     return write_files(make_files(find_block(name)), out)
+
+
+def synth(
+    names: Sequence[str] | None,
+    *,
+    targets: Sequence[str] = ("ecp5-85k",),
+    seed: int = 1,
+    folder: Path | None = None,
+    on_start: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Synthesise, place and route units and machines; one row per name and target.
+
+    Args:
+        names: units and machines, with settings (``mac:a_bits=4``) or of their default size; None for all.
+        targets: names in ``siloom.rtl.synth.TARGETS``.
+        seed: of the placement.
+        folder: where the files of each row that fits are put (the row, the design, the tools' logs and timing
+            report), in a folder of their own; None: nowhere.
+        on_start: called with what is worked on, in words.
+
+    Returns:
+        Rows of ``name,kind,size,target,seed,fits,lut,ff,dsp,bram,carry,clock_hz,slowest,short,placed,tools,seconds``
+        as :func:`siloom.rtl.synth.synthesise` says, and ``fault``: why a tool died on this row (its counts are
+        None then), empty if none did. A row that does not fit says so in ``fits`` and ``short``, and raises nothing.
+
+    Raises:
+        UsageError: an unknown name, setting or target.
+        InputError: a setting or ``seed`` out of its range, or a folder that cannot be written.
+        InfeasibleError: a machine's design that its RTL cannot be made for.
+        MissingPartError: a part that is not installed.
+    """
+    for target in targets:
+        if target not in TARGETS:
+            raise UsageError(f"no target named '{target}'{did_you_mean(target, TARGETS)}")
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"rtl synth: seed must be 0 to {MAX_SEED}, got {seed}")
+    chosen = [find_block(name) for name in ([*unit_names(), *machine_names()] if names is None else names)]
+    parts = [TARGETS[target] for target in targets]
+    for part in parts:
+        require_tools(part)
+    rows = []
+    for block in chosen:
+        for part in parts:
+            if on_start is not None:
+                on_start(f"synthesising {block.name} for {part.name}")
+            try:
+                row, made = synthesise(block, part, seed)
+            except MissingPartError as error:
+                # One tool's death must not lose what was found for the others.
+                rows.append(fault_row(block, part, seed, str(error)))
+                continue
+            rows.append(row)
+            if folder is not None and row["fits"]:
+                key = f"{block.name}-{part.name}-{block.design.content_hash()[:8]}-seed{seed}"
+                write_files(synthesis_files(row, made), folder / key)
+    return rows
 
 
 def _rows(work: Sequence[tuple[Block, int, int, str, Path | None]], jobs: int) -> Iterator[dict[str, Any]]:
