@@ -91,6 +91,7 @@ def _facts(block: Block, component: Any, runs: Sequence[Trial]) -> dict[str, Any
     for name, memory in first.memories.items():
         key = f"memory_{name}"
         memories.append({"name": name, "id": key, "address_bits": memory.address_bits, "data_bits": memory.data_bits,
+                         "lanes": memory.lanes, "request_bits": memory.request_bits,
                          "requests": source_prefix(f"{name}_req"), "answers": sink_prefix(f"{name}_rsp"),
                          "most_words": 1 << memory.address_bits,
                          "most_latency": max(len(plan.memories[name].latency) for plan in plans),
@@ -124,7 +125,7 @@ def _facts(block: Block, component: Any, runs: Sequence[Trial]) -> dict[str, Any
         "junk": lambda bits: "{" + ", ".join(["$random"] * -(-bits // 32)) + "}",
         "in_names": {s["name"]: (s["prefix"], s["bits"]) for s in ins},
         "out_names": {s["name"]: s["prefix"] for s in outs},
-        "memory_names": {s["name"]: (s["address_bits"], s["data_bits"]) for s in memories},
+        "memory_names": {s["name"]: (s["address_bits"], s["data_bits"], s["lanes"]) for s in memories},
     }
 
 
