@@ -93,6 +93,10 @@ def test_the_emitted_bench_finds_another_cycle(emitted, tmp_path):
     done = make(folder, "iverilog")
     assert done.returncode != 0
     assert "it took other cycles than the model" in done.stdout
+    shutil.rmtree(folder / "vectors" / "corners")
+    done = make(folder, "iverilog")
+    assert done.returncode != 0
+    assert "FAIL mac corners: there are no vectors of that name" in done.stdout
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
