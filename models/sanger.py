@@ -13,6 +13,9 @@ for the values; waves follow one another through the array, so that it fills but
 ``convention`` ``authors-v1`` and ``authors-v2`` are the authors' own closed forms instead, projections included
 (:mod:`siloom.models._sanger_authors`), for a ``density`` and ``load_balance`` that are given.
 
+All arithmetic behind the quantizer is whole numbers, as hardware has them. Vectors come in as codes with a scale each,
+which ``score_scale.py`` multiplies back onto their products; quantizer and lengths are outside, as in the authors' RTL.
+
 Where the paper is silent: the row's largest predicted score stands in for its largest score in the exponential;
 powers below ``exp(-window)`` of it are zero, and those above ``exp(11.1 - window)`` stay there
 (``rows_without_weight``, ``saturated_powers``); a row of which nothing passes keeps its likeliest key.
@@ -53,9 +56,11 @@ from siloom.sim.machine import Machine
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Phase, Result
 from siloom.sim.units.exp_sanger import ExpSanger, exp_sanger_stream, largest_input, step_table
-from siloom.sim.units.int4_predictor import predicted_scores, shared_scale
+from siloom.sim.units.int4_predictor import normalised, shared_scale
 from siloom.sim.units.mask_threshold import MaskThreshold, above_threshold
 from siloom.sim.units.pack_split import sub_row_counts
+from siloom.sim.units.quantizer import quantize
+from siloom.sim.units.score_scale import ScoreScale, block_scales, scaled_scores
 from siloom.sim.units.weighted_mean import weighted_means
 
 _PAPER = "Lu et al., Sanger, MICRO 2021 (from a reading note of the full text)"
@@ -63,6 +68,7 @@ _CODE = "hatsu3/Sanger, bench_sanger_v2.py"
 _RTL = "hatsu3/Sanger, Dense_PE_Array and ExpUnitFixPoint"
 _SILENT = "the paper gives none"
 _EXP = ExpSanger()
+_SCALE = ScoreScale(fraction=_EXP.fraction)
 
 
 @dataclass(frozen=True)
@@ -275,35 +281,94 @@ def threshold_for(probabilities: Sequence[Reals32], mass: float) -> float:
     return float(below[0]) if len(below) else 0.0
 
 
+@dataclass(frozen=True)
+class PredictorOperands:
+    """One head as the prediction array gets it.
+
+    ``q`` and ``k`` [n, dim]: codes of vectors of length one. ``rows`` [n] and ``keys`` [n]: what they are to be
+    multiplied with, in units that ``shift`` and the score's own point take off (:mod:`siloom.sim.units.score_scale`).
+    """
+
+    q: npt.NDArray[np.int8]
+    k: npt.NDArray[np.int8]
+    rows: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64]
+    shift: int
+
+    @classmethod
+    def of(cls, head: Head, scales: tuple[np.float32, np.float32], bits: int) -> PredictorOperands:
+        """Those of ``head``, at the scales of Q and K that all heads share."""
+        q, k = (quantize(normalised(x), scale, bits) for x, scale in zip((head.q, head.k), scales, strict=True))
+        lengths_q, lengths_k = (np.linalg.norm(x.astype(np.float64), axis=1) for x in (head.q, head.k))
+        least = -(-_SCALE.fraction // 2)
+        rows, row_power = block_scales(lengths_q / scales[0] / math.sqrt(head.q.shape[1]), _SCALE.row_bits, least)
+        keys, key_power = block_scales(lengths_k / scales[1], _SCALE.key_bits, least)
+        return cls(q.astype(np.int8), k.astype(np.int8), rows, keys, row_power + key_power - _SCALE.fraction)
+
+    def scores(self) -> npt.NDArray[np.int64]:
+        """Codes of all predicted scores, [queries, keys]."""
+        # Sums of 1024 products of 7 bits are whole numbers that single precision holds.
+        sums = (self.q.astype(np.float32) @ self.k.astype(np.float32).T).astype(np.int64)
+        return scaled_scores(sums, self.rows, self.keys, self.shift, _SCALE.score_bits)
+
+
 def predict(
     design: SangerDesign, head: Head, scales: tuple[np.float32, np.float32]
-) -> tuple[Mask, npt.NDArray[np.float32], int]:
-    """The mask of one head, each row's largest predicted score, and how many rows were given their likeliest key."""
-    scores = predicted_scores(head.q, head.k, *scales, design.predictor_bits)
-    if head.causal:
-        scores[~head.allowed] = -np.inf
-    largest = scores.max(axis=1)
+) -> tuple[Mask, npt.NDArray[np.int64], int]:
+    """The mask of one head, the code of each row's largest predicted score, and how many rows got their likeliest key.
+
+    A row of which nothing passes keeps its likeliest key.
+    """
+    scores = PredictorOperands.of(head, scales, design.predictor_bits).scores()
+    allowed = head.allowed
+    largest = scores.max(axis=1, where=allowed, initial=np.iinfo(np.int64).min)
+    below = scores - largest[:, None]
     if design.threshold == 0:
-        kept = head.allowed
+        kept = allowed
     elif design.exponent == "exact":
-        powers = np.exp(scores - largest[:, None])
-        kept = powers > np.float32(design.threshold) * powers.sum(axis=1, keepdims=True)
+        powers = np.where(allowed, np.exp(below / (1 << _SCALE.fraction)), 0.0)
+        kept = powers > design.threshold * powers.sum(axis=1, keepdims=True)
     else:
-        total_bits = _EXP.width + (len(scores) - 1).bit_length()
-        unit = MaskThreshold(threshold=design.threshold, total_bits=total_bits, threshold_bits=min(20, 62 - total_bits))
-        table_powers = _powers(design, scores - largest[:, None])
+        unit = mask_unit(design, len(scores))
+        table_powers = np.where(allowed, powers_of(design, below), 0)
         kept = above_threshold(table_powers, table_powers.sum(axis=1), unit.constant, unit.threshold_bits)
-    kept &= head.allowed
-    return kept, largest, keep_best_where_none(kept, head.allowed, lambda rows: scores[rows])
+    kept &= allowed
+    return kept, largest, keep_best_where_none(kept, allowed, lambda rows: scores[rows])
 
 
-def _powers(design: SangerDesign, below: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
-    """Codes of e^(x + window) through the RTL's unit; zero where x is below the window."""
-    shifted = np.rint((below.astype(np.float64) + design.window) * (1 << _EXP.fraction))
-    codes = np.clip(shifted, 0, largest_input(_EXP)).astype(np.int64)
+def mask_unit(design: SangerDesign, seq: int) -> MaskThreshold:
+    """The comparison for rows of ``seq`` keys."""
+    total_bits = _EXP.width + (seq - 1).bit_length()
+    return MaskThreshold(threshold=design.threshold, total_bits=total_bits, threshold_bits=min(20, 62 - total_bits))
+
+
+def window_code(design: SangerDesign) -> int:
+    """What is added to a score below its row's largest, so that the exponential gets a number that is not negative."""
+    return round(design.window * (1 << _EXP.fraction))
+
+
+def powers_of(design: SangerDesign, below: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Codes of e^(x + window) through the RTL's unit, of codes of x; zero where x is below the window."""
+    shifted = below + window_code(design)
+    codes = np.clip(shifted, 0, largest_input(_EXP))
     table = step_table(_EXP.fraction, _EXP.table_bits, _EXP.append)
     powers = exp_sanger_stream(codes.ravel(), _EXP.width, _EXP.fraction, table, _EXP.table_bits, _EXP.append)
     return np.where(shifted < 0, 0, powers.reshape(below.shape))
+
+
+def root_code(dim: int) -> int:
+    """One over the root of ``dim``, as a scale whose bits but one lie behind its point."""
+    code: int = round(2 ** (_SCALE.row_bits - 1) / math.sqrt(dim))
+    return code
+
+
+def exact_scores(design: SangerDesign, q: npt.NDArray[np.int32], k: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Codes of the scores of the sparse array, [queries, keys], of operands' codes [n, dim]."""
+    products = exact_products(q, k, design.operand_bits)
+    # Twice, for the bit that the root's code leaves free: so the shift is never negative.
+    rows, keys = np.full(len(q), root_code(q.shape[1])), np.full(len(k), 2)
+    shift = 2 * design.fraction_bits + _SCALE.row_bits - _SCALE.fraction
+    return scaled_scores(products, rows, keys, shift, _SCALE.score_bits)
 
 
 def _attend(
@@ -312,18 +377,17 @@ def _attend(
     k: npt.NDArray[np.int32],
     v: npt.NDArray[np.int32],
     kept: Mask,
-    largest: npt.NDArray[np.float32],
+    largest: npt.NDArray[np.int64],
 ) -> tuple[Reals32, int, int]:
     """Exact scores, the table's exponential, and the mean of V in fixed point, back from its codes.
 
     And how many kept scores are further above the predicted maximum than the exponential reaches, and how many rows
     lie so far below it that no weight is left.
     """
-    scale = 2.0 ** (-2 * design.fraction_bits) / math.sqrt(q.shape[1])
-    below = exact_products(q, k, design.operand_bits) * scale - largest[:, None]
-    weights = _powers(design, below)
+    below = exact_scores(design, q, k) - largest[:, None]
+    weights = powers_of(design, below)
     means = weighted_means(weights, v.astype(np.int64), kept)
-    clipped = (below + design.window) * (1 << _EXP.fraction) > largest_input(_EXP)
+    clipped = below + window_code(design) > largest_input(_EXP)
     empty = ~np.any(weights, axis=1, where=kept)
     output = (means / (1 << design.fraction_bits)).astype(np.float32)
     return output, int(np.count_nonzero(clipped & kept)), int(np.count_nonzero(empty))

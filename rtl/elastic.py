@@ -9,7 +9,6 @@ stages``, ``interval = 1``, ``turnaround = 0``. The last register is the output.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
@@ -48,14 +47,6 @@ def stretched(stages: Sequence[Stage], count: int) -> list[Stage]:
         return values
 
     return [together, *stages[len(shared) :]]
-
-
-def spread(stages: Sequence[Stage], count: int) -> list[Stage]:
-    """The same for stages without state: registers that are fewer have even shares of the stages before them."""
-    if len(stages) <= count:
-        return stretched(stages, count)
-    cuts = [len(stages) * k // count for k in range(count + 1)]
-    return [stretched(stages[first:end], 1)[0] for first, end in pairwise(cuts)]
 
 
 def elastic(m: Module, twin: Any, stages: Sequence[Stage], *, offer: Any = None, room: Any = None) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
-from itertools import combinations, pairwise
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
@@ -50,11 +51,22 @@ def spread(steps: Sequence[Step], count: int) -> list[Stage]:
 def _cuts(depths: Sequence[int], count: int) -> tuple[int, ...]:
     """Where each of ``count`` runs of steps begins, and the end: the deepest run shallow, all of them alike."""
 
-    def unevenness(inner: tuple[int, ...]) -> tuple[int, int]:
-        runs = [sum(depths[first:end]) for first, end in pairwise((0, *inner, len(depths)))]
-        return max(runs), sum(depth * depth for depth in runs)
+    @cache
+    def best(first: int, runs: int, limit: int) -> tuple[int, int, tuple[int, ...]]:
+        """Of steps from ``first`` on: the deepest run, ``limit`` at least, the sum of squares, and where runs end."""
+        if runs == 1:
+            depth = sum(depths[first:])
+            return max(limit, depth), depth * depth, (len(depths),)
+        found = []
+        for end in range(first + 1, len(depths) - runs + 2):
+            depth = sum(depths[first:end])
+            deepest, squares, cuts = best(end, runs - 1, limit)
+            found.append((max(deepest, depth), squares + depth * depth, (end, *cuts)))
+        return min(found)
 
-    return (0, *min(combinations(range(1, len(depths)), count - 1), key=unevenness), len(depths))
+    # Runs that stay below the deepest one anyhow are only made alike.
+    deepest = best(0, count, 0)[0]
+    return (0, *best(0, count, deepest)[2])
 
 
 def _together(steps: Sequence[Step], first: int, end: int) -> Stage:

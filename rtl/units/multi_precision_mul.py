@@ -14,7 +14,9 @@ from itertools import product
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
-from siloom.rtl.elastic import Stage, Values, elastic, spread
+from siloom.rtl.elastic import Values, elastic
+from siloom.rtl.shifts import extended
+from siloom.rtl.spread import ADD, MULTIPLY, Step, spread
 from siloom.rtl.twin import Twin
 from siloom.sim.contract import fixed
 from siloom.sim.units import multi_precision_mul
@@ -31,16 +33,16 @@ class MultiPrecisionMul(Twin):
     def elaborate(self, platform: object) -> Module:
         """Products of digits move up through the levels."""
         m = Module()
-        levels = [partial(self._join, level) for level in range(self.design.modes - 1)]
-        steps: list[Stage] = [self._multiply, *levels]
-        steps[-1] = partial(self._finish, steps[-1])
+        # Three numbers are added to a fourth, or lanes are only extended, which is wires.
+        levels = [Step(partial(self._join, level), 2 * ADD) for level in range(self.design.modes - 1)]
+        steps = [Step(self._multiply, MULTIPLY), *levels, Step(self._extend, 0)]
         elastic(m, self, spread(steps, fixed(self.contract.latency)))
         return m
 
     def _multiply(self, m: Module, given: Values, moves: Value) -> Values:
         """Lane ``i digits + j``: digit i of ``a`` times digit j of ``b``."""
         a, b = (self._digits(given[name], given["mode"]) for name in "ab")
-        return self._lanes(m, "digits", given, [x * y for x in a for y in b])
+        return {"mode": given["mode"], **numbered([x * y for x in a for y in b])}
 
     def _digits(self, word: Value, mode: Value) -> list[Value]:
         """Digits as signed numbers; the highest digit of the word is one as it stands."""
@@ -72,20 +74,16 @@ class MultiPrecisionMul(Twin):
             joined = Signal(signed(min(4 * shift + 1, 2 * self.design.wide_bits)), name=f"level{level}lane{k}")
             m.d.comb += joined.eq(hh.shift_left(2 * shift) + (hl + lh).shift_left(shift) + ll)
             found[k] = Mux(joins, joined, lanes[k])
-        return self._lanes(m, f"joined{level}", given, found)
+        return {"mode": given["mode"], **numbered(found)}
 
-    def _finish(self, step: Stage, m: Module, given: Values, moves: Value) -> Values:
-        """The last step, its lanes all extended to the port's width."""
-        found = step(m, given, moves)
-        bits = 2 * self.design.wide_bits
-        lanes = [found[f"lane{k}"] for k in range(self.design.multipliers)]
-        return {"product": Cat(Cat(lane, lane[-1].replicate(bits - len(lane))) for lane in lanes)}
+    def _extend(self, m: Module, given: Values, moves: Value) -> Values:
+        lanes = [given[f"lane{k}"] for k in range(self.design.multipliers)]
+        return {"product": Cat(extended(lane, 2 * self.design.wide_bits) for lane in lanes)}
 
-    def _lanes(self, m: Module, name: str, given: Values, lanes: Sequence[Value]) -> Values:
-        """Lanes as wires, for every one is read in several places, with the mode beside them."""
-        wires = {f"lane{k}": Signal(lane.shape(), name=f"{name}_{k}") for k, lane in enumerate(lanes)}
-        m.d.comb += [wire.eq(lane) for wire, lane in zip(wires.values(), lanes, strict=True)]
-        return {"mode": given["mode"], **wires}
+
+def numbered(lanes: Sequence[Value]) -> Values:
+    """Lanes, which differ in width, by name."""
+    return {f"lane{k}": lane for k, lane in enumerate(lanes)}
 
 
 TWIN = MultiPrecisionMul

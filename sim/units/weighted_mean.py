@@ -5,7 +5,7 @@ exactly; with ``last`` every sum is divided by the weights' sum, to nearest, tie
 own format: a mean lies within its values, so it always fits. Where all weights are zero the mean is zero.
 
 ``clear`` starts the sums with this beat. The division is not pipelined: ``divide_cycles`` pass from the last beat to
-the result, and the unit takes no beat meanwhile.
+the result, and the unit takes no beat until that is fetched. Other beats are done with in a cycle.
 
 Source: Sanger divides by the row's sum after the product with V (Lu et al., MICRO 2021); widths and the divider are
 assumed.
@@ -125,9 +125,9 @@ def contract(design: WeightedMean) -> Contract:
         means, cause = weighted_mean_stream(weights, np.ascontiguousarray(beats[:, 1 : dim + 1]), clear, last)
         return Answer(means, cause)
 
-    def interval(beats: Codes) -> Codes:
-        cycles: Codes = np.where(beats[:, dim + 2] == 1, design.divide_cycles, 1).astype(np.int64)
-        return cycles
+    def cycles(beats: Codes) -> Codes:
+        spent: Codes = np.where(beats[:, dim + 2] == 1, design.divide_cycles, 1).astype(np.int64)
+        return spent
 
     return Contract(
         name="weighted_mean",
@@ -140,9 +140,9 @@ def contract(design: WeightedMean) -> Contract:
             )
         ),
         outputs=Stream((Port("mean", Whole(design.value_bits), "nearest even", dim),)),
-        latency=design.divide_cycles,
-        interval=interval,
-        capacity=design.divide_cycles,
+        latency=cycles,
+        interval=cycles,
+        capacity=1,
         function=function,
         legal=lambda beats: _legal(beats, design),
     )
