@@ -70,20 +70,21 @@ def division(digits: int) -> list[Step]:
     ``left``, one bit wider than ``by``, is signed and no further from zero than ``by``; whatever else a beat carries
     is passed on.
     """
+    names = [f"digit{number}" for number in range(digits)]
 
     def next_digit(number: int) -> Step:
         def compute(m: Module, given: Values, moves: Value) -> Values:
             left = next_left(m, f"left_after{number}", given["left"], given["by"], Const(0, 1))
             sign = given["left"][-1]
-            digit = sign if number == 0 else ~sign
-            return {**given, "left": left, "digits": Cat(digit, given.get("digits", Const(0, 0)))}
+            return {**given, "left": left, names[number]: ~sign if number else sign}
 
         return Step(compute, ADD)
 
     def round_off(m: Module, given: Values, moves: Value) -> Values:
         beyond = next_left(m, "beyond", given["left"], given["by"], Const(0, 1))
-        kept = {name: value for name, value in given.items() if name not in ("left", "by", "digits")}
-        return {**kept, "quotient": rounded(given["left"], beyond, given["digits"], half_up=True)}
+        signs = Cat(given[name] for name in reversed(names))
+        kept = {name: value for name, value in given.items() if name not in ("left", "by", *names)}
+        return {**kept, "quotient": rounded(given["left"], beyond, signs, half_up=True)}
 
     return [*(next_digit(number) for number in range(digits)), Step(round_off, 2 * ADD)]
 

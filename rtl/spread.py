@@ -2,8 +2,8 @@
 
 A twin says its work as steps, each with its depth: how much logic lies one behind the other in it, where an
 addition counts one. :func:`spread` cuts their chain where the longest stage becomes shortest, for
-:func:`siloom.rtl.elastic.elastic` to put registers there. Steps have no state: a stage that remembers something from
-beat to beat belongs at a place of its own choice.
+:func:`siloom.rtl.elastic.elastic` to put registers there. What a step remembers from beat to beat it changes only when
+one moves through, and no other step reads it; else it belongs in a stage at a place of its own choice.
 """
 
 from __future__ import annotations
