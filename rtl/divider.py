@@ -1,8 +1,8 @@
 """Division digit by digit, without ever putting anything back, in a pipeline or in place.
 
 What is left of the dividend stays between minus and plus the divisor. Each step doubles it and brings it back: the
-divisor is taken away where it is not negative, which is a digit of +1, and added where it is, a digit of -1. So a step
-is a single adder, and a signed dividend needs no care. Of the digits only their signs are kept, and at the end
+divisor is taken away where it was not negative, which is a digit of +1, and added where it was, a digit of -1. So a
+step is a single adder, and a signed dividend needs no care. Of the digits only their signs are kept, and at the end
 
     dividend = quotient * divisor + left,    |left| <= divisor,    quotient odd
 
@@ -28,7 +28,7 @@ from siloom.rtl.spread import ADD, Step
 
 
 def next_left(m: Module, name: str, left: Any, by: Any, bit: Any) -> Any:
-    """What is left after one more digit, one bit wider than the divisor; its own sign is that digit's, turned round.
+    """What is left after one more digit, in one bit more than the divisor has.
 
     Args:
         m: where the wire ``name`` is put.
