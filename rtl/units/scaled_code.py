@@ -11,14 +11,17 @@ from functools import partial
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
 
 from siloom.rtl.barrel import barrel_right, named
 from siloom.rtl.elastic import Values, elastic
 from siloom.rtl.floats import multiply, normalise, rescale, unpack
-from siloom.rtl.lanes import lanes, side_by_side
+from siloom.rtl.lanes import lanes
+from siloom.rtl.lockstep import lockstep
 from siloom.rtl.spread import ADD, COMPARE, MULTIPLY, SHIFT, Step, spread
 from siloom.rtl.twin import Twin
-from siloom.sim.contract import FP32, fixed
+from siloom.sim.contract import FP32
 from siloom.sim.units import scaled_code
 
 _BITS = FP32.mantissa_bits + 1
@@ -43,30 +46,33 @@ class Shifted:
     negative: Any
 
 
-class ScaledCode(Twin):
-    """Sums times a scale, of the size that ``design`` says."""
+class Lane(wiring.Component):
+    """One sum times the scale.
+
+    Attributes:
+        i: The sum and the scale.
+        o: The code.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
 
     def __init__(self, design: scaled_code.ScaledCode) -> None:
-        """Take the promise for this size."""
-        super().__init__(scaled_code.contract(design))
         self.design = design
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout({"value": FP32.bits, "scale": FP32.bits}))),
+                "o": Out(stream.Signature(data.StructLayout({"code": signed(design.code_bits)}))),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
-        """The same steps in every lane."""
+        """A product, cut twice."""
         m = Module()
         logics = ((normalise, ADD + SHIFT), (_single, ADD), (_shift, ADD + SHIFT), (self._code, ADD + COMPARE))
-        steps = [Step(self._unpack, 0), Step(self._multiply, MULTIPLY)]
-        steps += [Step(partial(_each, logic), depth) for logic, depth in logics]
-        elastic(m, self, spread([*steps, Step(self._together, 0)], fixed(self.contract.latency)))
+        steps = [Step(_multiply, MULTIPLY), *[Step(partial(_onward, logic), depth) for logic, depth in logics]]
+        elastic(m, self, spread(steps, self.design.stages))
         return m
-
-    def _unpack(self, m: Module, given: Values, moves: Value) -> Values:
-        found = {f"value{lane}": unpack(m, value, FP32) for lane, value in enumerate(lanes(given["value"]))}
-        return {**found, "scale": unpack(m, given["scale"], FP32)}
-
-    def _multiply(self, m: Module, given: Values, moves: Value) -> Values:
-        scale = given["scale"]
-        return {name: rescale(m, multiply(m, value, scale), FP32) for name, value in given.items() if name != "scale"}
 
     def _code(self, m: Module, given: Shifted) -> Any:
         """The nearest whole number, ties to even, within the code's ends."""
@@ -78,13 +84,37 @@ class ScaledCode(Twin):
         high = named(m, Mux(size[-1], end - 1, size), "high")
         return named(m, Mux(given.negative, -size, high)[:bits].as_signed(), "code")
 
-    def _together(self, m: Module, given: Values, moves: Value) -> Values:
-        codes = [given[f"value{lane}"] for lane in range(self.design.lanes)]
-        return {"code": side_by_side(m, "codes", signed(self.design.code_bits), codes)}
+
+class ScaledCode(Twin):
+    """Sums times a scale, of the size that ``design`` says."""
+
+    def __init__(self, design: scaled_code.ScaledCode) -> None:
+        """Take the promise for this size."""
+        super().__init__(scaled_code.contract(design))
+        self.design = design
+
+    def elaborate(self, platform: object) -> Module:
+        """A lane each."""
+        m = Module()
+        values, codes = lanes(self.i.p.value), lanes(self.o.p.code)
+        parts = {f"lane{number}": Lane(self.design) for number in range(len(codes))}
+        lockstep(m, platform, self, parts, f"scaled_code_lane_{self.design.code_bits}_{self.design.stages}")
+        for lane, value, code in zip(parts.values(), values, codes, strict=True):
+            m.d.comb += [
+                lane.i.p.value.eq(value),
+                lane.i.p.scale.eq(self.i.p.scale),
+                code.eq(lane.o.p.code),
+            ]
+        return m
 
 
-def _each(logic: Any, m: Module, given: Values, moves: Value) -> Values:
-    return {name: logic(m, value) for name, value in given.items()}
+def _multiply(m: Module, given: Values, moves: Value) -> Values:
+    value, scale = unpack(m, given["value"], FP32), unpack(m, given["scale"], FP32)
+    return {"code": rescale(m, multiply(m, value, scale), FP32)}
+
+
+def _onward(logic: Any, m: Module, given: Values, moves: Value) -> Values:
+    return {"code": logic(m, given["code"])}
 
 
 def _single(m: Module, number: Any) -> Size:
