@@ -90,10 +90,12 @@ def engines(rounds: int) -> None:
     """Print the rate of the parts that count cycles."""
     rng = np.random.default_rng(0)
     flags = rng.random((SEQ * HEADS, SEQ)) < 0.3
+    flags[:, 0] = True
+    rescued = np.zeros(len(flags), np.bool_)
     ends, counts = np.zeros(len(flags), np.int64), np.zeros((len(flags), 4), np.int64)
     # A bank's step is an item in one stage, a candidate one in another.
     items = flags.size // 8 + int(flags.sum())
-    spent = best_seconds(lambda: scan_and_work(flags, 4, 8, 16, 3, 4, ends, counts), rounds)
+    spent = best_seconds(lambda: scan_and_work(flags, rescued, (4, 8, 16, 16), (3, 4), (3, 12), ends, counts), rounds)
     rate, keys = items / spent / 1e6, flags.size / spent / 1e6
     print(f"\ncandidate_queues: {rate:.0f} M items and stages a second ({keys:.0f} M keys)")
     service = rng.integers(1, 100, (200_000, 5))

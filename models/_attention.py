@@ -27,6 +27,8 @@ from siloom.sim.errors import InputError
 from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s
 from siloom.sim.ops import Attention, Operation, extras_note
 from siloom.sim.result import Phase, Result, utilization
+from siloom.sim.units.reciprocal import reciprocals
+from siloom.sim.units.scaled_code import scaled_codes
 from siloom.sim.units.weighted_sum import weighted_sums
 
 MAX_SEQ = 16_384
@@ -297,16 +299,16 @@ def _least(kind: np.dtype[Any]) -> Any:
     return -np.inf if kind.kind == "f" else np.iinfo(kind).min
 
 
-def weighted_output(weights: Reals32, v: Codes32, kept: Mask, banks: int, fraction_bits: int) -> Reals32:
+def weighted_output(weights: Reals32, v: Codes32, kept: Mask, banks: int, bits: int, fraction: int) -> Reals32:
     """Means of V's codes by single-precision ``weights`` [seq, seq], summed in ``banks``, back from their codes.
 
-    One reciprocal a row, then a product with each sum, rounded to a code; a row whose weights are all zero is zero.
+    One reciprocal a row, then a product with each sum, rounded to a code of V's format; a row whose weights are all
+    zero is zero.
     """
     dim = v.shape[1]
     sums = weighted_sums(weights, v.astype(np.float32), kept, banks)
-    total = sums[:, dim:]
-    share = np.where(total > 0, np.float32(1.0) / np.where(total > 0, total, np.float32(1.0)), np.float32(0.0))
-    out: Reals32 = (np.rint(sums[:, :dim] * share) / np.float32(1 << fraction_bits)).astype(np.float32)
+    codes = scaled_codes(sums[:, :dim], reciprocals(sums[:, dim:]), bits)
+    out: Reals32 = (codes / np.float32(1 << fraction)).astype(np.float32)
     return out
 
 

@@ -21,16 +21,17 @@ TABLE = "outerspace"
 def area_parts(design: OuterSpaceDesign, published: OuterSpaceDesign) -> dict[str, float]:
     """Area by component in mm2 at 32 nm.
 
-    Cores by number, caches by bytes and ports, crossbars by the square of their ports.
+    Cores by number, caches by bytes and ports, crossbars by the square of their ports, one for each PE.
     """
     cost = table(TABLE)
-    ports = design.pes_per_tile / published.pes_per_tile
+    pes = design.pes_per_tile / published.pes_per_tile
+    ports = design.tile_array().l0_ports / published.tile_array().l0_ports
     l1 = design.l1_caches * design.l1_bytes / (published.l1_caches * published.l1_bytes)
     return {
         "cores": cost["cores", "area_mm2"].value * _cores(design) / _cores(published),
         "l0": cost["l0", "area_mm2"].value * _l0_bytes(design) / _l0_bytes(published) * ports,
         "l1": cost["l1", "area_mm2"].value * l1,
-        "crossbar": cost["crossbar", "area_mm2"].value * design.tiles / published.tiles * ports**2,
+        "crossbar": cost["crossbar", "area_mm2"].value * design.tiles / published.tiles * pes**2,
     }
 
 
@@ -74,6 +75,8 @@ def energy_parts(
         off = design.tiles * (design.pes_per_tile - design.merge_pes_per_tile) if _merges(name) else 0
         out["cores"] += per_core * seconds * (_cores(design) - off * (1 - gated))
         requests, misses = cache_accesses(name, run)
+        if not design.l1_bytes:
+            misses = 0
         out["l0"] += standing["l0"] * seconds + cost["l0", "energy_j"].value * requests
         out["l1"] += standing["l1"] * seconds + cost["l1", "energy_j"].value * misses
         out["crossbar"] += cost["crossbar", "power_w"].value * size["crossbar"] * clock * seconds

@@ -66,9 +66,14 @@ class OuterSpaceDesign(Design):
         16384, unit="B", source=f"{PAPER}: per tile; shared out to the merging PEs", low=1024, high=2**22
     )
     l0_ways: int = parameter(4, unit="", source=PAPER, low=1, high=16)
+    l0_ports: int = parameter(
+        0, unit="", source=f"{PAPER}: 16 ports for 16 PEs; lookups a cycle, 0: one for each PE", low=0, high=64
+    )
     l0_mshrs: int = parameter(32, unit="", source=PAPER, status="recalled", low=1, high=1024)
     l1_caches: int = parameter(4, unit="", source=PAPER, status="recalled", low=1, high=256)
-    l1_bytes: int = parameter(4096, unit="B", source=PAPER, status="recalled", low=256, high=2**24)
+    l1_bytes: int = parameter(
+        4096, unit="B", source=f"{PAPER}; 0: misses of L0 go to memory", status="recalled", low=0, high=2**24
+    )
     l1_ways: int = parameter(4, unit="", source=PAPER, status="recalled", low=1, high=16)
     l1_mshrs: int = parameter(32, unit="", source=PAPER, status="recalled", low=1, high=1024)
     block_bytes: int = parameter(64, unit="B", source=PAPER, low=32, high=256)
@@ -80,6 +85,9 @@ class OuterSpaceDesign(Design):
     )
     outstanding_requests: int = parameter(
         64, unit="", source=f"{PAPER}: queue of a PE, one entry a block", status="recalled", low=1, high=4096
+    )
+    links_under_way: int = parameter(
+        8, unit="", source="chunks of a PE that wait for their link", status="assumed", low=1, high=64
     )
     column_piece: int = parameter(
         256,
@@ -101,9 +109,9 @@ class OuterSpaceDesign(Design):
         high=10000,
     )
     merge_element_cycles: int = parameter(
-        20,
+        18,
         unit="cycles",
-        source="a merging PE, for one element popped and refilled; the three uniform matrices of the paper",
+        source="a merging PE, for one element popped, its refill not loaded; the three uniform matrices of the paper",
         status="calibrated",
         low=1,
         high=1000,
@@ -231,14 +239,16 @@ class OuterSpaceDesign(Design):
 
     def tile_array(self) -> TileArray:
         """The multiply phase's hardware."""
-        owner = type(self).__name__
+        owner, l1_sets = type(self).__name__, 0
+        if self.l1_bytes:
+            l1_sets = sets_of(f"{owner}: l1_bytes", self.l1_bytes, self.l1_ways, self.block_bytes)
         return TileArray(
             tiles=self.tiles,
             pes=self.pes_per_tile,
             tiles_per_l1=-(-self.tiles // self.l1_caches),
             l0_sets=sets_of(f"{owner}: l0_bytes", self.l0_bytes, self.l0_ways, self.block_bytes),
             l0_ways=self.l0_ways,
-            l1_sets=sets_of(f"{owner}: l1_bytes", self.l1_bytes, self.l1_ways, self.block_bytes),
+            l1_sets=l1_sets,
             l1_ways=self.l1_ways,
             block_bits=self.block_bytes.bit_length() - 1,
             burst_bits=self.burst_bytes.bit_length() - 1,
@@ -250,6 +260,8 @@ class OuterSpaceDesign(Design):
             element=self.element_cycles,
             l0_latency=self.l0_latency_cycles,
             l1_latency=self.l1_latency_cycles,
+            l0_ports=self.l0_ports or self.pes_per_tile,
+            links=self.links_under_way,
         )
 
     def merge_array(self) -> MergeArray:
@@ -272,6 +284,7 @@ class OuterSpaceDesign(Design):
             element=self.merge_element_cycles,
             step=self.merge_step_cycles,
             add=self.add_cycles,
+            l0_latency=self.l0_latency_cycles,
             l1_latency=self.l1_latency_cycles,
         )
 

@@ -331,7 +331,7 @@ def attend(
     scores -= np.max(scores, axis=1, keepdims=True, where=kept, initial=-(1 << (score_bits - 2)))
     np.minimum(scores, 0, out=scores)  # those that are not kept, and are not read
     weights = (exp_float_codes(scores, unit) << (23 - unit.mantissa_bits)).astype(np.uint32).view(np.float32)
-    return weighted_output(weights, v, kept, 1, design.fraction_bits)
+    return weighted_output(weights, v, kept, 1, design.operand_bits, design.fraction_bits)
 
 
 def _pair(ops: Sequence[Operation], at: int) -> bool:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from siloom.rtl.cosim import SIMULATORS, WAVES
 from siloom.rtl.emit import make_files, write_files
 from siloom.rtl.registry import Block, find_block, find_blocks, find_hardware, find_unit, machine_names, unit_names
+from siloom.rtl.synth import MAX_SEED, TARGETS, Target, fault_row, require_tools, synthesis_files, synthesise
 from siloom.sim.contract import CycleKernel, Stream
 from siloom.sim.design import Design
-from siloom.sim.errors import InputError, UsageError, did_you_mean
+from siloom.sim.errors import InputError, MissingPartError, UsageError, did_you_mean
 
-__all__ = ["CSV_COLUMNS", "MAX_VECTORS", "check", "emit", "list_hardware"]
+__all__ = ["CSV_COLUMNS", "MAX_VECTORS", "check", "emit", "list_hardware", "synth"]
 
 MAX_VECTORS = 10_000_000
 
@@ -103,6 +104,75 @@ def emit(name: str, out: Path) -> list[Path]:
         MissingPartError: Amaranth or its Yosys is not installed or does not work.
     """
     return write_files(make_files(find_block(name)), out)
+
+
+def synth(
+    names: Sequence[str] | None,
+    *,
+    targets: Sequence[str] = ("ecp5-85k",),
+    seed: int = 1,
+    folder: Path | None = None,
+    jobs: int = 1,
+    on_row: Callable[[dict[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Synthesise, place and route units and machines; one row per name and target.
+
+    Args:
+        names: units and machines, with settings (``mac:a_bits=4``) or of their default size; None for all.
+        targets: names in ``siloom.rtl.synth.TARGETS``.
+        seed: of the placement.
+        folder: where the files of each row that fits are put (the row, the design, the tools' logs and timing
+            report), in a folder of their own; None: nowhere.
+        jobs: rows that are worked on at once.
+        on_row: called with each row as it is done, in order.
+
+    Returns:
+        Rows of ``name,kind,size,target,seed,fits,lut,ff,dsp,bram,carry,clock_hz,slowest,short,placed,tools,seconds``
+        as :func:`siloom.rtl.synth.synthesise` says, and ``fault``: why a tool died on this row (its counts are
+        None then), empty if none did. A row that does not fit says so in ``fits`` and ``short``, and raises nothing.
+
+    Raises:
+        UsageError: an unknown name, setting or target.
+        InputError: a setting, ``jobs`` or ``seed`` out of its range, or a folder that cannot be written.
+        InfeasibleError: a machine's design that its RTL cannot be made for.
+        MissingPartError: a part that is not installed.
+    """
+    for target in targets:
+        if target not in TARGETS:
+            raise UsageError(f"no target named '{target}'{did_you_mean(target, TARGETS)}")
+    if not 0 <= seed <= MAX_SEED:
+        raise InputError(f"rtl synth: seed must be 0 to {MAX_SEED}, got {seed}")
+    if jobs < 1:
+        raise InputError(f"rtl synth: jobs must be at least 1, got {jobs}")
+    chosen = [find_block(name) for name in ([*unit_names(), *machine_names()] if names is None else names)]
+    parts = [TARGETS[target] for target in targets]
+    for part in parts:
+        require_tools(part)
+    rows = []
+    # Threads: the tools are processes of their own.
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            blocks = [block for block in chosen for _ in parts]
+            for row in pool.map(lambda block, part: _synth_one(block, part, seed, folder), blocks, parts * len(chosen)):
+                if on_row is not None:
+                    on_row(row)
+                rows.append(row)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return rows
+
+
+def _synth_one(block: Block, part: Target, seed: int, folder: Path | None) -> dict[str, Any]:
+    try:
+        row, made = synthesise(block, part, seed)
+    except MissingPartError as error:
+        # One tool's death must not lose what was found for the others.
+        return fault_row(block, part, seed, str(error))
+    if folder is not None and row["fits"]:
+        key = f"{block.name}-{part.name}-{block.design.content_hash()[:8]}-seed{seed}"
+        write_files(synthesis_files(row, made), folder / key)
+    return row
 
 
 def _rows(work: Sequence[tuple[Block, int, int, str, Path | None]], jobs: int) -> Iterator[dict[str, Any]]:

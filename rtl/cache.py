@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from siloom.sim.errors import InputError
 from siloom.sim.jit import cache_root
 
 _KEEP_DAYS = 30
@@ -24,11 +25,20 @@ def kept(kind: str, made_of: Sequence[str], make: Callable[[Path], None]) -> Pat
         kind: what it is, a folder above it.
         made_of: everything the content depends on; its hash is the folder's name.
         make: fills an empty folder; what it raises is raised, and nothing is kept.
+
+    Raises:
+        InputError: the cache folder cannot be written.
     """
     key = hashlib.blake2b("\0".join(made_of).encode(), digest_size=16).hexdigest()
     place = cache_root() / "rtl" / kind / key
     if not place.is_dir():
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.with_suffix(".lock").touch()
+        except OSError as error:
+            raise InputError(
+                f"{place.parent}: cannot be written: {error.strerror}; SILOOM_CACHE_DIR names another folder"
+            ) from None
         # Of several processes that want the same build, one works and the others wait for it.
         with _locked(place.with_suffix(".lock")):
             if not place.is_dir():

@@ -20,7 +20,13 @@ SLOWEST_CYCLES_PER_S = 500
 
 
 def run_plans(
-    argv: Sequence[str], plans: Sequence[Plan], *, cocotb: bool, install: str = INSTALL, wave: tuple[str, Path] | None
+    argv: Sequence[str],
+    plans: Sequence[Plan],
+    *,
+    cocotb: bool,
+    inertial: bool = True,
+    install: str = INSTALL,
+    wave: tuple[str, Path] | None,
 ) -> list[Seen]:
     """Run a simulator in a folder that holds ``plans.bin`` and read the ``seen.bin`` that it leaves there.
 
@@ -28,6 +34,8 @@ def run_plans(
         argv: the simulator.
         plans: what is run.
         cocotb: whether it loads cocotb's bench, else it reads the files itself.
+        inertial: whether cocotb leaves it to the simulator to let writes wait for the end of a clock edge. It is
+            faster, but Icarus lets some registers see them at that edge already.
         install: the line that installs what may be missing.
         wave: the name under which the simulator writes its waveform, and where it is to go; None: none is written.
 
@@ -37,7 +45,7 @@ def run_plans(
     with workspace() as folder:
         save_plans(folder / "plans.bin", plans)
         patience_s = 60 + sum(plan.limit for plan in plans) / SLOWEST_CYCLES_PER_S
-        env = _environment(folder) if cocotb else None
+        env = _environment(folder, inertial) if cocotb else None
         log = run(argv, folder=folder, env=env, timeout_s=patience_s, install=install)
         seen = folder / "seen.bin"
         if not seen.is_file():
@@ -55,7 +63,7 @@ def cocotb_folder() -> Path:
     return Path(cocotb.__file__).parent
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, inertial: bool) -> dict[str, str]:
     """What cocotb's own runner sets, without what the user's shell may hold for another test bench."""
     import find_libpython
 
@@ -73,7 +81,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "COCOTB_TOPLEVEL": TOP,
         "COCOTB_TEST_MODULES": "siloom.rtl.bench",
         "COCOTB_LOG_LEVEL": "WARNING",
-        "COCOTB_TRUST_INERTIAL_WRITES": "1",
+        "COCOTB_TRUST_INERTIAL_WRITES": str(int(inertial)),
         "TOPLEVEL_LANG": "verilog",
         "SILOOM_BENCH": str(folder),
     }

@@ -13,8 +13,10 @@ from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
 
+from siloom.rtl.hold import hold
+
 Values = Mapping[str, Any]
-"""Name -> what is carried from one stage to the next: Amaranth values or views."""
+"""Name -> what is carried from one stage to the next: Amaranth values, views, or dataclasses of them."""
 
 Stage = Callable[[Module, Values, Value], Values]
 """``stage(m, values, moves)``: the values behind the stage, of those before it, as combinational logic.
@@ -70,14 +72,9 @@ def elastic(m: Module, twin: Any, stages: Sequence[Stage], *, offer: Any = None,
         gives = values.pop("gives", 1) if last else 1
         with m.If(taken):
             m.d.sync += full.eq(valid & gives)
-        held: dict[str, Any] = {}
-        for name, value in values.items():
-            held[name] = getattr(twin.o.p, name) if last else _register(value, f"{name}{number}")
+        if last:
             with m.If(moves):
-                m.d.sync += held[name].eq(value)
-        values, valid, taken = held, full, onward
-
-
-def _register(value: Any, name: str) -> Any:
-    shape = value.shape() if hasattr(value, "shape") else Value.cast(value).shape()
-    return Signal(shape, name=name, reset_less=True)
+                m.d.sync += [getattr(twin.o.p, name).eq(value) for name, value in values.items()]
+        else:
+            values = {name: hold(m, value, f"{name}{number}", moves) for name, value in values.items()}
+        valid, taken = full, onward

@@ -47,9 +47,10 @@ def simulate(component: Any, plans: Sequence[Plan], waves: Path | None = None) -
 
     program = kept("icarus", [release, *roots, text], make) / "top.vvp"
     argv = [vvp, "-m", str(cocotb_folder() / "libs" / "libcocotbvpi_icarus.so"), str(program)]
-    if waves is None:
-        return run_plans(argv, plans, cocotb=True, install=INSTALL_ICARUS, wave=None)
-    return run_plans([*argv, "-fst"], plans, cocotb=True, install=INSTALL_ICARUS, wave=(_WAVE, waves))
+    if waves is not None:
+        argv.append("-fst")
+    wave = None if waves is None else (_WAVE, waves)
+    return run_plans(argv, plans, cocotb=True, inertial=False, install=INSTALL_ICARUS, wave=wave)
 
 
 def is_installed() -> bool:

@@ -9,7 +9,7 @@ one moves through, and no other step reads it; else it belongs in a stage at a p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from itertools import pairwise, zip_longest
 from typing import Any
@@ -97,7 +97,7 @@ def _together(steps: Sequence[Step], first: int, end: int) -> Stage:
 
 
 def _wire(m: Module, value: Any, name: str) -> Any:
-    if isinstance(Value.cast(value), Signal):
+    if is_dataclass(value) or isinstance(Value.cast(value), Signal):
         return value
     shape = value.shape() if isinstance(value, data.View) else Value.cast(value).shape()
     wire = Signal(shape, name=name)

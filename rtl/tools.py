@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -18,11 +19,24 @@ INSTALL_COMPILER = "apt-get install g++"
 TIMEOUT_S = 300.0
 
 
-def require(*modules: str) -> None:
+def require(*modules: str, install: str = INSTALL) -> None:
     """Raise MissingPartError, with the install line, unless these packages can be imported."""
     for name in modules:
         if find_spec(name) is None:
-            raise MissingPartError(f"the package '{name}' is not installed; install it with: {INSTALL}")
+            raise MissingPartError(f"the package '{name}' is not installed; install it with: {install}")
+
+
+def program(name: str, install: str = INSTALL) -> str:
+    """The path of a program that a Python package brings: beside this Python, else on PATH.
+
+    Raises:
+        MissingPartError: it is in neither.
+    """
+    places = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    found = shutil.which(name, path=places)
+    if found is None:
+        raise MissingPartError(f"the program '{name}' was not found; install it with: {install}")
+    return found
 
 
 def compiler() -> str:
@@ -76,9 +90,13 @@ def run(
 
 
 def telling_line(text: str) -> str:
-    """The first line that speaks of an error, else the last one."""
+    """The first line that speaks of an error, or the cause behind a program's own trace, else the last one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line.lower()), lines[-1] if lines else "it printed nothing")[:200]
+    for word in ("wasm trap:", "error"):
+        for line in lines:
+            if word in line.lower():
+                return line[:200]
+    return (lines[-1] if lines else "it printed nothing")[:200]
 
 
 @contextmanager

@@ -23,7 +23,9 @@ app = typer.Typer(
     help="Weave an algorithm and the hardware that runs it.",
     epilog="Exit codes: 0 ok, 1 a check failed, 2 usage, 3 infeasible, 4 bad input, 5 a part is missing, 70 defect.",
 )
-rtl_app = typer.Typer(no_args_is_help=True, help="Hardware: list, emit Verilog, check against the model.")
+rtl_app = typer.Typer(
+    no_args_is_help=True, help="Hardware: list, emit Verilog, check against the model, synthesise, prove."
+)
 app.add_typer(rtl_app, name="rtl")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -359,6 +361,123 @@ def rtl_check(
     wrong = [row for row in rows if not row["passed"]]
     if wrong:
         raise CheckFailedError(f"{len(wrong)} of {len(rows)} rows disagree, first {wrong[0]['name']}")
+
+
+@rtl_app.command("synth")
+def rtl_synth(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Units or machines with settings, e.g. mac:a_bits=8.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Everything there is, in its default size.")] = False,
+    target: Annotated[
+        list[str] | None, typer.Option(help="ecp5-85k (the default), ice40-hx8k; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the placement; clocks move by some per cent with it.")] = 1,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Designs at once; default: one for each core.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="A table (.csv, .json), or a folder for logs too; default: your data folder."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What hardware takes of an FPGA, placed and routed: LUTs, flip-flops, multipliers, memories, the clock reached."""
+    from siloom.rtl.api import synth
+    from siloom.watch import watching
+
+    if every == bool(names):
+        raise UsageError("rtl synth: name what is to be synthesised, or say --all")
+    table = out is not None and not out.is_dir() and out.suffix != ""
+    if out is not None and table:
+        _suffix(out, (".csv", ".json"))
+        _writable(out)
+    folder = None if table else out or _results("synthesis")
+    with watching("synthesising") as watch:
+        rows = synth(
+            None if every else names,
+            targets=tuple(target or ("ecp5-85k",)),
+            seed=seed,
+            folder=folder,
+            jobs=jobs or len(os.sched_getaffinity(0)),
+            on_row=lambda row: watch(f"synthesising, {row['name']} for {row['target']} done"),
+        )
+    if len(rows) == 1:
+        _require_implemented(rows[0])
+    if out is not None and table:
+        _write_rows(rows, out)
+    if as_json:
+        _print_json(rows)
+    else:
+        from siloom.reports.chart import amount
+        from siloom.show import show_rows
+
+        shown = ("name", "size", "target", "fits", "lut", "ff", "dsp", "bram", "carry")
+        clocks = [{"clock": "-" if row["clock_hz"] is None else amount(row["clock_hz"], "Hz")} for row in rows]
+        show_rows("synthesised", [{k: row[k] for k in shown} | clock for row, clock in zip(rows, clocks, strict=True)])
+        print(f"kept in {out or folder}")
+    for row in rows:
+        # Of everything there is, what does not fit a small part is an answer, not a refusal.
+        if row["fits"] is None or not every:
+            _require_implemented(row)
+
+
+def _require_implemented(row: dict[str, Any]) -> None:
+    """Raise what the row of a design says that does not fit, or on which a tool died."""
+    from siloom.rtl.synth import require_fit
+    from siloom.sim.errors import MissingPartError
+
+    if row["fault"]:
+        raise MissingPartError(f"{row['name']} for {row['target']}: {row['fault']}")
+    require_fit(row)
+
+
+@rtl_app.command("prove")
+def rtl_prove(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Steps to look at, instead of what each proof says.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A folder for waveforms of what failed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Prove laws of hardware parts, whatever their neighbours do: for ever, or for a number of steps."""
+    from siloom.rtl.prove import prove
+    from siloom.sim.errors import CheckFailedError
+    from siloom.watch import watching
+
+    with watching("proving") as watch:
+        rows = prove(
+            names or None, depth=depth, traces=out, on_start=lambda name, size: watch(f"proving {name}, {size}")
+        )
+    if as_json:
+        _print_json(rows)
+    else:
+        from siloom.show import show_rows
+
+        shown = ("name", "size", "property", "says", "result", "depth", "seconds")
+        show_rows("proofs", [{key: row[key] for key in shown} for row in rows])
+    wrong = [row for row in rows if not row["passed"]]
+    if wrong:
+        first = wrong[0]
+        raise CheckFailedError(
+            f"{len(wrong)} of {len(rows)} rows came out wrong, first {first['name']} ({first['size']}): "
+            f"{first['property']} {first['result']} at step {first['depth']}"
+        )
+
+
+def _results(kind: str) -> Path:
+    """The folder below the user's data folder in which results of this kind are kept."""
+    from siloom.sim.folders import data_root
+
+    return data_root() / kind
+
+
+def _write_rows(rows: list[dict[str, Any]], out: Path) -> None:
+    """Write rows with the same keys as CSV or JSON, by the file's name."""
+    from siloom.reports.files import csv_text, write_whole
+
+    if out.name.endswith(".csv"):
+        text = csv_text(list(rows[0]), [list(row.values()) for row in rows])
+    else:
+        text = json.dumps(rows, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_whole(out, text.encode())
 
 
 def _suffix(path: Path, allowed: tuple[str, ...]) -> str:

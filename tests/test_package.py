@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PARTS = ("sim", "workloads", "models", "rtl", "explore", "reports")
-SETUP_EXTRAS = ("rtl", "mkl", "onnx", "minilm", "dev")
+SETUP_EXTRAS = ("rtl", "synth", "formal", "mkl", "onnx", "minilm", "dev")
 SCRIPTS = ("demo.sh", "test.sh", ".ci/run", "scripts/setup.sh", "scripts/optional.sh")
 
 

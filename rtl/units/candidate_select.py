@@ -29,7 +29,7 @@ class CandidateSelect(Twin):
         return {"product": given["norm"] * given["cosine"], "bound": given["bound"]}
 
     def _compare(self, m: Module, given: Values, moves: Value) -> Values:
-        return {"candidate": given["product"] > given["bound"]}
+        return {"candidate": given["product"] > given["bound"], "estimate": given["product"]}
 
 
 TWIN = CandidateSelect

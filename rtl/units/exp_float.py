@@ -48,7 +48,7 @@ class ExpFloat(Twin):
             "field": (whole + form.bias)[: form.exponent_bits],
             "below": whole < 1 - form.bias,
             "above": whole > design.largest_exponent,
-            "at_top": whole >= design.largest_exponent,
+            "reaches_top": whole >= design.largest_exponent,
         }
 
     def _limit(self, m: Module, given: Values, moves: Value) -> Values:
@@ -56,7 +56,7 @@ class ExpFloat(Twin):
         # A mantissa that the table rounds up to two is a carry into the exponent.
         fraction, carry = given["mantissa"][: form.mantissa_bits], given["mantissa"][form.mantissa_bits]
         exponent = (given["field"] + carry)[: form.exponent_bits]
-        beyond = given["above"] | given["at_top"] & carry
+        beyond = given["above"] | given["reaches_top"] & carry
         largest = Const(self.design.largest, form.bits)
         return {"power": Mux(given["below"], 0, Mux(beyond, largest, Cat(fraction, exponent)))}
 

@@ -5,11 +5,14 @@ controller streams the piece's elements to its PEs as they free up, one *chunk* 
 times row k of B, appended to the list of result row m. PEs of a tile share B's row through the
 tile's cache; misses go through a second-level cache that several tiles share, then to DRAM. Chunks
 are written around the caches. Linking a chunk into its row's list reads and rewrites the list's
-head in memory, because the caches are not coherent.
+head in memory, because the caches are not coherent; what it was is the chunk's own link. A PE goes on
+meanwhile, up to ``links`` chunks whose link has not come.
 
-Every PE works through the blocks of its B row: one request per block into a queue of
-outstanding requests (stores share the queue), data in order, one multiply per ``element`` cycles.
-Events are taken in global time order, so each shared resource sees its requests in order.
+Every PE works through the blocks of its B row: one request per block into a queue of outstanding
+requests, data in order, one multiply per ``element`` cycles. A block keeps its place in the queue until
+it has been multiplied, because that is where its data lie. Products that find the memory's write buffer
+full hold the PE up. Events are taken in global time order, so each shared resource sees its requests in
+order; of a cache that takes fewer lookups in a cycle than there are PEs, the lower numbers come first.
 
 Dot products run on the same PEs: A is then a mask, an element A[m, k] meets row k of B *and* row m
 of a second operand of equally long rows. The PE asks for the row that is behind, multiplies what is
@@ -18,9 +21,11 @@ there of both, adds up as it multiplies, and writes one element: nothing is link
 The tile's controller prepares one element ahead: after a pause two can go at once. The bursts that
 one block's products fill go out as one request, to the channel of the first.
 
-What it does not model: crossbar conflicts, instruction fetch, the stalling of the tile's
-controller on its own stream of A (it reads ahead), the last add of a dot product, and how the
-controller knows the place of a dot product's result.
+A tile's first element goes out when the pointers and its part of A have come; from then on the
+controllers read ahead and are not held up by what they read.
+
+What it does not model: crossbar conflicts, instruction fetch, the last add of a dot product, and how
+the controller knows the place of a dot product's result.
 """
 
 from __future__ import annotations
@@ -53,7 +58,7 @@ L0_HITS, L0_MISSES, L1_HITS, L1_MISSES, CHUNKS, PIECES = range(6)
 
 
 class TileArray(NamedTuple):
-    """Shape and times (cycles) of the tiles, for both phases."""
+    """Shape and times (cycles) of the tiles; ``l0_ports`` lookups a cycle; no second level where ``l1_sets`` is 0."""
 
     tiles: int
     pes: int
@@ -72,6 +77,8 @@ class TileArray(NamedTuple):
     element: int
     l0_latency: int
     l1_latency: int
+    l0_ports: int
+    links: int
 
 
 class OuterOperands(NamedTuple):
@@ -131,6 +138,8 @@ def outer_multiply(
     partner = np.zeros(servers, np.int64)
     offset = np.zeros(servers, np.int64)
     linked = np.ones(servers, np.bool_)
+    links = np.zeros((servers, shape.links), np.int64)
+    link_turn = np.zeros(servers, np.int64)
     queued = np.zeros(servers, np.int64)
     blocked = np.zeros(servers, np.int64)
     ring = np.zeros((servers, shape.outstanding), np.int64)
@@ -149,6 +158,10 @@ def outer_multiply(
     l1_mshr = np.zeros((l1s, shape.l1_mshrs), np.int64)
     l0_next = np.zeros(shape.tiles, np.int64)
     l1_next = np.zeros(l1s, np.int64)
+    looked_up = np.zeros(shape.tiles, np.int64)
+    looked_at = np.zeros(shape.tiles, np.int64)
+    begun = np.zeros(shape.tiles, np.bool_)
+    pointers_came = 0
     stamp = 0
     logged = 0
     tile_of = np.arange(servers) // shape.pes
@@ -167,7 +180,14 @@ def outer_multiply(
         pe = tree[1] & ((1 << bits) - 1)
         tile = tile_of[pe]
         if at[pe] == end[pe]:
-            # The PE is free: the tile's controller has an element of A for it, or asks for a piece.
+            # The PE is free, if it has room for another link: the tile's controller has an element of A
+            # for it, or asks for a piece.
+            came = links[pe, link_turn[pe]]
+            if came > now:
+                where[LATENCY, pe] += came - now
+                replace(tree, bits, pe, came)
+                continue
+            came = 0
             while piece_at[tile] == piece_end[tile] and next_at < total:
                 while op.a_ptr[next_k + 1] <= next_at:
                     next_k += 1
@@ -177,7 +197,7 @@ def outer_multiply(
                         if base < 0:
                             continue
                         block = (base + pointers * LINK_BYTES) >> shape.block_bits
-                        dram.read(block, whole, now, timing, state)
+                        pointers_came = max(pointers_came, dram.read(block, whole, now, timing, state))
                         record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
                     pointers += (1 << shape.block_bits) // LINK_BYTES
                 stop = min(next_at + shape.piece, op.a_ptr[next_k + 1])
@@ -185,7 +205,7 @@ def outer_multiply(
                 last = (op.a_base + stop * op.a_element - 1) >> shape.block_bits
                 for block in range(first, last + 1):
                     if block != a_block[tile]:
-                        dram.read(block, whole, now, timing, state)
+                        came = max(came, dram.read(block, whole, now, timing, state))
                         record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
                 a_block[tile] = last
                 if op.b_ptr[next_k + 1] > op.b_ptr[next_k]:
@@ -195,9 +215,16 @@ def outer_multiply(
                     counts[PIECES] += 1
                 next_at = stop
             if piece_at[tile] == piece_end[tile]:
-                finished[pe] = now
+                # A chunk is not whole before its link has come.
+                for i in range(shape.links):
+                    finished[pe] = max(finished[pe], links[pe, i])
+                finished[pe] = max(finished[pe], now)
+                where[LATENCY, pe] += finished[pe] - now
                 replace(tree, bits, pe, NEVER)
                 continue
+            if not begun[tile]:
+                begun[tile] = True
+                lcp[tile] = max(came, pointers_came)
             start = max(lcp[tile], now)
             lcp[tile] = max(lcp[tile] + shape.dispatch, start)
             where[DISPATCH, pe] += start - now
@@ -222,7 +249,8 @@ def outer_multiply(
         if not linked[pe]:
             linked[pe] = True
             link = (op.lists + op.a_rows[chunk[pe]] * HEAD_BYTES) >> shape.block_bits
-            dram.read(link, 1, now, timing, state)
+            links[pe, link_turn[pe]] = dram.read(link, 1, now, timing, state)
+            link_turn[pe] = next_place(link_turn[pe], shape.links)
             dram.write(link, 1, now, timing, state)
             record(channel_bins, channel_shift, dram.channel_of(link, timing), now, 2)
 
@@ -239,6 +267,13 @@ def outer_multiply(
             behind = max(at[pe], reached) < _whole_before(block, op.b_base, shape.block_bits)
             if behind:
                 block = partner[pe]
+        if looked_at[tile] != now:
+            looked_at[tile] = now
+            looked_up[tile] = 0
+        if looked_up[tile] == shape.l0_ports:
+            replace(tree, bits, pe, now + 1)
+            continue
+        looked_up[tile] += 1
         set0 = set_start(tile, shape.l0_sets, shape.l0_ways, block)
         line = probe(l0, set0, shape.l0_ways, block)
         bus_wait = 0
@@ -250,7 +285,7 @@ def outer_multiply(
             if free0 < 0:
                 wait = l0_mshr[tile, -1 - free0]
             free1 = 0
-            if probe(l1, set1, shape.l1_ways, block) < 0:
+            if shape.l1_sets > 0 and probe(l1, set1, shape.l1_ways, block) < 0:
                 free1 = free_slot(l1_mshr, group, l1_next[group], now)
                 if free1 < 0:
                     wait = max(wait, l1_mshr[group, -1 - free1])
@@ -259,7 +294,7 @@ def outer_multiply(
                 replace(tree, bits, pe, wait)
                 continue
             stamp += 1
-            line1 = touch(l1, set1, shape.l1_ways, block, stamp)
+            line1 = touch(l1, set1, shape.l1_ways, block, stamp) if shape.l1_sets > 0 else -1
             if line1 >= 0:
                 counts[L1_HITS] += 1
                 ready = max(now + shape.l0_latency + shape.l1_latency, l1_fill[line1])
@@ -268,9 +303,10 @@ def outer_multiply(
                 ready = dram.read(block, whole, now, timing, state)
                 record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
                 bus_wait = max(0, ready - now - unloaded)
-                l1_fill[-1 - line1] = ready
-                l1_mshr[group, free1] = ready
-                l1_next[group] = next_place(free1, shape.l1_mshrs)
+                if shape.l1_sets > 0:
+                    l1_fill[-1 - line1] = ready
+                    l1_mshr[group, free1] = ready
+                    l1_next[group] = next_place(free1, shape.l1_mshrs)
             line = touch(l0, set0, shape.l0_ways, block, stamp)
             l0_fill[-1 - line] = ready
             l0_mshr[tile, free0] = ready
@@ -316,8 +352,6 @@ def outer_multiply(
         where[COMPUTE, pe] += work
         done[pe] = begin + work
         record(tile_bins, shift, tile, now, work)
-        ring[pe, slot] = ready
-        head[pe] = next_place(slot, shape.outstanding)
 
         low = op.chunk_at[chunk[pe]]
         if op.second >= 0:
@@ -340,9 +374,11 @@ def outer_multiply(
             target = first_burst >> (shape.block_bits - shape.burst_bits)
             taken = dram.write(target, bursts, now, timing, state)
             record(channel_bins, channel_shift, dram.channel_of(target, timing), now, bursts)
-            slot = head[pe]
-            ring[pe, slot] = max(ring[pe, slot], taken)
-            head[pe] = next_place(slot, shape.outstanding)
+            if taken > done[pe]:
+                where[BANDWIDTH, pe] += taken - done[pe]
+                done[pe] = taken
+        ring[pe, slot] = done[pe]
+        head[pe] = next_place(slot, shape.outstanding)
         at[pe] = upto
         replace(tree, bits, pe, max(now + max(elements, 1), done[pe] if upto == end[pe] else 0))
 

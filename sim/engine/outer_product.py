@@ -125,7 +125,10 @@ def _place_chunks(a_ptr: Ints, order: Ints, b_ptr: Ints, start: int) -> tuple[In
 def _chunks_by_row(
     a_ptr: Ints, a_cols: Ints, a_vals: Reals, b_ptr: Ints, at: Ints
 ) -> tuple[Ints, Ints, Ints, Reals, Ints]:
-    """Row pointers, and of each chunk its first element of B, length, factor and address."""
+    """Row pointers, and of each chunk its first element of B, length, factor and address.
+
+    A row's chunks stand as its list is walked: each was put before those of the columns before it.
+    """
     row_ptr = np.zeros(len(a_ptr), np.int64)
     most = len(a_cols)
     first = np.empty(most, np.int64)
@@ -134,7 +137,7 @@ def _chunks_by_row(
     place = np.empty(most, np.int64)
     n = 0
     for i in range(len(a_ptr) - 1):
-        for e in range(a_ptr[i], a_ptr[i + 1]):
+        for e in range(a_ptr[i + 1] - 1, a_ptr[i] - 1, -1):
             k = a_cols[e]
             elements = b_ptr[k + 1] - b_ptr[k]
             if elements > 0:

@@ -182,6 +182,10 @@ class TileController:
         self.dispatch = dispatch
         self.prepared = 0
 
+    def begin(self, came: int) -> None:
+        """The first unit is prepared when what it needs has come from memory."""
+        self.prepared = came
+
     def hand_out(self, now: int) -> int:
         """The cycle at which a PE that asks at ``now`` has its work."""
         start = max(self.prepared, now)
@@ -238,6 +242,22 @@ class Row:
         return min(max(0, (self.block * self.size - self.at) // ELEMENT_BYTES), self.length)
 
 
+class Ports:
+    """The lookups that a cache takes in one cycle."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.cycle = -1
+        self.taken = 0
+
+    def take(self, now: int) -> bool:
+        """Look up now, if another lookup is possible in this cycle."""
+        if self.cycle != now:
+            self.cycle, self.taken = now, 0
+        self.taken += 1
+        return self.taken <= self.count
+
+
 class MultiplyMachine:
     """What the PEs of the multiply phase share."""
 
@@ -248,15 +268,17 @@ class MultiplyMachine:
         groups = -(-shape.tiles // shape.tiles_per_l1)
         self.controllers = [TileController(shape.dispatch) for _ in range(shape.tiles)]
         self.l0 = [LruCache(shape.l0_sets, shape.l0_ways) for _ in range(shape.tiles)]
-        self.l1 = [LruCache(shape.l1_sets, shape.l1_ways) for _ in range(groups)]
+        self.ports = [Ports(shape.l0_ports) for _ in range(shape.tiles)]
+        self.l1 = [LruCache(shape.l1_sets, shape.l1_ways) for _ in range(groups)] if shape.l1_sets else []
         self.l0_misses = [MissRegisters(shape.l0_mshrs) for _ in range(shape.tiles)]
         self.l1_misses = [MissRegisters(shape.l1_mshrs) for _ in range(groups)]
         self.counts: Counter[str] = Counter()
         self.log: list[tuple[int, int, bool]] = []
         self.where: list[Counter[str]] = [Counter() for _ in range(shape.tiles * shape.pes)]
         self.pieces = self._pieces()
-        self.elements = [self._elements() for _ in range(shape.tiles)]
+        self.elements = [self._elements(controller) for controller in self.controllers]
         self.now = 0
+        self.pointers_came = 0
 
     def _pieces(self) -> Iterator[tuple[int, int, int]]:
         """The central controller's (column, first, end): A's columns in order, cut into pieces.
@@ -272,25 +294,31 @@ class MultiplyMachine:
                 while pointers <= k:
                     for base in arrays:
                         block = (base + pointers * LINK_BYTES) // self.block
-                        self.memory.read(block, self.block // self.burst, self.now)
+                        came = self.memory.read(block, self.block // self.burst, self.now)
+                        self.pointers_came = max(self.pointers_came, came)
                     pointers += self.block // LINK_BYTES
                 yield k, first, min(first + self.shape.piece, end)
 
-    def _elements(self) -> Iterator[tuple[int, int]]:
+    def _elements(self, controller: TileController) -> Iterator[tuple[int, int]]:
         """A tile's (non-zero of A, column): it asks for a piece when it has none left.
 
-        The piece is read from memory while the tile goes on; the block that the piece before ended
-        in is still at hand. A piece that meets an empty row of B makes no work.
+        The piece is read from memory while the tile goes on, but for the first one; the block that the
+        piece before ended in is still at hand. A piece that meets an empty row of B makes no work.
         """
         held = -1
+        came = 0
+        begun = False
         for k, first, end in self.pieces:
             low = (self.op.a_base + first * self.op.a_element) // self.block
             high = (self.op.a_base + end * self.op.a_element - 1) // self.block
             for block in range(low, high + 1):
                 if block != held:
-                    self.memory.read(block, self.block // self.burst, self.now)
+                    came = max(came, self.memory.read(block, self.block // self.burst, self.now))
             held = high
             if self.op.b_ptr[k + 1] > self.op.b_ptr[k]:
+                if not begun:
+                    controller.begin(max(came, self.pointers_came))
+                    begun = True
                 self.counts["pieces"] += 1
                 yield from ((element, k) for element in range(first, end))
 
@@ -300,27 +328,28 @@ class MultiplyMachine:
         Where the miss finds no MSHR nothing happens: the cycle to try again.
         """
         shape = self.shape
-        l0, l1 = self.l0[tile], self.l1[tile // shape.tiles_per_l1]
+        l0, l1 = self.l0[tile], self.l1[tile // shape.tiles_per_l1] if self.l1 else None
         if block in l0:
             self.counts["l0_hits"] += 1
             self.log.append((tile, block, True))
             return max(now + shape.l0_latency, l0.use(block)), 0
         mine, shared = self.l0_misses[tile], self.l1_misses[tile // shape.tiles_per_l1]
         retry = mine.free_at(now)
-        if block not in l1:
+        if l1 is not None and block not in l1:
             retry = max(retry, shared.free_at(now))
         if retry > now:
             return retry
         waited = 0
-        if block in l1:
+        if l1 is not None and block in l1:
             self.counts["l1_hits"] += 1
             ready = max(now + shape.l0_latency + shape.l1_latency, l1.use(block))
         else:
             self.counts["l1_misses"] += 1
             ready = self.memory.read(block, self.block // self.burst, now)
             waited = max(0, ready - now - self.unloaded)
-            l1.fill(block, ready)
-            shared.take(ready)
+            if l1 is not None:
+                l1.fill(block, ready)
+                shared.take(ready)
         self.counts["l0_misses"] += 1
         self.log.append((tile, block, False))
         l0.fill(block, ready)
@@ -337,12 +366,14 @@ class MultiplyMachine:
             met.append(Row(op.second + m * length * ELEMENT_BYTES, length, self.block))
         return met
 
-    def link(self, element: int, now: int) -> None:
-        """Link a chunk into its row's list: read the head and write it back, at once."""
-        if self.op.lists != -1:
-            head = (self.op.lists + int(self.op.a_rows[element]) * HEAD_BYTES) // self.block
-            self.memory.read(head, 1, now)
-            self.memory.write(head, 1, now)
+    def link(self, element: int, now: int) -> int:
+        """Link a chunk into its row's list: read the head and write it back, at once; returns when it has come."""
+        if self.op.lists == -1:
+            return 0
+        head = (self.op.lists + int(self.op.a_rows[element]) * HEAD_BYTES) // self.block
+        came = self.memory.read(head, 1, now)
+        self.memory.write(head, 1, now)
+        return came
 
     def store_sum(self, element: int, now: int) -> int:
         """Write a dot product: every burst that its element lies in; as :meth:`store`."""
@@ -372,10 +403,19 @@ class MultiplyMachine:
         places = [0] * shape.outstanding
         turn = 0
         now = 0
+        links = [0] * shape.links
+        chunks = 0
         while True:
+            if links[chunks % shape.links] > now:
+                where["memory_latency"] += links[chunks % shape.links] - now
+                now = links[chunks % shape.links]
+                yield now
             self.now = now
             work = next(self.elements[tile], None)
             if work is None:
+                # A chunk is not whole before its link has come.
+                where["memory_latency"] += max(*links, now) - now
+                yield max(*links, now)
                 return
             element, k = work
             self.counts["chunks"] += 1
@@ -384,7 +424,8 @@ class MultiplyMachine:
             if start > now:
                 yield start
             now = done = start
-            self.link(element, now)
+            links[chunks % shape.links] = self.link(element, now)
+            chunks += 1
 
             rows = self.rows(element, k)
             at, length = 0, rows[0].length
@@ -396,15 +437,17 @@ class MultiplyMachine:
                     queued = places[turn] - now
                     now = places[turn]
                     yield now
-                answer = self.fetch(tile, row.block, now)
-                while isinstance(answer, int):
+                while True:
+                    while not self.ports[tile].take(now):
+                        now += 1
+                        yield now
+                    answer = self.fetch(tile, row.block, now)
+                    if not isinstance(answer, int):
+                        break
                     blocked += answer - now
                     now = answer
                     yield now
-                    answer = self.fetch(tile, row.block, now)
                 ready, loaded = answer
-                places[turn] = ready
-                turn = (turn + 1) % shape.outstanding
 
                 # Elements that have been asked for to their last byte can be multiplied once it is there.
                 row.block += 1
@@ -418,14 +461,17 @@ class MultiplyMachine:
                 where["compute"] += (upto - at) * shape.element
                 done = max(done, ready) + (upto - at) * shape.element
 
-                # A store takes the next place without waiting for it, behind who holds it.
+                # Products wait for room in the write buffer, and with them all that comes behind.
                 if op.second == -1:
                     taken = self.store(element, at, upto, now)
                 else:
                     taken = self.store_sum(element, now) if upto == length else None
                 if taken is not None:
-                    places[turn] = max(places[turn], taken)
-                    turn = (turn + 1) % shape.outstanding
+                    where["bandwidth"] += max(0, taken - done)
+                    done = max(done, taken)
+                # The block's data lie in its place until they have been multiplied.
+                places[turn] = done
+                turn = (turn + 1) % shape.outstanding
                 # The next block is asked for when this one's products have been issued.
                 now += max(upto - at, 1)
                 at = upto
@@ -477,6 +523,7 @@ class MergePe:
             self.log.append((self.number, block, hit))
             if hit:
                 self.cache.use(block)
+                yield COMPUTE, self.shape.l0_latency
             else:
                 self.cache.fill(block, 0)
                 yield READ, block
@@ -493,17 +540,18 @@ class MergePe:
         self.merged: list[tuple[int, float]] = []
         self.counts["rounds"] += 1
 
-        def insert(s: int) -> Action:
+        def insert(s: int, least: int = 0) -> Action:
             """Walk from the front over all smaller columns; equal ones stay behind the new head."""
             column = streams[s].elements[taken[s]][0]
             walked = bisect_left(heads, column, key=lambda head: head[0])
             heads.insert(walked, (column, s))
             self.counts["steps"] += walked
-            return COMPUTE, walked * self.shape.step
+            return COMPUTE, max(walked * self.shape.step, least)
 
         for s, stream in enumerate(streams):
             yield from self.load(stream.at - stream.link, stream.link + ELEMENT_BYTES)
-            yield insert(s)
+            # After the last one popping begins at once; any other takes a cycle at least.
+            yield insert(s, least=int(s < len(streams) - 1))
         while heads:
             column, s = heads.pop(0)
             stream = streams[s]
@@ -535,6 +583,8 @@ class MergePe:
             elements = list(zip(map(int, op.cols[span]), values, strict=True))
             streams.append(Stream(elements, int(op.at[c]) + LINK_BYTES, LINK_BYTES))
         while len(streams) > most:
+            # The cache may hold what was in the last block before: a level does not begin in it.
+            self.spill = -(-self.spill // self.block) * self.block
             runs = []
             for first in range(0, len(streams), most):
                 yield from self.merge(streams[first : first + most], self.spill)
@@ -555,7 +605,7 @@ class MergeMachine:
         self.unloaded = timing.latency + timing.activate
         groups = -(-shape.tiles // shape.tiles_per_l1)
         self.controllers = [TileController(shape.dispatch) for _ in range(shape.tiles)]
-        self.l1 = [LruCache(shape.l1_sets, shape.l1_ways) for _ in range(groups)]
+        self.l1 = [LruCache(shape.l1_sets, shape.l1_ways) for _ in range(groups)] if shape.l1_sets else []
         self.misses = [MissRegisters(shape.l1_mshrs) for _ in range(groups)]
         self.counts: Counter[str] = Counter()
         self.where: list[Counter[str]] = [Counter() for _ in range(shape.tiles * shape.pes)]
@@ -583,21 +633,22 @@ class MergeMachine:
         """A miss of the PE's cache: through L1 to memory; the last cycle yielded is the data's."""
         where = self.where[pe]
         group = pe // self.shape.pes // self.shape.tiles_per_l1
-        l1, misses = self.l1[group], self.misses[group]
-        while block not in l1 and (retry := misses.free_at(now)) > now:
+        l1, misses = self.l1[group] if self.l1 else None, self.misses[group]
+        while l1 is not None and block not in l1 and (retry := misses.free_at(now)) > now:
             where["mshr"] += retry - now
             now = retry
             yield now
         self.counts["misses"] += 1
-        if block in l1:
+        if l1 is not None and block in l1:
             self.counts["l1_hits"] += 1
             ready = max(now + self.shape.l1_latency, l1.use(block))
             where["memory_latency"] += ready - now
         else:
             self.counts["l1_misses"] += 1
             ready = self.memory.read(block, self.block // self.burst, now)
-            l1.fill(block, ready)
-            misses.take(ready)
+            if l1 is not None:
+                l1.fill(block, ready)
+                misses.take(ready)
             loaded = max(0, ready - now - self.unloaded)
             where["bandwidth"] += loaded
             where["memory_latency"] += ready - now - loaded

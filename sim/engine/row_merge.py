@@ -2,11 +2,13 @@
 
 A PE walks the row's linked list of chunks, loads each chunk's first element into a list sorted by
 column in its scratchpad, then repeats: take the smallest head, add it to the result or start a new
-entry, refill from the same chunk, and insert the refill by walking the list from its front. Loads
-go through a private cache that all streams of the row share, so a row with more chunks than the
-cache has blocks evicts its own heads; a miss stalls the PE, since the next smallest head is not
-known before the refill is there. Rows with more chunks than the scratchpad holds are merged in
-rounds, whose results are written to memory and read again.
+entry, refill from the same chunk, and insert the refill by walking the list from its front. The list
+of chunks begins with the one that was linked last. Loads go through a private cache that all streams
+of the row share, so a row with more chunks than the cache has blocks evicts its own heads; every load
+stalls the PE, hit or miss, since the next smallest head is not known before the refill is there. Rows
+with more chunks than the scratchpad holds are merged in rounds, whose results are written to memory and
+read again; those of one level begin in a block of their own, because the cache does not see what is
+written around it.
 
 The product is computed on the way, in the hardware's order of additions. Since a PE's cache is its
 own, what it does between two memory requests depends on its row alone: :func:`_advance` runs a row
@@ -72,7 +74,7 @@ STREAM_SHIFT = 3
 
 
 class MergeArray(NamedTuple):
-    """Shape and times (cycles) of the merging PEs; sizes in bytes."""
+    """Shape and times (cycles) of the merging PEs; sizes in bytes; no second level where ``l1_sets`` is 0."""
 
     tiles: int
     pes: int
@@ -89,6 +91,7 @@ class MergeArray(NamedTuple):
     element: int
     step: int
     add: int
+    l0_latency: int
     l1_latency: int
 
 
@@ -194,10 +197,10 @@ def new_rows(shape: MergeArray) -> MergeRows:
 
 @inline_kernel
 def _load(
-    low: int, size: int, block_bits: int, pe: int, sets: int, ways: int, cache: Ints, now: int, n: int,
-    gap: int, requests: Ints, log: Ints,
+    low: int, size: int, block_bits: int, pe: int, sets: int, ways: int, latency: int, cache: Ints, now: int,
+    n: int, gap: int, requests: Ints, log: Ints,
 ) -> tuple[int, int, int, int]:  # fmt: skip
-    """Read bytes ``low .. low + size`` through the PE's cache; each miss becomes a request.
+    """Read bytes ``low .. low + size`` through the PE's cache; a hit takes its latency, a miss becomes a request.
 
     ``now`` counts the accesses before. Returns the new ``now``, the number of requests, the cycles
     since the last of them, and the slot of the last block.
@@ -218,6 +221,8 @@ def _load(
             requests[u(2 * n + 1)] = block << 1
             n += 1
             gap = 0
+        else:
+            gap += latency
         block += 1
     return now, n, gap, slot
 
@@ -334,6 +339,9 @@ def _advance(
                 out_ptr[pe] = np.zeros((end - first + shape.heads - 1) // shape.heads + 1, np.int64)
                 out_cols[pe] = np.empty(bound, np.int32)
                 out_vals[pe] = np.empty(bound, np.float64)
+                mine[SPILL_BYTES] = (
+                    (mine[SPILL_BYTES] + (1 << shape.block_bits) - 1) >> shape.block_bits << shape.block_bits
+                )
                 mine[OUT_BASE] = op.spill + pe * op.slice + mine[SPILL_BYTES]
                 mine[MADE] = 0
             width = min(shape.heads, mine[GROUPS_END] - first)
@@ -389,6 +397,8 @@ def _advance(
                         requests[u(2 * n + 1)] = block << 1
                         n += 1
                         gap = 0
+                    else:
+                        gap += shape.l0_latency
                     if block == end:
                         break
                     block += 1
@@ -402,8 +412,9 @@ def _advance(
                     heads[u(i)] = heads[u(i - 1)]
                 heads[u(steps)] = (key << STREAM_BITS) | size
                 walked += steps
-                gap += shape.step * steps
                 size += 1
+                # After the last one popping begins at once; any other takes a cycle at least.
+                gap += shape.step * steps if size == streams else max(shape.step * steps, 1)
             mine[LOADED] = size
             mine[SIZE] = size
             if size == streams:
@@ -474,6 +485,7 @@ def _advance(
                             log[now, 2] = 1
                         now += 1
                         cache[u(2 * here + 1)] = now
+                        gap += shape.l0_latency
                     else:
                         block = low >> shape.block_bits
                         end = (low + ELEMENT_BYTES - 1) >> shape.block_bits
@@ -492,6 +504,8 @@ def _advance(
                                 requests[u(2 * n + 1)] = block << 1
                                 n += 1
                                 gap = 0
+                            else:
+                                gap += shape.l0_latency
                             if block == end:
                                 break
                             block += 1
@@ -625,7 +639,8 @@ def row_merge(
             else:
                 group = group_of[pe]
                 set1 = set_start(group, shape.l1_sets, shape.l1_ways, block)
-                free = free_slot(l1_mshr, group, l1_next[group], now)
+                second = shape.l1_sets > 0
+                free = free_slot(l1_mshr, group, l1_next[group], now) if second else 0
                 if free < 0 and probe(l1, set1, shape.l1_ways, block) < 0:
                     later = l1_mshr[group, -1 - free]
                     where[MSHR, pe] += later - now
@@ -633,7 +648,7 @@ def row_merge(
                     continue
                 counts[MISSES] += 1
                 stamp += 1
-                line = touch(l1, set1, shape.l1_ways, block, stamp)
+                line = touch(l1, set1, shape.l1_ways, block, stamp) if second else -1
                 if line >= 0:
                     counts[L1_HITS] += 1
                     ready = max(now + shape.l1_latency, l1_fill[line])
@@ -642,9 +657,10 @@ def row_merge(
                     counts[L1_MISSES] += 1
                     ready = dram.read(block, whole, now, timing, state)
                     record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
-                    l1_fill[-1 - line] = ready
-                    l1_mshr[group, free] = ready
-                    l1_next[group] = next_place(free, shape.l1_mshrs)
+                    if second:
+                        l1_fill[-1 - line] = ready
+                        l1_mshr[group, free] = ready
+                        l1_next[group] = next_place(free, shape.l1_mshrs)
                     wait = max(0, ready - now - unloaded)
                     where[BANDWIDTH, pe] += wait
                     where[LATENCY, pe] += ready - now - wait
@@ -694,8 +710,8 @@ def row_merge(
                 # The row's list head: the first request of the row, if the PE's cache has it not.
                 head = op.lists + next_row * HEAD_BYTES
                 counts[LOADS], pes[pe, EVENTS], pes[pe, TAIL], _ = _load(
-                    head, HEAD_BYTES, shape.block_bits, pe, shape.sets, shape.ways, cache, counts[LOADS], 0, 0,
-                    requests[pe], log,
+                    head, HEAD_BYTES, shape.block_bits, pe, shape.sets, shape.ways, shape.l0_latency, cache,
+                    counts[LOADS], 0, 0, requests[pe], log,
                 )  # fmt: skip
                 next_row += 1
                 row_done[pe] = False

@@ -4,6 +4,8 @@ A key is a candidate where ``norm * cosine > bound``. The query's own length can
 ``bound`` is ``threshold * largest key norm``, made once for all keys by :func:`bound_code`: the floor of the exact
 product in the last place of the left side, which loses nothing, because the left side is whole in it.
 
+The left side goes out as well: where no key of a query passes, the one with the largest is taken.
+
 Source: Ham et al., ELSA, ISCA 2021 (recalled).
 """
 
@@ -39,6 +41,11 @@ class CandidateSelect(Design):
         """As wide as a product of a norm and a cosine of at most one."""
         return Whole(self.norm_bits + self.cosine_fraction + 1, fraction=self.norm_fraction + self.cosine_fraction)
 
+    @property
+    def estimate_form(self) -> Whole:
+        """As wide as a product of any norm and cosine."""
+        return Whole(self.norm_bits + self.cosine_fraction + 2, fraction=self.norm_fraction + self.cosine_fraction)
+
 
 def bound_code(threshold: float, largest_norm: int, cosine_fraction: int) -> int:
     """The bound for a threshold from -1 to 1 and the code of the largest norm."""
@@ -66,10 +73,11 @@ def candidates(
 
 @kernel
 def candidate_select_stream(beats: Codes) -> Codes:
-    """Flags of beats of a norm, a cosine and a bound, [beats, 1]."""
-    out = np.empty((len(beats), 1), np.int64)
+    """Flags and estimates of beats of a norm, a cosine and a bound, [beats, 2]."""
+    out = np.empty((len(beats), 2), np.int64)
     for i in range(len(beats)):
-        out[i, 0] = beats[i, 0] * beats[i, 1] > beats[i, 2]
+        out[i, 1] = beats[i, 0] * beats[i, 1]
+        out[i, 0] = out[i, 1] > beats[i, 2]
     return out
 
 
@@ -79,7 +87,7 @@ def candidate_select_reference(norm: Fraction, cosine: Fraction, bound: Fraction
 
 
 def contract(design: CandidateSelect) -> Contract:
-    """What a unit of this size promises: a key every cycle, its flag ``stages`` cycles later."""
+    """What a unit of this size promises: a key every cycle, its flag and estimate ``stages`` cycles later."""
 
     def function(beats: Codes) -> Answer:
         return Answer(candidate_select_stream(np.ascontiguousarray(beats)), np.arange(len(beats)))
@@ -94,7 +102,12 @@ def contract(design: CandidateSelect) -> Contract:
                 Port("bound", design.bound_form, "threshold times the largest norm"),
             )
         ),
-        outputs=Stream((Port("candidate", FLAG, "1: the product may matter"),)),
+        outputs=Stream(
+            (
+                Port("candidate", FLAG, "1: the product may matter"),
+                Port("estimate", design.estimate_form, "norm times cosine: the score in units of the query's length"),
+            )
+        ),
         latency=design.stages,
         interval=1,
         capacity=design.stages,

@@ -168,5 +168,7 @@ UNIT = Unit(
         ExpFloat(score_bits=8, unit=0.125, scale_bits=8, table_bits=3, mantissa_bits=4, stages=1),
         ExpFloat(),
         ExpFloat(score_bits=20, unit=0.01, scale_bits=16, table_bits=8, mantissa_bits=12, stages=5),
+        # Mantissas that round up to two, at the largest exponent as well.
+        ExpFloat(score_bits=12, scale_bits=20, table_bits=8, mantissa_bits=2, largest_exponent=3, stages=2),
     ),
 )

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siloom.models._attention import Head
-from siloom.models.elsa import Elsa, ElsaDesign, learn_threshold
+from siloom.models.elsa import Elsa, ElsaDesign, head_threshold, learn_threshold
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Clustered
-from siloom.sim.errors import InputError
+from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
 from siloom.sim.ops import Attention
 
@@ -233,6 +233,30 @@ def test_the_learnt_threshold_is_the_papers_rule():
     assert learn_threshold(head, 1000.0) == -1.0
 
 
+def test_memories_of_a_given_size_cost_their_area_whatever_runs():
+    short, long = (run(drawn(seq=seq, heads=1), max_seq=512).area_mm2 for seq in (64, 512))
+    assert short == long == run(drawn(seq=512, heads=1)).area_mm2
+
+
+def test_a_threshold_is_given_as_a_code():
+    design = ElsaDesign(threshold="0.3")
+    assert head_threshold(design, head_of(drawn(seq=8))) == round(0.3 * 2**15)
+    assert run(drawn(), threshold=str(0.3 + 2**-17)).cycles == run(drawn(), threshold="0.3").cycles
+    # A threshold that is -1 in its code keeps all.
+    assert run(drawn(), threshold=str(-1 + 2**-17)).quality["candidate_ratio"] == 1.0
+
+
+def test_queries_without_a_candidate_take_longer_than_ones_with_their_best():
+    """The best key is known only when all keys were looked at."""
+    op = drawn(seq=16, heads=1)
+    none = run(op, threshold="1", memory="ideal", attention_units=1, selectors=16)
+    assert none.counters["queries_without_candidate"] == 16
+    units = ElsaDesign(attention_units=1, selectors=16).units(64)
+    # One query's way: looked at, seen to have none, worked on, summed up, merged.
+    way = units.look_depth + 2 + units.work_depth + 1 + units.finish_cycles
+    assert none.cycles >= units.start_cycles(16) + way + units.output_depth
+
+
 def test_a_larger_p_keeps_less():
     op = drawn(seq=128, heads=4)
     kept = [run(op, p=p).quality["candidate_ratio"] for p in (0.0, 0.5, 1.0, 2.0, 4.0)]
@@ -259,11 +283,13 @@ def test_heads_of_32_elements_have_hashes_and_a_bias_of_their_own():
         ({"p": -1.0}, None, "p must be at least 0"),
         ({}, Attention(seq=8, heads=1, dim=67), "67 is not; no Kronecker projection fits it"),
         ({}, Attention(seq=8, heads=1, dim=64, direction="bwd"), "runs attention's forward pass"),
+        ({"max_seq": 32}, None, "elsa: seq must be at most max_seq, 32, got 64"),
+        ({"dim": 32}, None, "elsa: heads must be as long as dim, 32, got 64"),
         ({}, Attention(seq=16385, heads=1, dim=64), "seq must be at most 16384, got 16385"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(fields, op, message):
-    with pytest.raises(InputError) as error:
+    with pytest.raises((InputError, InfeasibleError)) as error:
         Elsa(ElsaDesign().with_settings("elsa", fields)).run(op or drawn())
     assert message in str(error.value)
     assert "\n" not in str(error.value)

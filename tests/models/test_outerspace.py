@@ -167,6 +167,25 @@ def test_more_of_a_resource_and_less_delay_take_fewer_cycles(
     assert cycles[-1] <= gain * cycles[0], cycles
 
 
+def test_fewer_ports_than_pes_cost_cycles_and_a_port_for_each_costs_none() -> None:
+    unbound = {"tiles": 1, "l1_caches": 1, "pes_per_tile": 8, "dispatch_cycles": 0, "hbm_channels": 64}
+    one, every, own = (OuterSpace(OuterSpaceDesign(**unbound, l0_ports=n)).run(wide_rows()) for n in (1, 8, 0))
+    assert every.cycles == own.cycles
+    assert one.phases[0].cycles > 1.1 * own.phases[0].cycles  # type: ignore[operator]
+    assert one.phases[1] == own.phases[1]
+    assert one.area_parts["l0"] == own.area_parts["l0"] / 8
+
+
+def test_without_a_second_level_every_miss_goes_to_memory_and_nothing_is_spent_on_it() -> None:
+    with_l1, without = (square(short_rows().a, l1_bytes=n) for n in (4096, 0))
+    counts = without.counters
+    assert with_l1.counters["multiply_l1_hits"] > 0 == counts["multiply_l1_hits"] == counts["merge_l1_hits"]
+    for phase in ("multiply", "merge"):
+        assert counts[f"{phase}_l1_misses"] == counts[f"{phase}_l0_misses"]
+    assert without.traffic_bytes["dram_read"] > with_l1.traffic_bytes["dram_read"]
+    assert without.area_parts["l1"] == without.energy_parts["l1"] == 0
+
+
 def test_published_queue_of_outstanding_requests_does_not_bind_at_the_published_dispatch() -> None:
     ours, doubled = (square(short_rows().a, outstanding_requests=n) for n in (64, 128))
     assert ours.cycles == doubled.cycles

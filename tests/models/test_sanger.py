@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siloom.models._attention import Head
-from siloom.models.sanger import Sanger, SangerDesign, attention_causes, predict, threshold_for
+from siloom.models.sanger import PredictorOperands, Sanger, SangerDesign, attention_causes, predict, threshold_for
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.errors import InputError
 from siloom.sim.ops import Attention
-from siloom.sim.units.int4_predictor import shared_scale
+from siloom.sim.units.int4_predictor import predicted_scores, shared_scale
 from siloom.sim.units.pack_split import pack_split_reference, sub_row_counts
 
 
@@ -77,6 +77,15 @@ def test_the_mask_is_the_softwares_where_the_exponent_is_exact():
         p /= p.sum()
         sure = np.abs(p / 0.02 - 1) > 1e-3
         assert np.array_equal(kept[i][sure], (p > 0.02)[sure])
+
+
+def test_whole_predicted_scores_are_the_softwares_but_for_the_last_bits_of_their_scales():
+    head = head_of(drawn(seq=96, heads=1, concentration=4.0))
+    scales = shared_scale(head.q, 4), shared_scale(head.k, 4)
+    exact = predicted_scores(head.q, head.k, *scales, 4)
+    found = PredictorOperands.of(head, scales, 4).scores() / 2.0**16
+    # Two scales of 16 bits, the largest of each with its first bit set, and half a place of the score.
+    assert np.abs(found - exact).max() < np.abs(exact).max() * 2.0**-14 + 2.0**-16
 
 
 def test_the_tables_exponent_changes_few_decisions():

@@ -8,8 +8,6 @@ import pytest
 
 pytest.importorskip("amaranth", reason="the optional part 'rtl' is not installed")
 
-from amaranth.hdl import Module
-
 from siloom.rtl.elastic import carry
 from siloom.rtl.spread import Step, spread
 
@@ -26,7 +24,7 @@ def noting_steps(depths):
 def work_of(stages, monkeypatch):
     """The numbers of the steps that each stage does."""
     monkeypatch.setattr("siloom.rtl.spread._wire", lambda m, value, name: value)
-    return [stage(Module(), {"done": []}, None)["done"] for stage in stages]
+    return [stage(None, {"done": []}, None)["done"] for stage in stages]
 
 
 @pytest.mark.parametrize("depths", [[3], [3, 1], [1, 3, 1], [1, 1, 1, 1, 1, 1, 1, 2], [3, 1, 1, 1, 3, 1, 1]])

@@ -51,6 +51,11 @@ def test_a_tool_that_dies_hangs_or_cannot_start_gives_one_line(tmp_path):
         tools.run([str(tmp_path / "no-such-tool")], folder=tmp_path)
 
 
+def test_the_cause_of_a_trap_is_told_not_the_trace_above_it():
+    said = "Trap: error while executing\n  0: yosys.wasm!sort\n\nCaused by:\n    wasm trap: call stack exhausted\n"
+    assert tools.telling_line(said) == "wasm trap: call stack exhausted"
+
+
 def test_a_workspace_is_ours_alone_and_goes_away():
     with tools.workspace() as folder:
         assert folder.stat().st_mode & 0o777 == 0o700

@@ -47,11 +47,12 @@ HBM = DramTiming(
 )  # fmt: skip
 TILES = TileArray(
     tiles=4, pes=4, tiles_per_l1=2, l0_sets=16, l0_ways=4, l1_sets=16, l1_ways=4, block_bits=6, burst_bits=5,
-    l0_mshrs=8, l1_mshrs=8, outstanding=8, piece=64, dispatch=20, element=1, l0_latency=2, l1_latency=8,
+    l0_mshrs=8, l1_mshrs=8, outstanding=8, piece=64, dispatch=20, element=1, l0_latency=2, l1_latency=8, l0_ports=4,
+    links=8,
 )  # fmt: skip
 MERGERS = MergeArray(
     tiles=4, pes=2, tiles_per_l1=2, sets=2, ways=4, l1_sets=16, l1_ways=4, block_bits=6, burst_bits=5,
-    l1_mshrs=8, heads=16, dispatch=20, element=5, step=2, add=2, l1_latency=8,
+    l1_mshrs=8, heads=16, dispatch=20, element=5, step=2, add=2, l0_latency=2, l1_latency=8,
 )  # fmt: skip
 
 
@@ -151,16 +152,22 @@ def random_case(seed: int) -> Case:
         l1_sets=l1_sets, l1_ways=l1_ways, block_bits=block_bits, burst_bits=burst_bits, l0_mshrs=pick(1, 2, 8, 32),
         l1_mshrs=l1_mshrs, outstanding=pick(1, 2, 3, 8, 64), piece=pick(1, 2, 7, 64), dispatch=dispatch,
         element=pick(1, 1, 2, 8), l0_latency=pick(0, 1, 2), l1_latency=l1_latency,
+        l0_ports=16, links=8,
     )  # fmt: skip
     merge = MergeArray(
         tiles=tiles, pes=pick(1, 2, 3), tiles_per_l1=per_l1, sets=pick(1, 2, 8), ways=pick(1, 2, 4), l1_sets=l1_sets,
         l1_ways=l1_ways, block_bits=block_bits, burst_bits=burst_bits, l1_mshrs=l1_mshrs, heads=pick(2, 3, 4, 7, 128),
-        dispatch=dispatch, element=pick(1, 3, 20), step=pick(0, 1, 3), add=pick(0, 2, 5), l1_latency=l1_latency,
+        dispatch=dispatch, element=pick(1, 3, 20), step=pick(0, 1, 3), add=pick(0, 2, 5),
+        l0_latency=multiply.l0_latency, l1_latency=l1_latency,
     )  # fmt: skip
     rows, inner, columns = (int(size) for size in rng.integers(1, 36, 3))
     density, hub = float(rng.choice([0.02, 0.1, 0.3, 0.6])), bool(rng.random() < 0.3)
     a = matrix(rows, inner, density, seed + 1000, hub=hub)
     b = matrix(inner, columns, density, seed + 2000, hub=hub)
+    # Some caches take fewer lookups a cycle than there are PEs, some machines have no second level.
+    multiply = multiply._replace(l0_ports=pick(1, 2, 16), links=pick(1, 2, 8))
+    if rng.random() < 0.25:
+        multiply, merge = multiply._replace(l1_sets=0), merge._replace(l1_sets=0)
     return Case(a, b, timing, multiply, merge)
 
 
@@ -325,7 +332,10 @@ def test_work_is_conserved_and_cycles_keep_to_the_closed_forms(seed: int) -> Non
     # Each add leaves one element fewer, wherever it happens.
     assert work["adds"] == case.multiplies - case.expected.nnz
     cycles = work["pops"] * mergers.element + work["steps"] * mergers.step + work["adds"] * mergers.add
-    assert merge.by_cause()["compute"] == cycles
+    cycles += (work["loads"] - work["misses"]) * mergers.l0_latency
+    # A head that is loaded at the front takes a cycle, which nothing else counts.
+    loaded = len(case.layout.merge.at) + work["rounds"]
+    assert cycles <= merge.by_cause()["compute"] <= cycles + loaded
     assert merge.cycles >= cycles / (mergers.tiles * mergers.pes)
     assert merge.cycles >= (ceil(rows / mergers.tiles) - 1) * mergers.dispatch
     assert merge.dram[WRITE_BURSTS] << mergers.burst_bits >= case.expected.nnz * ELEMENT_BYTES
@@ -484,11 +494,12 @@ def test_sampled_work_that_could_overflow_is_refused() -> None:
 
 
 # Directions. More of a resource, or less of a delay, may make a greedy schedule slightly worse: work
-# lands on another PE, evicts another block, meets another refresh (Graham's anomalies). On the fixed
-# seeds here one step may cost 2 %; over 40 other seeds the worst steps were 2.6 % (outstanding
-# requests), 1.6 % (dispatch) and below 1 % (all else). The whole way must gain, as stated for each.
+# lands on another PE, evicts another block, meets another refresh or a bank that is busy with links
+# (Graham's anomalies). On the fixed seeds here one step may cost 5 %; over 20 other seeds the worst
+# steps of the multiply phase were 7.6 % (outstanding requests), 6.8 % (write buffer), 6.4 % (MSHRs), and
+# those of the merge phase below 1 %. The whole way must gain, as stated for each.
 
-ANOMALY = 1.02
+ANOMALY = 1.05
 Make = Callable[[Case, float], Case]
 
 
@@ -543,7 +554,7 @@ def test_a_larger_l0_saves_misses_and_time_where_rows_are_longer_than_it() -> No
     runs = [case.multiply() for case in cases]
     misses = [int(run.counts[1]) for run in runs]
     assert_direction(misses, 0.1)
-    assert_direction([run.cycles for run in runs], 0.8)
+    assert_direction([run.cycles for run in runs], 0.85)
 
 
 def test_the_null_memory_is_everyone_s_best() -> None:

@@ -14,8 +14,8 @@ PROMISED = (
     "token_scheduler", "multi_precision_mul", "outer_multiplier", "chunk_merger", "sparse24_select", "systolic_cell",
 )  # fmt: skip
 MORE = (
-    "exp_float", "head_mix", "low_rank_detector", "mask_threshold", "post_score", "share_sum", "weighted_mean",
-    "weighted_sum",
+    "bank_sum", "dot_product", "exp_float", "head_mix", "low_rank_detector", "mask_threshold", "post_score",
+    "reciprocal", "scaled_code", "score_scale", "share_sum", "weighted_mean", "weighted_sum",
 )  # fmt: skip
 
 
