@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from siloom.models._fpga_design import FpgaDesign
-from siloom.models._fpga_resources import RESOURCES, bits_of, buffers, dsp_cells, require_fit
+from siloom.models._fpga_resources import RESOURCES, bits_of, buffers, dsp_cells, measured_cell, require_fit
 from siloom.models._systolic_array import Core, Run, run_steps
 from siloom.models._systolic_lower import lower
 from siloom.sim.cost import arithmetic, dram_energy, sram, table, table_hash
@@ -15,8 +15,9 @@ from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s, write_co
 from siloom.sim.ops import Conv, MatMul, Operation
 from siloom.sim.result import Result, utilization
 
-_TABLES = ("fpga", "horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
+_TABLES = ("fpga", "synthesis", "horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 _WORD_BYTES = 8
+_ESTIMATE = "estimated from a synthesised cell of another kind"
 
 
 class Fpga(Machine):
@@ -75,6 +76,7 @@ class Fpga(Machine):
             provenance={
                 "design_hash": design.content_hash(),
                 "tables": {name: table_hash(name) for name in _TABLES},
+                "resources": _origins(design),
             },
         )
 
@@ -142,11 +144,37 @@ def _traffic(design: FpgaDesign, run: Run) -> dict[str, int]:
     return {**out, "dram_read": run.read_bytes, "dram_write": run.write_bytes}
 
 
+def _origins(design: FpgaDesign) -> dict[str, str]:
+    """Where the resources of each part of the design come from."""
+    blocks, cells = dsp_cells(design), design.rows * design.cols
+    measured = measured_cell(design)
+    origins = {
+        "cells in multiplier blocks": _ESTIMATE if measured is None or not measured.dsp else measured.source,
+        "cells in LUTs": _ESTIMATE if measured is None or measured.dsp else measured.source,
+        "flip-flops of cells": "counted" if measured is None else measured.source,
+        "skew": "counted",
+        "buffers": "counted",
+        "control": "assumed",
+    }
+    unused = {"cells in multiplier blocks": not blocks, "cells in LUTs": blocks == cells}
+    return {name: origin for name, origin in origins.items() if not unused.get(name, False)}
+
+
 def _notes(design: FpgaDesign, op: MatMul | Conv, used: dict[str, int]) -> tuple[str, ...]:
     shares = ", ".join(
         f"{count} of {have} {name}" for name, count in used.items() if (have := getattr(design, RESOURCES[name]))
     )
-    notes = [f"resources estimated from synthesised cells: {shares}; clock, static power and control are assumed"]
+    cell = measured_cell(design)
+    guessed = [kind for kind, origin in _origins(design).items() if origin == _ESTIMATE]
+    how = "estimated from synthesised cells"
+    if cell is not None:
+        how = "of cells measured by synthesis" + (f" ({' and '.join(guessed)} estimated)" if guessed else "")
+    notes = [f"resources {how}: {shares}; clock, static power and control are assumed"]
+    if cell is not None and cell.clock_hz is not None and cell.clock_hz < design.clock_hz:
+        notes.append(
+            f"the clock of {design.clock_hz / 1e6:.0f} MHz is above the {cell.clock_hz / 1e6:.0f} MHz that one cell "
+            "reached, placed and routed alone"
+        )
     if op.format != design.precision:
         notes.append(f"computed in {design.precision}, the workload asks for {op.format}")
     return tuple(notes)

@@ -1,10 +1,14 @@
-"""What an array takes of an FPGA: an estimate from synthesised cells, to be replaced by whole designs.
+"""What an array takes of an FPGA: its cells as they were measured or else estimated, and what is around them.
 
-A cell's LUTs are those of Yosys on one weight-stationary cell of each width and family, in Verilog
-``if (load) w <= w_in; a_out <= a_in; s_out <= s_in + a_in * w;`` with signed operands. Flip-flops are
-counted: the operand passed on, the weight (two where double-buffered), the sum, and the triangles of
-registers that skew operands and straighten sums at the edges. Buffers take as many memory blocks as
-their bytes or their width ask for, the larger. Control is an assumed constant.
+A cell's LUTs and flip-flops are those of the hardware ``systolic_cell``, its handshake included, of the array's
+widths, dataflow and registers, where ``siloom rtl synth`` measured it in a part of the family
+(``sim/cost/synthesis.csv``). Otherwise they are estimated. LUTs are then those of Yosys on one weight-stationary
+cell of each width and family, in Verilog ``if (load) w <= w_in; a_out <= a_in; s_out <= s_in + a_in * w;`` with
+signed operands, taken for all dataflows; flip-flops are counted: the operand passed on, the weight (two where
+double-buffered), the sum. Cells whose multiplier is in LUTs though the part has blocks are estimated too.
+
+The triangles of registers that skew operands and straighten sums at the edges are counted. Buffers take as many
+memory blocks as their bytes or their width ask for, the larger. Control is an assumed constant.
 
 Not in it: routing that fails before the last LUT is used, multiplier blocks that hold two products,
 adders inside multiplier blocks, and clocks that a full part does not reach.
@@ -16,10 +20,16 @@ from collections.abc import Mapping
 
 from siloom.models._fpga_design import FpgaDesign
 from siloom.sim.cost import table
+from siloom.sim.cost.synthesis import Synthesised, synthesised
 from siloom.sim.errors import InfeasibleError
+from siloom.sim.units.systolic_cell import SystolicCell
 
 RESOURCES = {"LUT": "luts", "FF": "ffs", "DSP": "dsps", "BRAM": "brams", "URAM": "urams"}
 """Resource as messages name it -> the part's field."""
+
+
+MEASURED_IN = {"ice40": "ice40-hx8k", "ecp5": "ecp5-85k"}
+"""Family -> the part in which its cells were measured."""
 
 
 def bits_of(format: str) -> int:
@@ -40,6 +50,21 @@ def dsp_cells(design: FpgaDesign) -> int:
     return min(cells, design.dsps) if _row(design, "dsp_luts") in table("fpga") else 0
 
 
+def measured_cell(design: FpgaDesign) -> Synthesised | None:
+    """The array's cell as it was measured in a part of the design's family; None where it was not."""
+    operand = bits_of(design.precision)
+    cell = SystolicCell(
+        # Inputs or weights that stay are the same hardware.
+        dataflow="os" if design.dataflow == "os" else "ws",
+        a_bits=operand,
+        b_bits=operand,
+        acc_bits=bits_of(design.accumulator),
+        double=design.double_buffer,
+    )
+    part = MEASURED_IN.get(design.family)
+    return None if part is None else synthesised(part, "systolic_cell", cell.settings_text())
+
+
 def resources(design: FpgaDesign) -> dict[str, int]:
     """LUT, FF, DSP, BRAM and URAM that the design takes."""
     rows, cols = design.rows, design.cols
@@ -48,6 +73,12 @@ def resources(design: FpgaDesign) -> dict[str, int]:
     lut_each = _cell(design, "luts")
     dsp_each = total  # the sum's adder; what the synthesised cells show too
     cell_ffs = operand * (3 if design.double_buffer else 2) + total
+    if (cell := measured_cell(design)) is not None:
+        cell_ffs = cell.ff
+        if cell.dsp:
+            dsp_each = cell.lut
+        else:
+            lut_each = cell.lut
     skew = operand * rows * (rows - 1) // 2 + total * cols * (cols - 1) // 2
     brams, urams = _memory_blocks(design)
     control = {name: int(table("fpga")["control", name].value) for name in ("luts", "ffs")}

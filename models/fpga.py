@@ -1,10 +1,10 @@
 """FPGA parts as targets: a systolic array of multiply-accumulate cells on the part, its buffers and its memory.
 
-A design that does not fit is infeasible, with every resource that is short. Resources are an estimate
-from synthesised cells (``_fpga_resources``), timing is that of ``systolic`` (physical), clocks and
-static powers are assumed. Energy: products and sums of standard cells at the part's node times what
-programmable logic costs over them (Kuon and Rose), buffers as SRAM, memory by the bit, and static
-power for the time.
+A design that does not fit is infeasible, with every resource that is short. Resources are those of cells that were
+synthesised and placed, where the array's cell was, and otherwise an estimate (``_fpga_resources``); a result's notes
+and provenance say which. Timing is that of ``systolic`` (physical), clocks and static powers are assumed.
+Energy: products and sums of standard cells at the part's node times what programmable logic costs over them
+(Kuon and Rose), buffers as SRAM, memory by the bit, and static power for the time.
 """
 
 from __future__ import annotations

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from siloom.rtl.cosim import SIMULATORS, WAVES
 from siloom.rtl.emit import make_files, write_files
 from siloom.rtl.registry import Block, find_block, find_blocks, find_hardware, find_unit, machine_names, unit_names
-from siloom.rtl.synth import MAX_SEED, TARGETS, fault_row, require_tools, synthesis_files, synthesise
+from siloom.rtl.synth import MAX_SEED, TARGETS, Target, fault_row, require_tools, synthesis_files, synthesise
 from siloom.sim.contract import CycleKernel, Stream
 from siloom.sim.design import Design
 from siloom.sim.errors import InputError, MissingPartError, UsageError, did_you_mean
@@ -112,7 +112,8 @@ def synth(
     targets: Sequence[str] = ("ecp5-85k",),
     seed: int = 1,
     folder: Path | None = None,
-    on_start: Callable[[str], None] | None = None,
+    jobs: int = 1,
+    on_row: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Synthesise, place and route units and machines; one row per name and target.
 
@@ -122,7 +123,8 @@ def synth(
         seed: of the placement.
         folder: where the files of each row that fits are put (the row, the design, the tools' logs and timing
             report), in a folder of their own; None: nowhere.
-        on_start: called with what is worked on, in words.
+        jobs: rows that are worked on at once.
+        on_row: called with each row as it is done, in order.
 
     Returns:
         Rows of ``name,kind,size,target,seed,fits,lut,ff,dsp,bram,carry,clock_hz,slowest,short,placed,tools,seconds``
@@ -131,7 +133,7 @@ def synth(
 
     Raises:
         UsageError: an unknown name, setting or target.
-        InputError: a setting or ``seed`` out of its range, or a folder that cannot be written.
+        InputError: a setting, ``jobs`` or ``seed`` out of its range, or a folder that cannot be written.
         InfeasibleError: a machine's design that its RTL cannot be made for.
         MissingPartError: a part that is not installed.
     """
@@ -140,26 +142,37 @@ def synth(
             raise UsageError(f"no target named '{target}'{did_you_mean(target, TARGETS)}")
     if not 0 <= seed <= MAX_SEED:
         raise InputError(f"rtl synth: seed must be 0 to {MAX_SEED}, got {seed}")
+    if jobs < 1:
+        raise InputError(f"rtl synth: jobs must be at least 1, got {jobs}")
     chosen = [find_block(name) for name in ([*unit_names(), *machine_names()] if names is None else names)]
     parts = [TARGETS[target] for target in targets]
     for part in parts:
         require_tools(part)
     rows = []
-    for block in chosen:
-        for part in parts:
-            if on_start is not None:
-                on_start(f"synthesising {block.name} for {part.name}")
-            try:
-                row, made = synthesise(block, part, seed)
-            except MissingPartError as error:
-                # One tool's death must not lose what was found for the others.
-                rows.append(fault_row(block, part, seed, str(error)))
-                continue
-            rows.append(row)
-            if folder is not None and row["fits"]:
-                key = f"{block.name}-{part.name}-{block.design.content_hash()[:8]}-seed{seed}"
-                write_files(synthesis_files(row, made), folder / key)
+    # Threads: the tools are processes of their own.
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            blocks = [block for block in chosen for _ in parts]
+            for row in pool.map(lambda block, part: _synth_one(block, part, seed, folder), blocks, parts * len(chosen)):
+                if on_row is not None:
+                    on_row(row)
+                rows.append(row)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return rows
+
+
+def _synth_one(block: Block, part: Target, seed: int, folder: Path | None) -> dict[str, Any]:
+    try:
+        row, made = synthesise(block, part, seed)
+    except MissingPartError as error:
+        # One tool's death must not lose what was found for the others.
+        return fault_row(block, part, seed, str(error))
+    if folder is not None and row["fits"]:
+        key = f"{block.name}-{part.name}-{block.design.content_hash()[:8]}-seed{seed}"
+        write_files(synthesis_files(row, made), folder / key)
+    return row
 
 
 def _rows(work: Sequence[tuple[Block, int, int, str, Path | None]], jobs: int) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ Every text is a template in ``rtl/templates``; here is only what they are filled
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ def bundle(block: Block, component: Any, seed: int) -> dict[str, str]:
         f"test_{name}.py": "cocotb_test.py.j2",
         f"{name}.core": "core.j2",
     }
-    vectors = {f"vectors/{run.plan.name}/{file}": text for run in runs for file, text in _vectors(block, run).items()}
+    vectors = {
+        f"vectors/{_folder(run.plan.name)}/{file}": text for run in runs for file, text in _vectors(block, run).items()
+    }
     facts["vectors"] = list(vectors)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -91,6 +94,7 @@ def _facts(block: Block, component: Any, runs: Sequence[Trial]) -> dict[str, Any
     for name, memory in first.memories.items():
         key = f"memory_{name}"
         memories.append({"name": name, "id": key, "address_bits": memory.address_bits, "data_bits": memory.data_bits,
+                         "lanes": memory.lanes, "request_bits": memory.request_bits,
                          "requests": source_prefix(f"{name}_req"), "answers": sink_prefix(f"{name}_rsp"),
                          "most_words": 1 << memory.address_bits,
                          "most_latency": max(len(plan.memories[name].latency) for plan in plans),
@@ -109,9 +113,9 @@ def _facts(block: Block, component: Any, runs: Sequence[Trial]) -> dict[str, Any
         "settings": list(block.design.as_dict().items()),
         "timing": _timing(block.unit.contract(block.design)) if isinstance(block, UnitBlock) else None,
         "notes": inspect.cleandoc(type(component).__doc__ or ""),
-        "runs": [plan.name for plan in plans],
+        "runs": [_folder(plan.name) for plan in plans],
         "run_rows": [_run_row(run) for run in runs],
-        "first_run": first.name,
+        "first_run": _folder(first.name),
         "ins": ins,
         "outs": outs,
         "memories": memories,
@@ -124,7 +128,7 @@ def _facts(block: Block, component: Any, runs: Sequence[Trial]) -> dict[str, Any
         "junk": lambda bits: "{" + ", ".join(["$random"] * -(-bits // 32)) + "}",
         "in_names": {s["name"]: (s["prefix"], s["bits"]) for s in ins},
         "out_names": {s["name"]: s["prefix"] for s in outs},
-        "memory_names": {s["name"]: (s["address_bits"], s["data_bits"]) for s in memories},
+        "memory_names": {s["name"]: (s["address_bits"], s["data_bits"], s["lanes"]) for s in memories},
     }
 
 
@@ -132,9 +136,14 @@ def _load(count: int, file: str, array: str) -> dict[str, str]:
     return {"when": f"counts[{count}]", "file": file, "array": array}
 
 
+def _folder(name: str) -> str:
+    """A run's name as make, Verilog and a file system take it."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
+
+
 def _run_row(run: Trial) -> dict[str, Any]:
     return {
-        "name": run.plan.name,
+        "name": _folder(run.plan.name),
         "beats_in": sum(len(feed.payloads) for feed in run.plan.feeds.values()),
         "beats_out": sum(len(beats) for beats in run.answers.values()),
         "cycles": "not compared" if run.model_cycles is None else run.model_cycles,

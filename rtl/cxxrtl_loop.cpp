@@ -234,13 +234,27 @@ struct MemoryRequests : Consumer {
         uint64_t address = place[0] | (place.size() > 1 ? uint64_t(place[1]) << 32 : 0);
         bool inside = address < words.size();
         if (bits_from(request, address_bits, 1)[0]) {
-            if (inside) words[address] = bits_from(request, address_bits + 1, data_bits);
+            if (inside) write(words[address], request);
         } else {
             answers.emplace_back(cycle + latency[reads++ % latency.size()],
                                  inside ? words[address] : Payload(chunks_of(data_bits)));
         }
     }
-    size_t address_bits = 0, data_bits = 0, reads = 0;
+    void write(Payload &word, const Payload &request) {
+        Payload data = bits_from(request, address_bits + 1, data_bits);
+        if (!lanes) {
+            word = data;
+            return;
+        }
+        Payload chosen = bits_from(request, address_bits + 1 + data_bits, lanes);
+        size_t wide = data_bits / lanes;
+        for (size_t bit = 0; bit < data_bits; bit++) {
+            size_t lane = bit / wide, at = bit / 32;
+            uint32_t one = 1u << bit % 32;
+            if (chosen[lane / 32] >> lane % 32 & 1) word[at] = (word[at] & ~one) | (data[at] & one);
+        }
+    }
+    size_t address_bits = 0, data_bits = 0, lanes = 0, reads = 0;
     std::vector<Payload> words;
     std::vector<int64_t> latency;
     std::deque<std::pair<int64_t, Payload>> answers;
@@ -305,6 +319,7 @@ void run(cxxrtl_handle design, Reader &in, Writer &out) {
         requests->address_bits = in.number();
         requests->words = in.payloads(requests->data_bits);
         requests->latency = in.numbers();
+        requests->lanes = in.number();
         answers->requests = requests.get();
         memories.emplace_back(name, requests.get());
         streams.push_back(std::move(answers));

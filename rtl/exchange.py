@@ -44,7 +44,8 @@ class Drain:
 class Memory:
     """A memory behind the streams ``<name>_req`` (out) and ``<name>_rsp`` (in).
 
-    A request holds, from its lowest bit, ``address`` (a word's number), ``write`` (1 bit) and ``data``.
+    A request holds, from its lowest bit, ``address`` (a word's number), ``write`` (1 bit), ``data`` and, where a
+    word has ``lanes``, a bit for each of so many equal parts: a write changes only those whose bit is set.
     One is accepted in every cycle. Requests act in their order; a read is answered ``latency`` cycles
     after it was accepted (a pattern over the reads, repeated; at least 1), or as soon as those before
     it are gone. Writes are not answered.
@@ -54,11 +55,22 @@ class Memory:
     data_bits: int
     words: Sequence[int]
     latency: Sequence[int] = (1,)
+    lanes: int = 0
 
     @property
     def request_bits(self) -> int:
         """Bits of a request."""
-        return self.address_bits + 1 + self.data_bits
+        return self.address_bits + 1 + self.data_bits + self.lanes
+
+    def written(self, before: int, request: int) -> int:
+        """What a word becomes by a write."""
+        data = request >> (self.address_bits + 1) & ((1 << self.data_bits) - 1)
+        if not self.lanes:
+            return data
+        wide = self.data_bits // self.lanes
+        chosen = request >> (self.address_bits + 1 + self.data_bits)
+        mask = sum(((1 << wide) - 1) << (wide * lane) for lane in range(self.lanes) if chosen >> lane & 1)
+        return before & ~mask | data & mask
 
 
 @dataclass(frozen=True)
@@ -195,7 +207,7 @@ class MemoryRequests(Consumer):
             address = payload & ((1 << memory.address_bits) - 1)
             if payload >> memory.address_bits & 1:
                 if address < len(self.words):
-                    self.words[address] = payload >> (memory.address_bits + 1)
+                    self.words[address] = memory.written(self.words[address], payload)
             else:
                 word = self.words[address] if address < len(self.words) else 0
                 self.answers.append((cycle + memory.latency[self._reads % len(memory.latency)], word))

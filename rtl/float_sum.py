@@ -76,7 +76,7 @@ def add(m: Module, aligned: Aligned) -> Added:
     differs = named(m, large.negative ^ below, "differs") & size.any()
     negative = Mux(aligned.opposed & ~large.infinite, differs, large.negative)
     number = replace(large, significand=size, exponent=named(m, large.exponent + 1, "exponent"), negative=negative)
-    return Added(number, limit(m, len(size), large.exponent))
+    return Added(number, limit(m, len(size) - 1, large.exponent))
 
 
 def adder(form: Float, saturate: bool) -> list[tuple[Logic, int]]:

@@ -44,7 +44,7 @@ def unpack(m: Module, code: Any, form: Float) -> Number:
     special = top & mantissa.all() if form.finite else top
     return Number(
         significand=Cat(mantissa, normal),
-        exponent=Cat(field[0] | ~normal, field[1:]),
+        exponent=Cat(named(m, field[0] | ~normal, "lowest"), field[1:]),
         negative=code[-1],
         infinite=Const(0, 1) if form.finite else special & ~mantissa.any(),
         nan=special if form.finite else special & mantissa.any(),
@@ -81,18 +81,17 @@ def normalise(m: Module, number: Number) -> Number:
 
 
 def limit(m: Module, bits: int, room: Any) -> Any:
-    """A mark for :func:`normalise_within`: where the leading one of ``bits`` is after the largest shift, ``room``.
+    """A mark for :func:`normalise_within`: where the leading one is after the largest shift, ``room``.
 
-    It is made beside the significand, so that the shift does not wait for a comparison of exponents. It has no
-    place for the lowest bit, below which nothing is.
+    It is made beside the significand, so that the shift does not wait for a comparison of exponents. No shift is
+    larger than ``bits``, the width of the mark.
     """
-    return barrel_right(m, Const(1 << (bits - 2), bits - 1), room)[0]
+    return barrel_right(m, Const(1 << (bits - 1), bits), room)[0]
 
 
-def normalise_within(m: Module, number: Number, mark: Any, most: int | None = None) -> Number:
-    """The same number shifted up to a leading one, or as far as the mark says, and never by more than ``most``."""
-    within = named(m, (number.significand[1:] | mark)[slice(-most, None) if most else slice(None)], "within")
-    zeros = leading_zeros(m, within)
+def normalise_within(m: Module, number: Number, mark: Any) -> Number:
+    """The same number shifted up to a leading one, or as far as the mark says."""
+    zeros = leading_zeros(m, named(m, number.significand[-len(mark) :] | mark, "within"))
     exponent = named(m, number.exponent - zeros, "exponent")
     return replace(number, significand=barrel_left(m, number.significand, zeros), exponent=exponent)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 
-from siloom.rtl.elastic import Stage, Values
+from siloom.rtl.elastic import Stage, Values, elastic
 from siloom.rtl.hold import hold
 from siloom.sim.contract import fixed
 
@@ -35,19 +35,24 @@ def paced(m: Module, twin: Any, stages: Sequence[Stage]) -> None:
     _queue(m, twin, dict(stages[-1](m, values, moves)), moves, leaves)
 
 
+def pipeline(m: Module, twin: Any, stages: Sequence[Stage]) -> None:
+    """The pipeline of a Contract with fixed cycles: an elastic one where a beat may come in every cycle."""
+    (elastic if fixed(twin.contract.interval) == 1 else paced)(m, twin, stages)
+
+
 def _admit(m: Module, twin: Any, leaves: Value) -> None:
     """Drive ``i.ready``: by a count of the beats inside, and of cycles since the last was taken."""
     interval, capacity = fixed(twin.contract.interval), twin.contract.capacity
-    takes, inside, wait = Signal(), Signal(range(capacity + 1)), Signal(range(interval))
+    takes, inside, pause = Signal(), Signal(range(capacity + 1)), Signal(range(interval))
     m.d.comb += [
-        twin.i.ready.eq((wait == 0) & ((inside != capacity) | leaves)),
+        twin.i.ready.eq(~pause.any() & ((inside != capacity) | leaves)),
         takes.eq(twin.i.valid & twin.i.ready),
     ]
     m.d.sync += inside.eq(inside + takes - leaves)
     with m.If(takes):
-        m.d.sync += wait.eq(interval - 1)
-    with m.Elif(wait != 0):
-        m.d.sync += wait.eq(wait - 1)
+        m.d.sync += pause.eq(interval - 1)
+    with m.Elif(pause.any()):
+        m.d.sync += pause.eq(pause - 1)
 
 
 def _queue(m: Module, twin: Any, values: dict[str, Any], arrives: Value, leaves: Signal) -> None:

@@ -97,6 +97,7 @@ def save_plans(path: Path, plans: Sequence[Plan]) -> None:
             out.number(memory.address_bits)
             out.payloads(memory.words, memory.data_bits)
             out.numbers(memory.latency)
+            out.number(memory.lanes)
     out.save(path)
 
 
@@ -119,7 +120,7 @@ def _load_plan(file: _Reader) -> Plan:
     for _ in range(file.number()):
         key, address_bits = file.text(), file.number()
         words, bits = file.payloads()
-        memories[key] = Memory(address_bits, bits, words, file.numbers())
+        memories[key] = Memory(address_bits, bits, words, file.numbers(), file.number())
     return Plan(name, feeds, drains, limit, seed, memories)
 
 

@@ -179,7 +179,7 @@ def find_hardware(name: str) -> Hardware[Any]:
 
 def size_text(design: Design) -> str:
     """A design as the settings that give it again."""
-    return ",".join(f"{key}={value}" for key, value in design.as_dict().items())
+    return design.settings_text()
 
 
 def _kind(named: Named) -> str:

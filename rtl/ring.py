@@ -78,6 +78,19 @@ def ring(design: str, ports: Sequence[Wires]) -> str:
     )
 
 
+def port_of(net: str, ports: Sequence[Wires]) -> str:
+    """The design's port that a net or cell of the ring belongs to; any other name as it is."""
+    found = re.match(r"(given|next|shown_out)(?:\[(\d+)\])?", net)
+    if found is None:
+        return re.sub(r"^(\w+)_(?:in|wire)\b", r"\1", net)
+    bit = int(found[2] or 0)
+    for port in reversed([p for p in ports if p.name != "clk" and p.given is (found[1] != "shown_out")]):
+        if bit < port.bits:
+            return f"{port.name}[{bit}]"
+        bit -= port.bits
+    return net
+
+
 def _bits(at: int, end: int) -> str:
     """The range of the chain from bit ``at``."""
     return f"{min(at + CHAIN, end) - 1}:{at}"

@@ -34,7 +34,8 @@ def place(m: Module, platform: object, part: Any, name: str, module: str) -> Non
     if not isinstance(platform, Library):
         m.submodules[name] = part
         return
-    platform.parts.setdefault(module, part)
+    if platform.parts.setdefault(module, part) is not part:
+        part._MustUse__used = True  # only its ports are: Amaranth need not warn that it is never elaborated
     wires = {f"i_{port}" if given else f"o_{port}": value for port, value, given in _wires(part)}
     m.submodules[name] = Instance(module, i_clk=ClockSignal(), i_rst=ResetSignal(), **wires)
 

@@ -13,19 +13,20 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from siloom.rtl.cache import kept
 from siloom.rtl.registry import Block
-from siloom.rtl.ring import TOP, read_ports, ring
-from siloom.rtl.tools import program, require, run, telling_line, workspace
+from siloom.rtl.ring import TOP, Wires, port_of, read_ports, ring
+from siloom.rtl.tools import program, require, run, telling_line
 from siloom.rtl.verilog import verilog
+from siloom.rtl.yowasp import prepare
 from siloom.sim.cost import table
 from siloom.sim.errors import InfeasibleError, InputError, MissingPartError
 
@@ -57,6 +58,9 @@ COUNTED = "counts.json"
 
 TIMEOUT_S = 3600.0
 """The largest arrays that fit take nextpnr some minutes; what takes an hour will not end."""
+
+_AMARANTH = threading.Lock()
+"""Several threads synthesise, but Amaranth promises nothing of being used by several."""
 
 _RECIPE = "1"
 """Part of every key: raise it when what is run changes in a way that the texts below do not show."""
@@ -142,7 +146,9 @@ def synthesise(block: Block, target: Target, seed: int) -> tuple[dict[str, Any],
         InputError: a seed out of range, or a cache folder that cannot be written.
         MissingPartError: a tool is not installed, dies, or ends without what it was to write.
     """
-    folder = implement(block.name, verilog(block.make(), block.name), target, seed)
+    with _AMARANTH:
+        text = verilog(block.make(), block.name)
+    folder = implement(block.name, text, target, seed)
     found = json.loads((folder / COUNTED).read_text(encoding="utf-8"))
     row = _row(block, target, seed, {**found, "fits": not found["short"], "fault": ""})
     return row, folder
@@ -208,7 +214,7 @@ def require_fit(row: Mapping[str, Any]) -> None:
 def _make(folder: Path, name: str, text: str, target: Target, seed: int) -> None:
     """Fill a folder: the design, its ring, the tools' logs and reports, and :data:`COUNTED`."""
     for tool in target.tools:
-        _prepare(tool)
+        prepare(tool, INSTALL)
     start = time.perf_counter()
     (folder / f"{name}.v").write_text(text, encoding="utf-8")
     _yosys(folder, f"read_verilog {name}.v; tee -q -o ports.txt portlist {name}", "ports.txt")
@@ -228,7 +234,7 @@ def _make(folder: Path, name: str, text: str, target: Target, seed: int) -> None
     if not short:
         short = _place(folder, target, seed)
     if not short:
-        clock, slowest = read_report(json.loads((folder / "report.json").read_text(encoding="utf-8")))
+        clock, slowest = read_report(json.loads((folder / "report.json").read_text(encoding="utf-8")), ports)
     bits = [sum(port.bits for port in ports if port.name != "clk" and port.given is way) for way in (True, False)]
     found = {
         **counts,
@@ -259,7 +265,7 @@ def count_cells(cells: Mapping[str, int], target: Target) -> dict[str, int]:
     return counts
 
 
-def read_report(report: Mapping[str, Any]) -> tuple[float, str]:
+def read_report(report: Mapping[str, Any], ports: Sequence[Wires]) -> tuple[float, str]:
     """The clock that nextpnr's report gives, in Hz, and its slowest path in words."""
     clock, reached = min(report["fmax"].items(), key=lambda item: item[1]["achieved"])
     edge = f"posedge {clock}"
@@ -268,7 +274,7 @@ def read_report(report: Mapping[str, Any]) -> tuple[float, str]:
             nets = [step["net"] for step in path["path"] if "net" in step]
             # A cell is named after the register behind it and what it became.
             end = re.split(r"_(?:TRELLIS|SB|LUT4|CCU2C|MULT|DP16)", path["path"][-1]["to"]["cell"])[0]
-            return round(reached["achieved"] * 1e6), f"{nets[0]} to {end}"
+            return round(reached["achieved"] * 1e6), f"{port_of(nets[0], ports)} to {port_of(end, ports)}"
     return round(reached["achieved"] * 1e6), ""
 
 
@@ -327,19 +333,3 @@ def _require_files(folder: Path, tool: str, said: str, *names: str) -> None:
             raise MissingPartError(
                 f"{tool} ended without writing {name}: {telling_line(said)}; reinstall it with: {INSTALL}"
             )
-
-
-@lru_cache(maxsize=8)
-def _prepare(tool: str) -> None:
-    """Let a tool compile itself once for this user, while others that want it wait.
-
-    The tools are WebAssembly, translated at their first start (Yosys: half a minute) into a file that
-    another process must not read half-written.
-    """
-
-    def make(folder: Path) -> None:
-        with workspace() as elsewhere:
-            said = run([program(tool, INSTALL), "--version"], folder=elsewhere, install=INSTALL)
-        (folder / "version.txt").write_text(said, encoding="utf-8")
-
-    kept("prepared", [tool, version(tool)], make)

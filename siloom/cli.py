@@ -373,6 +373,7 @@ def rtl_synth(
         list[str] | None, typer.Option(help="ecp5-85k (the default), ice40-hx8k; may be repeated.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the placement; clocks move by some per cent with it.")] = 1,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Designs at once; default: one for each core.")] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="A table (.csv, .json), or a folder for logs too; default: your data folder."),
@@ -392,7 +393,12 @@ def rtl_synth(
     folder = None if table else out or _results("synthesis")
     with watching("synthesising") as watch:
         rows = synth(
-            None if every else names, targets=tuple(target or ("ecp5-85k",)), seed=seed, folder=folder, on_start=watch
+            None if every else names,
+            targets=tuple(target or ("ecp5-85k",)),
+            seed=seed,
+            folder=folder,
+            jobs=jobs or len(os.sched_getaffinity(0)),
+            on_row=lambda row: watch(f"synthesising, {row['name']} for {row['target']} done"),
         )
     if len(rows) == 1:
         _require_implemented(rows[0])
@@ -422,6 +428,38 @@ def _require_implemented(row: dict[str, Any]) -> None:
     if row["fault"]:
         raise MissingPartError(f"{row['name']} for {row['target']}: {row['fault']}")
     require_fit(row)
+
+
+@rtl_app.command("prove")
+def rtl_prove(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Default: all.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Steps to look at, instead of what each proof says.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="A folder for waveforms of what failed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Prove laws of hardware parts, whatever their neighbours do: for ever, or for a number of steps."""
+    from siloom.rtl.prove import prove
+    from siloom.sim.errors import CheckFailedError
+    from siloom.watch import watching
+
+    with watching("proving") as watch:
+        rows = prove(
+            names or None, depth=depth, traces=out, on_start=lambda name, size: watch(f"proving {name}, {size}")
+        )
+    if as_json:
+        _print_json(rows)
+    else:
+        from siloom.show import show_rows
+
+        shown = ("name", "size", "property", "says", "result", "depth", "seconds")
+        show_rows("proofs", [{key: row[key] for key in shown} for row in rows])
+    wrong = [row for row in rows if not row["passed"]]
+    if wrong:
+        first = wrong[0]
+        raise CheckFailedError(
+            f"{len(wrong)} of {len(rows)} rows came out wrong, first {first['name']} ({first['size']}): "
+            f"{first['property']} {first['result']} at step {first['depth']}"
+        )
 
 
 def _results(kind: str) -> Path:

@@ -159,6 +159,10 @@ class Design:
         """Field name -> value, plain numbers and texts only."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
+    def settings_text(self) -> str:
+        """All fields as the settings that give this design again: ``rows=4,cols=8``."""
+        return ",".join(f"{name}={value}" for name, value in self.as_dict().items())
+
     def content_hash(self) -> str:
         """Hash of the class name and all values (16 hex digits)."""
         text = json.dumps([type(self).__name__, self.as_dict()], sort_keys=True)

@@ -9,7 +9,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
 from siloom.models._sanger_units import DIGITS_AT_ONCE
-from siloom.rtl.divider import digits, rounded_half_even
+from siloom.rtl.long_division import digits, rounded_half_even
 from siloom.rtl.machines._sanger_layouts import head_layout, mean_layout
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place

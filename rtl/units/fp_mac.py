@@ -12,10 +12,10 @@ from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
 
-from siloom.rtl.elastic import Stage, Values, elastic
+from siloom.rtl.elastic import Stage, Values
 from siloom.rtl.float_sum import Logic, adder
 from siloom.rtl.floats import Number, multiply, normalise, rescale, unpack
-from siloom.rtl.paced import paced
+from siloom.rtl.paced import pipeline
 from siloom.rtl.spread import ADD, MULTIPLY, SHIFT, Step, spread
 from siloom.rtl.twin import Twin
 from siloom.sim.contract import Float, fixed
@@ -69,7 +69,7 @@ class FpMac(Twin):
             stages = [*spread(front, latency - loop), *spread(back, loop)]
         else:
             stages = spread([*front, *back], loop)
-        (elastic if interval == 1 else paced)(m, self, stages)
+        pipeline(m, self, stages)
         return m
 
     def _unpack(self, m: Module, given: Values, moves: Value) -> Values:

@@ -5,7 +5,7 @@ exactly; with ``last`` every sum is divided by the weights' sum, to nearest, tie
 own format: a mean lies within its values, so it always fits. Where all weights are zero the mean is zero.
 
 ``clear`` starts the sums with this beat. The division is not pipelined: ``divide_cycles`` pass from the last beat to
-the result, and the unit takes no beat meanwhile, nor while a mean waits to be fetched.
+the result, and the unit takes no beat until that is fetched. Other beats are done with in a cycle.
 
 Source: Sanger divides by the row's sum after the product with V (Lu et al., MICRO 2021); widths and the divider are
 assumed.
@@ -126,7 +126,8 @@ def contract(design: WeightedMean) -> Contract:
         return Answer(means, cause)
 
     def cycles(beats: Codes) -> Codes:
-        return np.where(beats[:, dim + 2] == 1, design.divide_cycles, 1).astype(np.int64)
+        spent: Codes = np.where(beats[:, dim + 2] == 1, design.divide_cycles, 1).astype(np.int64)
+        return spent
 
     return Contract(
         name="weighted_mean",

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from siloom.models import _fpga_resources
 from siloom.models.fpga import U280, Ecp5, FpgaDesign, Ice40, Zcu104
 from siloom.models.registry import machine
+from siloom.sim.cost.synthesis import synthesised
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.ops import Attention, Conv, MatMul
+from siloom.sim.units.systolic_cell import SystolicCell
 
 PARTS: list[Any] = [Ice40(), Ecp5(), Zcu104(), U280()]
 each = pytest.mark.parametrize("part", PARTS, ids=lambda m: m.name)
@@ -40,7 +42,13 @@ def test_the_default_array_fits_and_its_use_is_reported(part: Any) -> None:
     design = part.design
     for field in ("luts", "ffs", "dsps", "brams", "urams"):
         assert 0 <= result.counters[field] <= getattr(design, field)
-    assert any("estimated from synthesised cells" in note for note in result.notes)
+    measured = part.name in ("ice40-hx8k", "ecp5-85k")
+    words = "of cells measured by synthesis: " if measured else "estimated from synthesised cells: "
+    assert result.notes[0].startswith(f"resources {words}")
+    origins = result.provenance["resources"]
+    cells = origins["cells in LUTs" if part.name == "ice40-hx8k" else "cells in multiplier blocks"]
+    assert cells.startswith("siloom rtl synth: yosys" if measured else "estimated")
+    assert (origins["skew"], origins["control"]) == ("counted", "assumed")
     assert result.precision == ("int8",)
 
 
@@ -54,11 +62,12 @@ def test_flip_flops_are_those_of_an_array_laid_out_cell_by_cell(
     """Brute force: each cell's registers, and for each row and column its delays at the edge."""
     design = FpgaDesign(rows=rows, cols=cols, double_buffer=double, precision=precision)
     operand, total = int(precision[3:]), 32
+    handshake = 4  # first, last and shift, passed on, and valid: the cells of this family are measured with them
     count = 600  # control
     for r in range(rows):
         count += r * operand  # row r's operands come r cycles later
         for _ in range(cols):
-            count += operand + operand * (2 if double else 1) + total
+            count += operand + operand * (2 if double else 1) + total + handshake
     for c in range(cols):
         count += (cols - 1 - c) * total  # all sums of a row leave together
     assert _fpga_resources.resources(design)["FF"] == count
@@ -74,8 +83,11 @@ def test_an_array_that_does_not_fit_names_every_resource_and_its_excess() -> Non
     assert {name for _, name, _, _ in found} == {"LUT", "FF", "BRAM"}
     for need, _, has, excess in found:
         assert int(need) - int(has) == int(excess) > 0
-    # The cells alone: 256 of 351 LUTs (Yosys, 8-bit operands and 32-bit sums), and 600 of control.
-    assert int(found[0][0]) == 256 * 351 + 600
+    # The cells alone: 256 as they were measured (8-bit operands and 32-bit sums), and 600 of control.
+    cell = synthesised("ice40-hx8k", "systolic_cell", SystolicCell(dataflow="ws").settings_text())
+    assert cell is not None
+    assert int(found[0][0]) == 256 * cell.lut + 600
+    assert cell.lut == pytest.approx(351, rel=0.1)  # Yosys on the same cell without handshake, from plain Verilog
 
 
 @each
@@ -104,6 +116,48 @@ def test_cells_beyond_the_multiplier_blocks_go_into_luts() -> None:
         Ecp5(only_blocks).run(MatMul(m=4, n=4, k=4))
     none = design.with_settings("x", {"multiplier": "lut"})
     assert _fpga_resources.resources(none)["DSP"] == 0
+
+
+def test_a_cell_that_was_measured_replaces_the_estimate_and_no_other_does() -> None:
+    """The estimate knows one dataflow; the cell whose sums stay has a register more and a way for them to leave."""
+    ws, os = (Ecp5().design.with_settings("x", {"dataflow": dataflow}) for dataflow in ("ws", "os"))
+    assert isinstance(ws, FpgaDesign)
+    assert isinstance(os, FpgaDesign)
+    cells = {"ws": _fpga_resources.measured_cell(ws), "os": _fpga_resources.measured_cell(os)}
+    for design, cell in zip((ws, os), cells.values(), strict=True):
+        assert cell is not None
+        assert cell.dsp == 1
+        assert _fpga_resources.resources(design)["LUT"] == 144 * cell.lut + 600
+        skew = 66 * 8 + 66 * 32
+        assert _fpga_resources.resources(design)["FF"] == 144 * cell.ff + skew + 600
+    # Inputs that stay are the hardware of weights that stay; UltraScale+ was never synthesised for.
+    inputs = ws.with_settings("x", {"dataflow": "is"})
+    assert isinstance(inputs, FpgaDesign)
+    assert _fpga_resources.measured_cell(inputs) == cells["ws"]
+    assert _fpga_resources.measured_cell(_design(Zcu104())) is None
+
+
+def test_cells_in_luts_of_a_part_with_multipliers_stay_an_estimate_and_are_marked() -> None:
+    result = Ecp5(Ecp5().design.with_settings("x", {"rows": 13, "cols": 13})).run(MatMul(m=4, n=4, k=4, format="int8"))
+    assert result.notes[0].startswith("resources of cells measured by synthesis (cells in LUTs estimated): ")
+    assert result.provenance["resources"]["cells in LUTs"].startswith("estimated")
+    assert result.provenance["resources"]["cells in multiplier blocks"].startswith("siloom rtl synth")
+
+
+def test_a_clock_beyond_what_one_cell_reached_is_said() -> None:
+    cell = _fpga_resources.measured_cell(_design(Ecp5()))
+    assert cell is not None
+    assert cell.clock_hz is not None
+    op = MatMul(m=4, n=4, k=4, format="int8")
+    for clock, said in ((cell.clock_hz * 1.01, True), (cell.clock_hz * 0.99, False)):
+        notes = Ecp5(Ecp5().design.with_settings("x", {"clock_hz": clock})).run(op).notes
+        assert any("that one cell reached, placed and routed alone" in note for note in notes) == said
+
+
+def _design(part: Any) -> FpgaDesign:
+    design = part.design
+    assert isinstance(design, FpgaDesign)
+    return design
 
 
 def test_narrow_products_take_no_blocks_where_the_tools_use_none() -> None:

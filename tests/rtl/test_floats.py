@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from siloom.rtl.testing import conform, make_cases
 from siloom.rtl.twin import Twin
 from siloom.rtl.units.fp_mac import fp_mac_step
 from siloom.sim.contract import BF16, FP8_E4M3FN, FP8_E5M2, FP16, FP32, Answer, Contract, Float, Port, Stream
+from siloom.sim.units import outer_multiplier
 from siloom.sim.units.floats import layout
 from siloom.sim.units.fp_mac import UNIT, FpMac, fp_mac_steps
 from siloom.sim.units.fp_mac_reference import mac_reference
@@ -140,3 +143,27 @@ def test_shifts_and_leading_zeros_of_every_value(bits):
     simulator = Simulator(m)
     simulator.add_testbench(bench)
     simulator.run()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("latency_cycles", [2, 6])
+def test_products_about_the_subnormals_are_the_models(latency_cycles):
+    """Exponents that meet at the smallest numbers; significands with few ones, so that ties are common."""
+    unit = outer_multiplier.UNIT
+    size = outer_multiplier.OuterMultiplier(index_bits=1, latency_cycles=latency_cycles)
+
+    def legal(beats: np.ndarray) -> np.ndarray:
+        out = beats.copy()
+        first, factor, _, value = out.T
+        first[:] = 1
+        field = factor >> 52 & 0x7FF
+        few_ones = 0x0008_0000_0020_0003
+        factor[:] = factor & (few_ones | -1 << 52)
+        other = np.clip(1023 - field + value % 61 - 57, 0, 2046)
+        value[:] = (value & (few_ones << 7 | -1 << 63) & ~(0x7FF << 52)) | other << 52
+        return out
+
+    contract = replace(unit.contract(size), legal=legal)
+    sizes = [code & 2**63 - 1 for case in make_cases(contract, 8000, 4) for code in case.answer.beats[:, 1].tolist()]
+    assert sum(0 < size < 1 << 52 for size in sizes) > 2000
+    assert conform(contract, UnitBlock(unit, size).make, vectors=8000, seed=4, simulator="cxxrtl").passed

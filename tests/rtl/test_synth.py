@@ -15,7 +15,7 @@ pytest.importorskip("amaranth", reason="the optional part 'rtl' is not installed
 from siloom import cli
 from siloom.rtl import api, synth, tools
 from siloom.rtl.registry import find_block
-from siloom.rtl.ring import Wires, read_ports, ring
+from siloom.rtl.ring import Wires, port_of, read_ports, ring
 from siloom.rtl.synth import TARGETS
 from siloom.sim.errors import InfeasibleError, InputError, MissingPartError, UsageError
 
@@ -38,7 +38,7 @@ real = pytest.mark.skipif(not has_tools(), reason="the optional part 'synth' is 
 def cache(tmp_path, monkeypatch):
     """A cache of this test's own; what the tools compile of themselves stays in the user's."""
     monkeypatch.setenv("SILOOM_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(synth, "_prepare", lambda tool: None)
+    monkeypatch.setattr(synth, "prepare", lambda tool, install: None)
     return tmp_path / "cache" / "rtl" / "synth"
 
 
@@ -75,6 +75,9 @@ def test_every_bit_of_the_design_lies_behind_a_register_of_the_ring():
     assert "shown_out <= {y_wire, z_wire};" in text
     assert "assign leaves[0] = leaving[3];" in text
     assert "m unit(.clk(clk), .rst(rst_in), .a(a_in), .y(y_wire), .z(z_wire));" in text
+    names = {"given[0]": "a[0]", "next[4]": "a[4]", "given[5]": "rst[0]", "a_in[3]": "a[3]", "unit.a_in": "unit.a_in"}
+    names |= {"shown_out[0]": "z[0]", "shown_out[3]": "y[2]", "y_wire[1]": "y[1]", "rst_in": "rst"}
+    assert {net: port_of(net, ports) for net in names} == names
 
 
 @real
@@ -134,7 +137,7 @@ endmodule
     found = implemented("product", text, ICE40)
     assert found["ff"] == 20
     assert found["clock_hz"] < 120e6
-    assert found["slowest"].startswith(("a_in[", "b_in["))
+    assert found["slowest"].startswith(("a[", "b["))
 
 
 @real

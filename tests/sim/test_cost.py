@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from siloom.sim.cost import arithmetic, dram_energy, scaling, sram, table
+from siloom.sim.cost import arithmetic, dram_energy, scaling, sram, synthesis, table
 from siloom.sim.errors import InputError
 
 TABLES = sorted(p.stem for p in Path(__file__).parents[2].joinpath("sim", "cost").glob("*.csv"))
@@ -29,6 +29,23 @@ def test_rows_carry_node_and_condition_where_the_table_has_them() -> None:
     entry = table("horowitz")["45nm", "mul_fp32"]
     assert (entry.node_nm, entry.condition, entry.unit) == (45.0, "0.9 V", "J")
     assert table("outerspace")["cores", "area_mm2"].node_nm is None
+
+
+def test_every_synthesised_design_has_all_counts_and_a_clock_if_it_fits_its_part() -> None:
+    rows = table("synthesis")
+    owners = {owner for owner, _ in rows}
+    assert any(owner.startswith("ecp5-85k/mac:") for owner in owners)
+    for owner in owners:
+        part, _, design = owner.partition("/")
+        name, _, settings = design.partition(":")
+        found = synthesis.synthesised(part, name, settings)
+        assert found is not None
+        limits = {"lut": "luts", "ff": "ffs", "dsp": "dsps", "bram": "brams"}
+        fits = all(getattr(found, count) <= table("fpga")[part, field].value for count, field in limits.items())
+        assert (found.clock_hz is None) == (not fits), owner
+        assert found.clock_hz is None or 1e6 < found.clock_hz < 500e6
+        assert found.lut >= found.carry * (2 if part == "ecp5-85k" else 0)
+    assert synthesis.synthesised("ecp5-85k", "mac", "a_bits=99") is None
 
 
 # Horowitz, ISSCC 2014, in pJ; TPUv4i (ISCA 2021), table 2, right column.

@@ -1,0 +1,159 @@
+"""What enters the array and when: the controllers of the two kinds of dataflow.
+
+Each takes folds and operands and says, cycle by cycle, what stands at the head of the array's rows and columns. A
+missing operand makes an idle beat and moves later ones back; it never stops what is in the array. ``run`` low
+stops everything.
+
+Nothing waits for the array to empty. Shifting operands in, or sums out, and streaming overlap as far as the
+registers of a cell allow, and the last possible beat is held back, not the first, so that operands are taken early.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import stream
+from amaranth.lib.wiring import Component, In, Out
+
+from siloom.rtl.machines._systolic_layouts import fold_layout, head_layout, left_layout, top_layout
+from siloom.rtl.machines._systolic_size import LENGTH_BITS, ArraySize
+
+
+class Head(Component):
+    """The ports of both controllers.
+
+    Attributes:
+        run: In: whether the array moves in this cycle.
+        fold: Stream in: what is to be done.
+        left: Stream in: a factor for every row; what lies in rows that the fold does not use is not looked at.
+        top: Stream in: a factor, or an operand that stays, for every column.
+        head: Out: what enters the array in this cycle.
+    """
+
+    run: Any
+    fold: Any
+    left: Any
+    top: Any
+    head: Any
+
+    def __init__(self, size: ArraySize) -> None:
+        """Make the ports."""
+        self.size = size
+        super().__init__(
+            {
+                "run": In(1),
+                "fold": In(stream.Signature(fold_layout(size))),
+                "left": In(stream.Signature(left_layout(size))),
+                "top": In(stream.Signature(top_layout(size))),
+                "head": Out(head_layout(size)),
+            }
+        )
+
+    def _stream(self, m: Module, beat: Value, rows: Value, first: Value, last: Value) -> None:
+        """Factors into the rows in use, nothing into the others."""
+        for i, lane in enumerate(self.head.lanes):
+            with m.If(beat & (i < rows)):
+                m.d.comb += [lane.a.eq(self.left.p[i]), lane.first.eq(first), lane.last.eq(last)]
+
+
+class SumsStay(Head):
+    """The controller of an output-stationary array.
+
+    A beat is a row of B's tile above and a column of A's on the left. With a fold's last beat its sums begin to go
+    down, the lowest first, one row a cycle. Where cells have a second register, the next fold's products go on
+    meanwhile, and only its last beat waits for the way down to be free; else its first does.
+    """
+
+    def elaborate(self, platform: object) -> Module:
+        """One counter of beats, one of sums that are to go down."""
+        m = Module()
+        size, fold, note = self.size, self.fold.p, self.head.note
+        at = Signal(LENGTH_BITS)
+        first, last, allowed, beat, ends = Signal(), Signal(), Signal(), Signal(), Signal()
+        due, cols = Signal(range(size.rows + 1)), Signal.like(fold.cols)
+        going = Signal.like(due)  # of the fold whose sums go down, those that have not begun to
+        waits = last if size.cell.double else first
+        m.d.comb += [
+            first.eq(at == 0),
+            last.eq(at == fold.streamed - 1),
+            allowed.eq(self.run & self.fold.valid & ~(waits & due.any())),
+            beat.eq(allowed & self.left.valid & self.top.valid),
+            self.left.ready.eq(allowed & self.top.valid),
+            self.top.ready.eq(allowed & self.left.valid),
+            ends.eq(beat & last),
+            self.fold.ready.eq(ends),
+            going.eq(Mux(ends, fold.rows, due)),
+            note.valid.eq(going.any()),
+            note.cols.eq(Mux(ends, fold.cols, cols)),
+            note.opens.eq(1),
+            note.closes.eq(1),
+            self.head.top.eq(self.top.payload),
+        ]
+        self._stream(m, beat, fold.rows, first, last)
+        for i, lane in enumerate(self.head.lanes):
+            # Sums pass the rows that hold none of them at once, the others as soon as they have handed over their own.
+            m.d.comb += lane.shift.eq(note.valid & (i >= going) if i else 0)
+        with m.If(beat):
+            m.d.sync += at.eq(Mux(last, 0, at + 1))
+        with m.If(self.run & note.valid):
+            m.d.sync += [due.eq(going - 1), cols.eq(note.cols)]
+        return m
+
+
+class OperandStays(Head):
+    """The controller of a weight- or input-stationary array: one half loads tiles, the other streams through them.
+
+    A tile comes from above, lowest row first, and goes down; each row keeps what passes until its own has come. Where
+    cells have a second register, the next tile may come as soon as the fold before has begun to stream; else with
+    that fold's last beat.
+    """
+
+    def elaborate(self, platform: object) -> Module:
+        """A fold is loaded, stands in a slot until its first factor comes, and is streamed."""
+        m = Module()
+        size, note = self.size, self.head.note
+        slot, full = Signal(fold_layout(size)), Signal()
+        work, fold = Signal(fold_layout(size)), Signal(fold_layout(size))
+
+        at = Signal(LENGTH_BITS)
+        first, last, ready, beat, taken = Signal(), Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            first.eq(at == 0),
+            fold.eq(Mux(first, slot, work)),
+            last.eq(at == fold.streamed - 1),
+            ready.eq(self.run & (~first | full)),
+            self.left.ready.eq(ready),
+            beat.eq(ready & self.left.valid),
+            taken.eq(beat & first),
+            note.valid.eq(beat),
+            note.cols.eq(fold.cols),
+            note.starts.eq(first),
+            note.opens.eq(fold.opens),
+            note.closes.eq(fold.closes),
+        ]
+        self._stream(m, beat, fold.rows, first, last)
+        with m.If(beat):
+            m.d.sync += at.eq(Mux(last, 0, at + 1))
+        with m.If(taken):
+            m.d.sync += [work.eq(slot), full.eq(0)]
+
+        come, to_come = Signal(range(size.rows)), Signal(range(size.rows + 1))
+        room, allowed, loads, loaded = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            room.eq((~full | taken) if size.cell.double else (~full & first) | (beat & last)),
+            to_come.eq(self.fold.p.rows - come),
+            allowed.eq(self.run & self.fold.valid & room),
+            self.top.ready.eq(allowed),
+            loads.eq(allowed & self.top.valid),
+            loaded.eq(loads & (to_come == 1)),
+            self.fold.ready.eq(loaded),
+            self.head.top.eq(self.top.payload),
+        ]
+        for i, lane in enumerate(self.head.lanes):
+            m.d.comb += lane.shift.eq(loads & (i < to_come))
+        with m.If(loads):
+            m.d.sync += come.eq(Mux(loaded, 0, come + 1))
+        with m.If(loaded):
+            m.d.sync += [slot.eq(self.fold.payload), full.eq(1)]
+        return m

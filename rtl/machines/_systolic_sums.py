@@ -1,0 +1,98 @@
+"""What stands below a column of a systolic array: an adder, a memory of unfinished sums, a queue for finished ones.
+
+Sums of a cut k are added as they come, one a cycle: the first fold's are written, the next folds' are read, added
+to and written back, the last fold's leave. The place of a sum is its row in the fold, so nothing but the
+beginning of a fold is told from outside. A read is asked for a cycle before its sum comes.
+
+The queue has two places and lets a sum pass in the cycle in which it comes. While it is full the whole array must
+stop, which it is told by ``room``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+
+from siloom.rtl.machines._systolic_size import ArraySize
+
+
+class Column(Component):
+    """What becomes of the sums of one column.
+
+    Attributes:
+        run: In: whether the array moves.
+        next_valid: In: whether a sum comes with the array's next move.
+        next_starts: In: whether it is the first of its fold.
+        valid: In: whether a sum stands at the lower edge.
+        opens: In: whether it is the first part of its sum of C.
+        closes: In: whether it is the last.
+        sum: In: the sum.
+        room: Out: whether one more finished sum can be kept.
+        o: Stream out: finished sums.
+    """
+
+    run: Any
+    next_valid: Any
+    next_starts: Any
+    valid: Any
+    opens: Any
+    closes: Any
+    sum: Any
+    room: Any
+    o: Any
+
+    def __init__(self, size: ArraySize) -> None:
+        """Make the ports."""
+        self.size = size
+        bits = size.cell.acc_bits
+        flags = ("run", "next_valid", "next_starts", "valid", "opens", "closes")
+        super().__init__(
+            {**{name: In(1) for name in flags}, "sum": In(bits), "room": Out(1), "o": Out(stream.Signature(bits))}
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """The adder, between memory and queue."""
+        m = Module()
+        total = self._total(m) if self.size.depth else self.sum
+        comes, waiting = Signal(), Signal(range(3))
+        oldest, youngest = Signal.like(self.sum), Signal.like(self.sum)
+        m.d.comb += [
+            comes.eq(self.run & self.valid & self.closes),
+            self.room.eq(waiting != 2),
+            self.o.valid.eq(waiting.any() | comes),
+            self.o.payload.eq(Mux(waiting.any(), oldest, total)),
+        ]
+        goes = self.o.valid & self.o.ready
+        m.d.sync += waiting.eq(waiting + comes - goes)
+        with m.If(comes):
+            m.d.sync += youngest.eq(total)
+        with m.If(goes | ~waiting.any()):
+            # What comes is the oldest, unless one is left before it.
+            m.d.sync += oldest.eq(Mux(waiting == 2, youngest, total))
+        return m
+
+    def _total(self, m: Module) -> Signal:
+        """The sum with what the memory holds of it, which is kept there unless it is finished."""
+        m.submodules.unfinished = memory = Memory(shape=self.size.cell.acc_bits, depth=self.size.depth, init=[])
+        write = memory.write_port()
+        read = memory.read_port(transparent_for=(write,))
+        total = Signal.like(self.sum)
+        place, here, there = (Signal(range(self.size.depth)) for _ in range(3))
+        m.d.comb += [
+            there.eq(Mux(self.next_starts, 0, place)),
+            read.addr.eq(there),
+            read.en.eq(self.run),
+            total.eq(self.sum + Mux(self.opens, 0, read.data)),
+            write.addr.eq(here),
+            write.data.eq(total),
+            write.en.eq(self.run & self.valid & ~self.closes),
+        ]
+        with m.If(self.run):
+            m.d.sync += here.eq(there)
+        with m.If(self.run & self.next_valid):
+            m.d.sync += place.eq(there + 1)
+        return total

@@ -1,0 +1,1 @@
+"""What is proved of parts, one file each."""

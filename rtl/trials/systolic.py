@@ -1,0 +1,202 @@
+"""Trials of the systolic array: products of every awkward shape, alone, in a row and against stalls.
+
+The model's cycles are those that ``siloom run systolic:memory=ideal,...`` gives for the same product, or, for a batch,
+the closed form of the engine; the RTL must take exactly as many. C is that of the model of all registers, wrapped
+to the accumulator. Where neighbours stall, only bits are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from siloom.models._systolic_array import ACCUMULATORS
+from siloom.models.systolic import Systolic, SystolicDesign
+from siloom.rtl.cosim import Trial
+from siloom.rtl.hardware import Hardware
+from siloom.rtl.machines._systolic_size import LENGTH_BITS, ArraySize, array_size
+from siloom.rtl.trials._systolic_streams import Product, Stalls, make_plan
+from siloom.sim.contract import Codes, Whole
+from siloom.sim.engine.systolic import array_cycles
+from siloom.sim.engine.systolic_cells import multiply
+from siloom.sim.errors import InfeasibleError
+from siloom.sim.ops import FORMAT_BITS, Attention, MatMul
+from siloom.sim.units.quantizer import quantize
+from siloom.workloads.registry import load
+
+Reals = npt.NDArray[np.float32]
+
+_MOST_SIDE = 256
+_SLACK_CYCLES = 64
+
+_NEVER = Stalls()
+_LATE = (0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 0, 7)
+_BUSY = (True, True, True, False, True, True, False, False, True, True, True, True) + (False,) * 9
+
+_STALLS = {
+    "late operands": Stalls(idle=_LATE),
+    "full queues": Stalls(ready=_BUSY),
+    "both": Stalls(idle=_LATE, ready=_BUSY),
+}
+
+
+def buildable(design: SystolicDesign) -> None:
+    """Refuse what is no hardware, or none of this.
+
+    Raises:
+        InfeasibleError: naming field and limit.
+    """
+
+    def refuse(field: str, rule: str) -> None:
+        raise InfeasibleError(f"systolic: {field} must be {rule} to be built, got {getattr(design, field)}")
+
+    if design.convention != "physical":
+        refuse("convention", "physical")
+    if design.memory != "ideal":
+        refuse("memory", "ideal (operands come as streams, memory is outside)")
+    if not design.precision.startswith("int"):
+        refuse("precision", "int4 or int8")
+    if not design.accumulator.startswith("int"):
+        refuse("accumulator", "a format of integers")
+    if ACCUMULATORS[design.accumulator] < FORMAT_BITS[design.precision]:
+        refuse("accumulator", f"at least as wide as {design.precision}")
+    for field in ("rows", "cols"):
+        if getattr(design, field) > _MOST_SIDE:
+            refuse(field, f"at most {_MOST_SIDE}")
+
+
+def trials(design: SystolicDesign, seed: int) -> list[Trial]:
+    """Products alone and in batches, whose cycles are compared, and products against stalls."""
+    size = array_size(design)
+    rng = np.random.default_rng([seed, design.rows, design.cols])
+    shapes = {name: shape for name, shape in _shapes(size).items() if _fits(design, size, shape)}
+    products = {name: _random(size, shape, rng) for name, shape in shapes.items()}
+    products |= {name: p for name, p in _special(size, seed, rng).items() if _fits(design, size, p.sizes)}
+    out = [_trial(size, name, [p], _cycles(design, p), rng) for name, p in products.items()]
+    for name in ("ragged", "short"):
+        if name in shapes:
+            batch = [_random(size, shapes[name], rng) for _ in range(3)]
+            out.append(_trial(size, f"3 x {name}", batch, _batch_cycles(design, batch), rng))
+    mixed = [products[name] for name in ("whole", "short", "one", "ragged", "trickle") if name in products]
+    out += [_trial(size, name, mixed, None, rng, stalls) for name, stalls in _STALLS.items()]
+    return out
+
+
+def _shapes(size: ArraySize) -> dict[str, tuple[int, int, int]]:
+    """``m``, ``n``, ``k`` by name; what is said of rows, columns and streams holds in every dataflow."""
+    rows, cols = size.rows, size.cols
+    across = {  # on the array's rows, on its columns, streamed
+        "one": (1, 1, 1),
+        "whole": (2 * rows, 2 * cols, 3 * rows + 2),
+        "ragged": (2 * rows + 1, 2 * cols + cols // 2 + 1, rows + 3),
+        "part": (rows // 2 + 1, cols // 2 + 1, 5),
+        "short": (3 * rows - 1, 2 * cols - 1, rows // 2 + 1),
+        "trickle": (2 * rows + 1, cols + 1, 1),
+        "narrow end": (rows // 2 + 1, cols + 1, 3 * cols),
+        "tall": (20 * rows + 3, cols // 2 + 1, 9),
+        "long": (3 * rows - 1, 2 * cols + 1, 200),
+    }
+    order = {"os": (0, 1, 2), "ws": (2, 1, 0), "is": (1, 2, 0)}[size.cell.dataflow]
+    return {name: (s[order[0]], s[order[1]], s[order[2]]) for name, s in across.items()}
+
+
+def _fits(design: SystolicDesign, size: ArraySize, shape: tuple[int, int, int]) -> bool:
+    """Whether the model works on this product as one block, and the hardware has room for its sums."""
+    m, n, k = shape
+    bits = FORMAT_BITS[design.precision]
+    halves = ((m * k * bits, "ifmap"), (k * n * bits, "filter"), (m * n * size.cell.acc_bits, "ofmap"))
+    streamed = {"os": 0, "ws": m, "is": n}[size.cell.dataflow]
+    room = all(need <= 4 * getattr(design, f"{name}_sram_bytes") for need, name in halves)
+    return room and (streamed <= size.depth or size.sums_stay) and max(shape) < 1 << LENGTH_BITS
+
+
+def _random(size: ArraySize, shape: tuple[int, int, int], rng: np.random.Generator) -> Product:
+    """A product of codes drawn evenly."""
+    m, n, k = shape
+    form = Whole(size.cell.a_bits)
+    a, b = (rng.integers(form.low, form.high, s, endpoint=True) for s in ((m, k), (k, n)))
+    return _product(size, a, b)
+
+
+def _special(size: ArraySize, seed: int, rng: np.random.Generator) -> dict[str, Product]:
+    """Codes at the ends of their range, where sums run away, and the scores of a head of attention, quantized."""
+    form = Whole(size.cell.a_bits)
+    ends = np.array([form.low, form.low, form.high])
+    a, b = rng.choice(ends, (size.rows + 1, 40)), rng.choice(ends, (40, size.cols + 1))
+    op = load(f"attention:seq={2 * max(size.rows, size.cols) + 5},heads=1,dim=32,seed={seed}").items[0].op
+    assert isinstance(op, Attention)
+    operands = op.operands()
+    q, key = (_quantized(form, x[0, 0]) for x in (operands.q, operands.k))
+    return {"ends": _product(size, a, b), "scores": _product(size, q, key.T)}
+
+
+def _quantized(form: Whole, values: Reals) -> Codes:
+    """The nearest codes at the scale at which the largest value has the largest code."""
+    return quantize(values, np.float32(form.high) / np.abs(values).max(), form.bits).astype(np.int64)
+
+
+def _product(size: ArraySize, a: Codes, b: Codes) -> Product:
+    """With the C of the model of all registers."""
+    cell = size.cell
+    exact = multiply(cell.dataflow, size.rows, size.cols, a, b, double=cell.double).product
+    half = 1 << (cell.acc_bits - 1)
+    return Product(a, b, exact if cell.acc_bits == 64 else (exact + half) % (2 * half) - half)
+
+
+def _cycles(design: SystolicDesign, product: Product) -> int:
+    m, n, k = product.sizes
+    cycles = Systolic(design).run(MatMul(m=m, n=n, k=k, format=design.precision)).cycles
+    assert cycles is not None
+    return cycles
+
+
+def _batch_cycles(design: SystolicDesign, batch: Sequence[Product]) -> int:
+    m, n, k = batch[0].sizes
+    array = (design.dataflow, design.rows, design.cols)
+    return int(array_cycles(*array, m, n, k, batch=len(batch), double=design.double_buffer))
+
+
+def _trial(
+    size: ArraySize,
+    name: str,
+    products: Sequence[Product],
+    cycles: int | None,
+    rng: np.random.Generator,
+    stalls: Stalls = _NEVER,
+) -> Trial:
+    beats = sum(sum(p.a.shape) * p.b.shape[1] + p.c.size for p in products)
+    limit = 3 * cycles + _SLACK_CYCLES if cycles is not None else 8 * beats + 1000
+    plan, answers = make_plan(size, name, products, limit, rng, stalls)
+    return Trial(plan, answers, cycles)
+
+
+def _size(rows: int, cols: int, dataflow: str, **changes: object) -> SystolicDesign:
+    given = {"precision": "int8", "accumulator": "int32", "memory": "ideal", "ofmap_sram_bytes": 2**16}
+    return SystolicDesign(rows=rows, cols=cols, dataflow=dataflow, **{**given, **changes})  # type: ignore[arg-type]
+
+
+HARDWARE = Hardware(
+    name="systolic",
+    summary="systolic array of any size: three dataflows, fold controller, sums of a cut k added below",
+    base=_size(4, 4, "ws"),
+    sizes=(
+        _size(4, 4, "ws"),
+        _size(4, 4, "os"),
+        _size(4, 4, "is"),
+        _size(3, 5, "os", double_buffer=False, precision="int4", accumulator="int16"),
+        _size(5, 3, "ws", double_buffer=False, accumulator="int16"),
+        _size(8, 8, "ws"),
+        _size(8, 8, "os"),
+        _size(8, 8, "is"),
+        _size(4, 16, "ws"),
+        _size(16, 4, "os"),
+        _size(16, 16, "ws"),
+        _size(16, 16, "os"),
+        _size(16, 16, "is"),
+    ),
+    trials=trials,
+    bound=0.0,
+    buildable=buildable,
+)
