@@ -10,11 +10,11 @@ score are; the element of the tile's keys or values is, and the row is told what
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
-from amaranth.lib.enum import Enum
 from amaranth.lib.memory import Memory
 
 from siloom.models._sanger_units import SCALE, SETTLE, fill_cycles
@@ -24,7 +24,7 @@ from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.machines._sanger_walk import Walk
 
 
-class Phase(Enum, shape=3):
+class Phase(IntEnum):
     """What the array is given."""
 
     IDLE = 0
@@ -78,7 +78,7 @@ class Attend(Elaboratable):
         m.submodules.walk = walk = self.walk
         phase: Any = Signal(Phase)
         element: Any = Signal(size.element_bits)
-        pass_parity, open_values, first_pass = Signal(), Signal(), Signal()
+        pass_parity, first_pass = Signal(), Signal()
         part_of = [Signal(size.part_bits, name=f"part_of{n}") for n in range(2)]
         settle = [Signal(range(SETTLE + 1), name=f"settle{n}") for n in range(2)]
         values_parity: Any = Signal()
@@ -101,7 +101,7 @@ class Attend(Elaboratable):
         with m.If(scores | values):
             m.d.sync += element.eq(Mux(end, 0, element + 1))
 
-        # ``open_values``: a pass whose values have not begun, beside the one whose scores end; ``values_parity``: its.
+        # Scores, then the values of the pass before; after the last scores, those of both passes that are left.
         go_scores, go_values, go_wait = Signal(), Signal(), Signal()
         ready = [settle[n] <= 1 for n in range(2)]
         next_values: Any = Signal()
@@ -179,11 +179,10 @@ class Attend(Elaboratable):
         seen: Any = Signal(1 << size.query_bits)
         known: Any = Signal()
         m.d.comb += known.eq(Array(seen)[self.sub_row.query])
-        with m.If(opens & given1):
-            with m.Switch(self.sub_row.query):
-                for query in range(len(seen)):
-                    with m.Case(query):
-                        m.d.sync += seen[query].eq(1)
+        with m.If(opens & given1), m.Switch(self.sub_row.query):
+            for query in range(len(seen)):
+                with m.Case(query):
+                    m.d.sync += seen[query].eq(1)
         with m.If(self.begin):
             m.d.sync += seen.eq(0)
         held: Any = Signal(sub_row_layout(size), name="sub_row2")
