@@ -25,15 +25,17 @@ from siloom.rtl.units.score_scale import ScoreScale
 from siloom.sim.units.exp_sanger import largest_input
 
 
+def rows_layout(size: SangerSize) -> Any:
+    """What a row knows of its block; ``half``: where its scores and powers lie."""
+    return data.StructLayout({"block": size.block_bits, "seq": (size.seq).bit_length(), "causal": 1, "half": 1})
+
+
 def block_layout(size: SangerSize) -> Any:
-    """What is known of a block of rows on its way; ``half``: where its scores and powers lie."""
+    """What is known of a block of rows on its way."""
     return data.StructLayout(
         {
-            "block": size.block_bits,
+            "rows": rows_layout(size),
             "parts": size.part_bits + 1,
-            "seq": (size.seq).bit_length(),
-            "causal": 1,
-            "half": 1,
             "head": 1,
             "first": 1,
             "last": 1,
@@ -82,7 +84,7 @@ class MaskRow(Component):
 
     def __init__(self, size: SangerSize) -> None:
         self.size = size
-        block = block_layout(size)
+        block = rows_layout(size)
         super().__init__(
             {
                 "row": In(max(1, size.row_bits)),

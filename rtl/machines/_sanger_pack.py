@@ -101,7 +101,7 @@ class Pack(Elaboratable):
             m.d.sync += [
                 at.eq(Mux(at == len(words) - 1, 0, at + 1)),
                 busy.eq(at != len(words) - 1),
-                query.eq(Cat(row[: size.row_bits], block.block)),
+                query.eq(Cat(row[: size.row_bits], block.rows.block)),
                 of_part.eq(part),
                 of_half.eq(block.head),
             ]

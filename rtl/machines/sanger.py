@@ -166,7 +166,7 @@ class Sanger(Component):
         walk = attend.walk
         m.d.comb += [
             attend.largest_given.eq(predict.largest_given),
-            attend.largest_block.eq(predict.largest_block),
+            attend.largest_at.eq(predict.largest_at),
             pack.half.eq(walk.half),
             pack.at_part.eq(walk.part),
             pack.at_group.eq(walk.group),
