@@ -86,6 +86,9 @@ class OuterSpaceDesign(Design):
     outstanding_requests: int = parameter(
         64, unit="", source=f"{PAPER}: queue of a PE, one entry a block", status="recalled", low=1, high=4096
     )
+    links_under_way: int = parameter(
+        8, unit="", source="chunks of a PE that wait for their link", status="assumed", low=1, high=64
+    )
     column_piece: int = parameter(
         256,
         unit="elements",
@@ -258,6 +261,7 @@ class OuterSpaceDesign(Design):
             l0_latency=self.l0_latency_cycles,
             l1_latency=self.l1_latency_cycles,
             l0_ports=self.l0_ports or self.pes_per_tile,
+            links=self.links_under_way,
         )
 
     def merge_array(self) -> MergeArray:

@@ -40,9 +40,10 @@ class WeightedSum(Twin):
         stages = product_stages(self._unpack, self._feed, carry, count - 1)
         stages = [*stages, self._add] if count > 1 else spread([Step(stages[0]), Step(self._add)], 1)
         elastic(m, self, [_watched(stage, moving[number]) for number, stage in enumerate(stages)])
+        kind = f"weighted_lane_{self.design.value_bits}_{form.mantissa_bits}_{count}"
         for j, (value, total) in enumerate(zip(lanes(self.i.p.value), lanes(self.o.p.sum), strict=True)):
             lane = WeightedLane(form, self.design.value_bits, count)
-            place(m, platform, lane, f"lane{j}", "weighted_lane")
+            place(m, platform, lane, f"lane{j}", kind)
             m.d.comb += [
                 lane.value.eq(value),
                 lane.weight.eq(self.weight),

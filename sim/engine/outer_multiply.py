@@ -5,7 +5,8 @@ controller streams the piece's elements to its PEs as they free up, one *chunk* 
 times row k of B, appended to the list of result row m. PEs of a tile share B's row through the
 tile's cache; misses go through a second-level cache that several tiles share, then to DRAM. Chunks
 are written around the caches. Linking a chunk into its row's list reads and rewrites the list's
-head in memory, because the caches are not coherent.
+head in memory, because the caches are not coherent; what it was is the chunk's own link. A PE goes on
+meanwhile, up to ``links`` chunks whose link has not come.
 
 Every PE works through the blocks of its B row: one request per block into a queue of outstanding
 requests, data in order, one multiply per ``element`` cycles. A block keeps its place in the queue until
@@ -77,6 +78,7 @@ class TileArray(NamedTuple):
     l0_latency: int
     l1_latency: int
     l0_ports: int
+    links: int
 
 
 class OuterOperands(NamedTuple):
@@ -136,6 +138,8 @@ def outer_multiply(
     partner = np.zeros(servers, np.int64)
     offset = np.zeros(servers, np.int64)
     linked = np.ones(servers, np.bool_)
+    links = np.zeros((servers, shape.links), np.int64)
+    link_turn = np.zeros(servers, np.int64)
     queued = np.zeros(servers, np.int64)
     blocked = np.zeros(servers, np.int64)
     ring = np.zeros((servers, shape.outstanding), np.int64)
@@ -176,7 +180,13 @@ def outer_multiply(
         pe = tree[1] & ((1 << bits) - 1)
         tile = tile_of[pe]
         if at[pe] == end[pe]:
-            # The PE is free: the tile's controller has an element of A for it, or asks for a piece.
+            # The PE is free, if it has room for another link: the tile's controller has an element of A
+            # for it, or asks for a piece.
+            came = links[pe, link_turn[pe]]
+            if came > now:
+                where[LATENCY, pe] += came - now
+                replace(tree, bits, pe, came)
+                continue
             came = 0
             while piece_at[tile] == piece_end[tile] and next_at < total:
                 while op.a_ptr[next_k + 1] <= next_at:
@@ -205,7 +215,11 @@ def outer_multiply(
                     counts[PIECES] += 1
                 next_at = stop
             if piece_at[tile] == piece_end[tile]:
-                finished[pe] = now
+                # A chunk is not whole before its link has come.
+                for i in range(shape.links):
+                    finished[pe] = max(finished[pe], links[pe, i])
+                finished[pe] = max(finished[pe], now)
+                where[LATENCY, pe] += finished[pe] - now
                 replace(tree, bits, pe, NEVER)
                 continue
             if not begun[tile]:
@@ -235,7 +249,8 @@ def outer_multiply(
         if not linked[pe]:
             linked[pe] = True
             link = (op.lists + op.a_rows[chunk[pe]] * HEAD_BYTES) >> shape.block_bits
-            dram.read(link, 1, now, timing, state)
+            links[pe, link_turn[pe]] = dram.read(link, 1, now, timing, state)
+            link_turn[pe] = next_place(link_turn[pe], shape.links)
             dram.write(link, 1, now, timing, state)
             record(channel_bins, channel_shift, dram.channel_of(link, timing), now, 2)
 

@@ -366,12 +366,14 @@ class MultiplyMachine:
             met.append(Row(op.second + m * length * ELEMENT_BYTES, length, self.block))
         return met
 
-    def link(self, element: int, now: int) -> None:
-        """Link a chunk into its row's list: read the head and write it back, at once."""
-        if self.op.lists != -1:
-            head = (self.op.lists + int(self.op.a_rows[element]) * HEAD_BYTES) // self.block
-            self.memory.read(head, 1, now)
-            self.memory.write(head, 1, now)
+    def link(self, element: int, now: int) -> int:
+        """Link a chunk into its row's list: read the head and write it back, at once; returns when it has come."""
+        if self.op.lists == -1:
+            return 0
+        head = (self.op.lists + int(self.op.a_rows[element]) * HEAD_BYTES) // self.block
+        came = self.memory.read(head, 1, now)
+        self.memory.write(head, 1, now)
+        return came
 
     def store_sum(self, element: int, now: int) -> int:
         """Write a dot product: every burst that its element lies in; as :meth:`store`."""
@@ -401,10 +403,19 @@ class MultiplyMachine:
         places = [0] * shape.outstanding
         turn = 0
         now = 0
+        links = [0] * shape.links
+        chunks = 0
         while True:
+            if links[chunks % shape.links] > now:
+                where["memory_latency"] += links[chunks % shape.links] - now
+                now = links[chunks % shape.links]
+                yield now
             self.now = now
             work = next(self.elements[tile], None)
             if work is None:
+                # A chunk is not whole before its link has come.
+                where["memory_latency"] += max(*links, now) - now
+                yield max(*links, now)
                 return
             element, k = work
             self.counts["chunks"] += 1
@@ -413,7 +424,8 @@ class MultiplyMachine:
             if start > now:
                 yield start
             now = done = start
-            self.link(element, now)
+            links[chunks % shape.links] = self.link(element, now)
+            chunks += 1
 
             rows = self.rows(element, k)
             at, length = 0, rows[0].length

@@ -48,6 +48,7 @@ HBM = DramTiming(
 TILES = TileArray(
     tiles=4, pes=4, tiles_per_l1=2, l0_sets=16, l0_ways=4, l1_sets=16, l1_ways=4, block_bits=6, burst_bits=5,
     l0_mshrs=8, l1_mshrs=8, outstanding=8, piece=64, dispatch=20, element=1, l0_latency=2, l1_latency=8, l0_ports=4,
+    links=8,
 )  # fmt: skip
 MERGERS = MergeArray(
     tiles=4, pes=2, tiles_per_l1=2, sets=2, ways=4, l1_sets=16, l1_ways=4, block_bits=6, burst_bits=5,
@@ -151,7 +152,7 @@ def random_case(seed: int) -> Case:
         l1_sets=l1_sets, l1_ways=l1_ways, block_bits=block_bits, burst_bits=burst_bits, l0_mshrs=pick(1, 2, 8, 32),
         l1_mshrs=l1_mshrs, outstanding=pick(1, 2, 3, 8, 64), piece=pick(1, 2, 7, 64), dispatch=dispatch,
         element=pick(1, 1, 2, 8), l0_latency=pick(0, 1, 2), l1_latency=l1_latency,
-        l0_ports=16,
+        l0_ports=16, links=8,
     )  # fmt: skip
     merge = MergeArray(
         tiles=tiles, pes=pick(1, 2, 3), tiles_per_l1=per_l1, sets=pick(1, 2, 8), ways=pick(1, 2, 4), l1_sets=l1_sets,
@@ -164,7 +165,7 @@ def random_case(seed: int) -> Case:
     a = matrix(rows, inner, density, seed + 1000, hub=hub)
     b = matrix(inner, columns, density, seed + 2000, hub=hub)
     # Some caches take fewer lookups a cycle than there are PEs, some machines have no second level.
-    multiply = multiply._replace(l0_ports=pick(1, 2, 16))
+    multiply = multiply._replace(l0_ports=pick(1, 2, 16), links=pick(1, 2, 8))
     if rng.random() < 0.25:
         multiply, merge = multiply._replace(l1_sets=0), merge._replace(l1_sets=0)
     return Case(a, b, timing, multiply, merge)
@@ -493,11 +494,12 @@ def test_sampled_work_that_could_overflow_is_refused() -> None:
 
 
 # Directions. More of a resource, or less of a delay, may make a greedy schedule slightly worse: work
-# lands on another PE, evicts another block, meets another refresh (Graham's anomalies). On the fixed
-# seeds here one step may cost 2 %; over 40 other seeds the worst steps were 2.6 % (outstanding
-# requests), 1.6 % (dispatch) and below 1 % (all else). The whole way must gain, as stated for each.
+# lands on another PE, evicts another block, meets another refresh or a bank that is busy with links
+# (Graham's anomalies). On the fixed seeds here one step may cost 5 %; over 20 other seeds the worst
+# steps of the multiply phase were 7.6 % (outstanding requests), 6.8 % (write buffer), 6.4 % (MSHRs), and
+# those of the merge phase below 1 %. The whole way must gain, as stated for each.
 
-ANOMALY = 1.02
+ANOMALY = 1.05
 Make = Callable[[Case, float], Case]
 
 
