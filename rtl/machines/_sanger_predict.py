@@ -15,6 +15,7 @@ from amaranth.lib import data
 from siloom.rtl.machines._sanger_cells import CellRow
 from siloom.rtl.machines._sanger_layouts import head_layout, operand_layouts
 from siloom.rtl.machines._sanger_mask_row import MaskRow, block_layout
+from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place
 
@@ -208,7 +209,7 @@ class Predict(Elaboratable):
                 row.given.eq(move2),
                 row.product.eq(cells.total),
                 row.query_scale.eq(query_scale[r]),
-                row.key_scale.eq(key_scale[column2]),
+                row.key_scale.eq(pick(list(key_scale), column2)),
                 row.shift.eq(shift2),
                 row.scored.eq(move4),
                 row.scored_key.eq(key4),
