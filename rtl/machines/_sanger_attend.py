@@ -20,7 +20,7 @@ from amaranth.lib.memory import Memory
 from siloom.models._sanger_units import SCALE, SETTLE, fill_cycles
 from siloom.rtl.machines._sanger_layouts import head_layout, step_layout, sub_row_layout, task_layout
 from siloom.rtl.machines._sanger_pick import pick
-from siloom.rtl.machines._sanger_predict import later
+from siloom.rtl.machines._sanger_predict import later, tiles
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.machines._sanger_walk import Walk
 from siloom.rtl.unread import unread
@@ -218,7 +218,7 @@ class Attend(Elaboratable):
         ]
         step2 = later(m, step, 2, "step")
         m.d.sync += self.step.eq(step2)
-        parts = (self.head.seq + size.columns - 1)[size.column_bits :]
+        parts = tiles(m, "parts", self.head.seq, size.column_bits)
         tile: Any = Signal(range(max(2, size.kv_words)))
         early, early_values = later(m, parity, 1, "early"), later(m, values, 1, "early_values")
         first = (pick(part_of, early) + Mux(early_values, parts, 0)) * self.head.dim

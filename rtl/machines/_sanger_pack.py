@@ -18,6 +18,7 @@ from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place
 from siloom.rtl.units.pack_split import PackSplit
+from siloom.rtl.unread import unread
 
 
 class Pack(Elaboratable):
@@ -68,6 +69,7 @@ class Pack(Elaboratable):
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         m.d.comb += self.complete.eq(wait == 1)
+        unread(m, [self.at[self.count_bits - 1 :]])
         group1: Any = Signal(self.at_group.shape())
         m.d.sync += group1.eq(self.at_group)
         sub_rows, counts = [], []

@@ -18,6 +18,7 @@ from siloom.rtl.machines._sanger_mask_row import MaskRow, block_layout
 from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place
+from siloom.rtl.shifts import low_unread
 
 
 def later(m: Module, value: Any, cycles: int, name: str) -> Any:
@@ -28,6 +29,13 @@ def later(m: Module, value: Any, cycles: int, name: str) -> Any:
         m.d.sync += held.eq(value)
         value = held
     return value
+
+
+def tiles(m: Module, name: str, size: Any, bits: int) -> Any:
+    """How many tiles of ``2**bits`` hold ``size``."""
+    up: Any = Signal(len(size) + 1, name=low_unread(name))
+    m.d.comb += up.eq(size + (1 << bits) - 1)
+    return up[bits:]
 
 
 class Sweep(Elaboratable):
@@ -92,7 +100,7 @@ class Predict(Elaboratable):
         self.free: Any = Signal()
         self.head: Any = Signal(head_layout(size))
         self.query_at: Any = Signal(size.word_bits)
-        self.key_at: Any = Signal(range(max(2, size.kv_words)))
+        self.key_at: Any = Signal(range(max(2, size.elements // size.columns)))
         self.query_scale_at: Any = Signal(size.block_bits)
         self.key_scale_at: Any = Signal(size.part_bits)
         for name in ("query_codes", "key_codes", "query_scales", "key_scales"):
@@ -121,7 +129,7 @@ class Predict(Elaboratable):
         block: Any = Signal(block_layout(size))
         key_base, query_base = Signal(self.key_at.shape()), Signal(self.query_at.shape())
         end, last_part, last_block, done = Signal(), Signal(), Signal(), Signal()
-        blocks = (head.seq + size.rows - 1)[size.row_bits :]
+        blocks = tiles(m, "blocks", head.seq, size.row_bits)
         m.d.comb += [
             end.eq(Mux(moving, element == size.columns - 1, element + 1 == head.dim)),
             last_part.eq(part + 1 == block.parts),
@@ -157,7 +165,7 @@ class Predict(Elaboratable):
                 query_base.eq(0),
                 block.rows.block.eq(0),
                 block.first.eq(1),
-                block.parts.eq((self.head.seq + size.columns - 1)[size.column_bits :]),
+                block.parts.eq(tiles(m, "parts", self.head.seq, size.column_bits)),
                 block.rows.seq.eq(self.head.seq),
                 block.rows.causal.eq(self.head.causal),
                 block.head.eq(~block.head),
