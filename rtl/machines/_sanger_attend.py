@@ -13,15 +13,17 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
 from siloom.models._sanger_units import SCALE, SETTLE, fill_cycles
 from siloom.rtl.machines._sanger_layouts import head_layout, step_layout, sub_row_layout, task_layout
-from siloom.rtl.machines._sanger_predict import later
+from siloom.rtl.machines._sanger_pick import pick
+from siloom.rtl.machines._sanger_predict import later, tiles
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.machines._sanger_walk import Walk
+from siloom.rtl.unread import unread
 
 
 class Phase(IntEnum):
@@ -115,17 +117,17 @@ class Attend(Elaboratable):
                 m.d.comb += [go_wait.eq(1), next_values.eq(pass_parity)]
             with m.Else():
                 m.d.comb += next_values.eq(~pass_parity)
-                m.d.comb += [go_values.eq(Array(ready)[~pass_parity]), go_wait.eq(~go_values)]
+                m.d.comb += [go_values.eq(pick(ready, ~pass_parity)), go_wait.eq(~go_values)]
         with m.If(values & end):
             with m.If(walk.more):
                 m.d.comb += go_scores.eq(1)
             with m.Elif(values_parity != pass_parity):
                 m.d.comb += next_values.eq(pass_parity)
-                m.d.comb += [go_values.eq(Array(ready)[pass_parity]), go_wait.eq(~go_values)]
+                m.d.comb += [go_values.eq(pick(ready, pass_parity)), go_wait.eq(~go_values)]
             with m.Else():
                 m.d.sync += [phase.eq(Phase.DRAIN), drain.eq(drain_cycles)]
         with m.If(phase == Phase.WAIT):
-            m.d.comb += [next_values.eq(values_parity), go_values.eq(Array(ready)[values_parity])]
+            m.d.comb += [next_values.eq(values_parity), go_values.eq(pick(ready, values_parity))]
         with m.If(phase == Phase.DRAIN):
             m.d.sync += drain.eq(drain - 1)
         with m.If(self.ends):
@@ -178,7 +180,7 @@ class Attend(Elaboratable):
         # Of every query, whether a sub-row of it came before.
         seen: Any = Signal(1 << size.query_bits)
         known: Any = Signal()
-        m.d.comb += known.eq(Array(seen)[self.sub_row.query])
+        m.d.comb += known.eq(pick(list(seen), self.sub_row.query))
         with m.If(opens & given1), m.Switch(self.sub_row.query):
             for query in range(len(seen)):
                 with m.Case(query):
@@ -193,7 +195,7 @@ class Attend(Elaboratable):
             self.task.query.eq(held.query),
             self.task.base.eq(later(m, base, 1, "base")),
             self.task.first.eq(later(m, ~known, 1, "first")),
-            self.task.largest.eq(read.data[held.query[: size.row_bits]]),
+            self.task.largest.eq(pick(list(read.data), held.query[: size.row_bits]).as_signed()),
             self.task_given.eq(later(m, opens, 1, "task")),
             self.word_given.eq(later(m, runs1, 1, "word")),
             self.row.eq(later(m, element[: size.row_bits], 2, "row")),
@@ -216,16 +218,18 @@ class Attend(Elaboratable):
         ]
         step2 = later(m, step, 2, "step")
         m.d.sync += self.step.eq(step2)
-        parts = (self.head.seq + size.columns - 1)[size.column_bits :]
+        parts = tiles(m, "parts", self.head.seq, size.column_bits)
         tile: Any = Signal(range(max(2, size.kv_words)))
         early, early_values = later(m, parity, 1, "early"), later(m, values, 1, "early_values")
-        first = (Array(part_of)[early] + Mux(early_values, parts, 0)) * self.head.dim
+        first = (pick(part_of, early) + Mux(early_values, parts, 0)) * self.head.dim
         m.d.sync += tile.eq(lowest_bits(m, "tile", first, len(tile)))
         m.d.comb += self.kv_at.eq(tile + step2.element)
 
 
 def lowest_bits(m: Module, name: str, value: Any, bits: int) -> Any:
     """The lowest bits of a number that has no others set."""
-    wire: Any = Signal(Value.cast(value).shape(), name=f"{name}_high_unused")
+    wire: Any = Signal(Value.cast(value).shape(), name=f"{name}_whole")
     m.d.comb += wire.eq(value)
+    if len(wire) > bits:
+        unread(m, [wire[bits:]])
     return wire[:bits]

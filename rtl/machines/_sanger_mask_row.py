@@ -22,6 +22,7 @@ from siloom.rtl.shared import place
 from siloom.rtl.units.exp_sanger import ExpSanger
 from siloom.rtl.units.mask_threshold import MaskThreshold
 from siloom.rtl.units.score_scale import ScoreScale
+from siloom.rtl.unread import unread
 from siloom.sim.units.exp_sanger import largest_input
 
 
@@ -158,6 +159,7 @@ class MaskRow(Component):
             ),
             self._read_score.addr.eq(Cat(self.raise_at, self.raising.half)),
         ]
+        unread(m, [unit.i.ready])
         with m.If(self.scored & unit.o.valid):
             m.d.sync += some.eq(known | better)
             with m.If(better):
@@ -202,6 +204,7 @@ class MaskRow(Component):
             first2.eq(first1),
             x.eq(Mux(below > end, end, below)),
         ]
+        unread(m, [unit.i.ready])
         with m.If(given):
             m.d.sync += [
                 total.eq(Mux(first2, 0, total) + power),
@@ -221,6 +224,7 @@ class MaskRow(Component):
         all_bits: Any = Signal(size.columns)
         with m.If(self.compare_begin):
             m.d.sync += [held_total.eq(total), held_top.eq(top), held_best.eq(best)]
+        unread(m, [unit.i.ready])
         passes = unit.o.p.kept if size.design.threshold else 1
         m.d.comb += [
             unit.i.valid.eq(self.compared),

@@ -15,8 +15,10 @@ from amaranth.lib import data
 from siloom.rtl.machines._sanger_cells import CellRow
 from siloom.rtl.machines._sanger_layouts import head_layout, operand_layouts
 from siloom.rtl.machines._sanger_mask_row import MaskRow, block_layout
+from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place
+from siloom.rtl.shifts import low_unread
 
 
 def later(m: Module, value: Any, cycles: int, name: str) -> Any:
@@ -27,6 +29,13 @@ def later(m: Module, value: Any, cycles: int, name: str) -> Any:
         m.d.sync += held.eq(value)
         value = held
     return value
+
+
+def tiles(m: Module, name: str, size: Any, bits: int) -> Any:
+    """How many tiles of ``2**bits`` hold ``size``."""
+    up: Any = Signal(len(size) + 1, name=low_unread(name))
+    m.d.comb += up.eq(size + (1 << bits) - 1)
+    return up[bits:]
 
 
 class Sweep(Elaboratable):
@@ -91,7 +100,7 @@ class Predict(Elaboratable):
         self.free: Any = Signal()
         self.head: Any = Signal(head_layout(size))
         self.query_at: Any = Signal(size.word_bits)
-        self.key_at: Any = Signal(range(max(2, size.kv_words)))
+        self.key_at: Any = Signal(range(max(2, size.elements // size.columns)))
         self.query_scale_at: Any = Signal(size.block_bits)
         self.key_scale_at: Any = Signal(size.part_bits)
         for name in ("query_codes", "key_codes", "query_scales", "key_scales"):
@@ -120,7 +129,7 @@ class Predict(Elaboratable):
         block: Any = Signal(block_layout(size))
         key_base, query_base = Signal(self.key_at.shape()), Signal(self.query_at.shape())
         end, last_part, last_block, done = Signal(), Signal(), Signal(), Signal()
-        blocks = (head.seq + size.rows - 1)[size.row_bits :]
+        blocks = tiles(m, "blocks", head.seq, size.row_bits)
         m.d.comb += [
             end.eq(Mux(moving, element == size.columns - 1, element + 1 == head.dim)),
             last_part.eq(part + 1 == block.parts),
@@ -156,7 +165,7 @@ class Predict(Elaboratable):
                 query_base.eq(0),
                 block.rows.block.eq(0),
                 block.first.eq(1),
-                block.parts.eq((self.head.seq + size.columns - 1)[size.column_bits :]),
+                block.parts.eq(tiles(m, "parts", self.head.seq, size.column_bits)),
                 block.rows.seq.eq(self.head.seq),
                 block.rows.causal.eq(self.head.causal),
                 block.head.eq(~block.head),
@@ -208,7 +217,7 @@ class Predict(Elaboratable):
                 row.given.eq(move2),
                 row.product.eq(cells.total),
                 row.query_scale.eq(query_scale[r]),
-                row.key_scale.eq(key_scale[column2]),
+                row.key_scale.eq(pick(list(key_scale), column2)),
                 row.shift.eq(shift2),
                 row.scored.eq(move4),
                 row.scored_key.eq(key4),

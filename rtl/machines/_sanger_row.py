@@ -11,17 +11,19 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from siloom.models._sanger_units import EXP, SCALE
 from siloom.models.sanger import SangerDesign, window_code
 from siloom.rtl.machines._sanger_layouts import partial_layout, step_layout, task_layout, weight_layout
+from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place
 from siloom.rtl.units.exp_sanger import ExpSanger
 from siloom.rtl.units.score_scale import ScoreScale
+from siloom.rtl.unread import unread
 from siloom.sim.contract import fixed
 from siloom.sim.units import score_scale
 from siloom.sim.units.exp_sanger import largest_input
@@ -92,7 +94,7 @@ class Pe(Component):
         x: Any = Signal(EXP.width)
         given, nothing, nothing1 = Signal(), Signal(), Signal()
         end = largest_input(EXP)
-        m.d.comb += factor.eq(Mux(self.values, Array(weights)[self.parity], self.q))
+        m.d.comb += factor.eq(Mux(self.values, pick(weights, self.parity), self.q))
         m.d.sync += self.product.eq(factor * self.passing)
         with m.If(self.sums):
             m.d.sync += score.eq(Mux(self.opens, 0, score) + self.product)
@@ -109,6 +111,7 @@ class Pe(Component):
             power.o.ready.eq(1),
             self.weight.eq(Mux(nothing1 | ~self.weight_here, 0, power.o.p.power)),
         ]
+        unread(m, [scale.i.ready, power.i.ready])
         m.d.sync += [
             given.eq(scale.o.valid),
             x.eq(Mux(below > end, end, below)),
@@ -212,7 +215,7 @@ class Row(Component):
                 pe.values.eq(self.step.values),
                 pe.parity.eq(self.step.parity),
                 pe.q.eq(query[:bits].as_signed()),
-                pe.passing.eq(self.passing[columns[p]]),
+                pe.passing.eq(pick(list(self.passing), columns[p]).as_signed()),
                 pe.sums.eq(sums),
                 pe.opens.eq(opens),
                 pe.scored.eq(ends[2]),
