@@ -35,7 +35,7 @@ def test_a_machine_names_three_sizes_that_can_be_built(name, repository):
 @every_machine
 def test_the_smallest_size_agrees_with_its_model_under_a_fresh_seed(name):
     block, seed = find_blocks(name)[0], secrets.randbits(31)
-    verdict = block.check(0, seed, "cxxrtl")
+    verdict = block.check(0, seed, "verilator")
     assert verdict.passed, (name, seed, verdict)
     assert verdict.mismatched_bits == 0
     assert verdict.vectors > 0
