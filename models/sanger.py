@@ -5,10 +5,13 @@ and are held against a threshold; what is left is a mask. Its rows are packed an
 ``pes_per_row`` keys out of ``tile_columns`` (``pack_split.py``). ``tile_rows`` of them make one pass of the array:
 scores are computed in place, go through the exponential, and stay there while the values of V pass by.
 
-Times. A head is predicted while the one before is attended to, and a third one's operands are fetched:
-:mod:`siloom.sim.engine.pipeline`, its items the heads. Prediction takes, for every tile, the products and, as in the
-authors' RTL, a move of the scores along their row. A pass takes ``dim`` cycles for the scores and as many
-for the values; waves follow one another through the array, so that it fills but once a head.
+Times. A head is predicted while the one before is attended to, a third one's operands are fetched, and the sums of one
+that is done are divided: a tandem of heads (:mod:`siloom.models._sanger_units`). Prediction takes, for every tile, the
+products and, as in the authors' RTL, a move of the scores along their row; behind a row's last tile, two sweeps
+over its keys, one for its powers and their sum, one to compare them. A pass takes ``dim`` cycles for the scores and as
+many for the values. All places of a row work in step (the authors' PEs wait as many cycles as their key's column, so
+that a pass would have to wait for the one before), and scores of one pass and values of the one before take turns, so
+that nothing waits for the exponential; the array fills but once a head.
 
 ``convention`` ``authors-v1`` and ``authors-v2`` are the authors' own closed forms instead, projections included
 (:mod:`siloom.models._sanger_authors`), for a ``density`` and ``load_balance`` that are given.
@@ -34,12 +37,12 @@ from siloom.models._attention import (
     FORWARD_ONLY,
     Head,
     HeadRun,
+    Phases,
     Port,
     Whole,
     attention_result,
     exact_products,
     keep_best_where_none,
-    pipelined,
     require_attention,
     run_heads,
     supports_attention,
@@ -47,6 +50,17 @@ from siloom.models._attention import (
     with_dram,
 )
 from siloom.models._sanger_authors import v1_seconds, v2_seconds
+from siloom.models._sanger_units import (
+    EXP,
+    HEADS_HELD,
+    SCALE,
+    HeadTimes,
+    divide_latency,
+    exponential_waits,
+    fill_cycles,
+    schedule,
+    tail_cycles,
+)
 from siloom.sim.approximation import Mask
 from siloom.sim.cost import arithmetic, dram_energy, sram
 from siloom.sim.design import Design, parameter
@@ -55,20 +69,18 @@ from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Phase, Result
-from siloom.sim.units.exp_sanger import ExpSanger, exp_sanger_stream, largest_input, step_table
+from siloom.sim.units.exp_sanger import exp_sanger_stream, largest_input, step_table
 from siloom.sim.units.int4_predictor import normalised, shared_scale
 from siloom.sim.units.mask_threshold import MaskThreshold, above_threshold
 from siloom.sim.units.pack_split import sub_row_counts
 from siloom.sim.units.quantizer import quantize
-from siloom.sim.units.score_scale import ScoreScale, block_scales, scaled_scores
+from siloom.sim.units.score_scale import block_scales, scaled_scores
 from siloom.sim.units.weighted_mean import weighted_means
 
 _PAPER = "Lu et al., Sanger, MICRO 2021 (from a reading note of the full text)"
 _CODE = "hatsu3/Sanger, bench_sanger_v2.py"
 _RTL = "hatsu3/Sanger, Dense_PE_Array and ExpUnitFixPoint"
 _SILENT = "the paper gives none"
-_EXP = ExpSanger()
-_SCALE = ScoreScale(fraction=_EXP.fraction)
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,7 @@ class SangerDesign(Design):
     fraction_bits: int = parameter(8, unit="bit", source=_SILENT, status="assumed", low=0, high=15)
     memory_bytes_per_s: float = parameter(128e9, unit="B/s", source=_PAPER, low=1e6, high=1e15)
     memory_latency_s: float = parameter(1e-7, unit="s", source=_SILENT, status="assumed", low=0.0, high=1e-3)
-    kv_sram_bytes: int = parameter(2**18, unit="B", source=_SILENT, status="assumed", low=256, high=2**33)
+    kv_sram_bytes: int = parameter(3 * 2**17, unit="B", source=_SILENT, status="assumed", low=256, high=2**33)
     node_nm: float = parameter(55.0, unit="nm", source=_PAPER, low=7.0, high=130.0)
     convention: str = parameter(
         "physical",
@@ -166,12 +178,8 @@ class Sanger(Machine):
             return _authors_result(self.label, design, op)
         given = op.operands()
         scales = shared_scale(given.q, design.predictor_bits), shared_scale(given.k, design.predictor_bits)
-        moved = head_bytes(design, op)
-        port = Port(
-            cycles=math.ceil(sum(moved.values()) / design.memory_bytes_per_s * design.clock_hz),
-            latency=math.ceil(design.memory_latency_s * design.clock_hz),
-        )
-        whole = run_heads(op, given, lambda head: self._head(head, scales), pipelined(port, ahead="prediction"))
+        moved, port = head_bytes(design, op), operand_port(design, op)
+        whole = run_heads(op, given, lambda head: self._head(head, scales), lambda runs: _phases(design, port, runs))
         traffic = {name: each * whole.heads for name, each in moved.items()}
         traffic = with_dram(traffic, (traffic["o"] + traffic["k"]) // 2)  # of k trips, k - 1 come back
         return attention_result(
@@ -204,8 +212,12 @@ class Sanger(Machine):
         matters = (head.probabilities > design.threshold) & head.allowed if design.threshold else head.allowed
         return HeadRun(
             phases={
-                "prediction": {"prediction": tiles * (dim + design.tile_columns)},
+                "prediction": {
+                    "prediction": tiles * (dim + design.tile_columns),
+                    "softmax": tail_cycles(_whole(seq, design.tile_columns), design.tile_columns),
+                },
                 "attention": attention_causes(design, dim, chosen, packed, passes),
+                "division": {"division": seq * -(-dim // design.tile_rows)},
             },
             output=output,
             kept=kept,
@@ -247,7 +259,8 @@ def attention_causes(design: SangerDesign, dim: int, chosen: int, packed: int, p
     """Cycles of the sparse array for one head, by cause.
 
     ``compute`` is what ``chosen`` scores need of all PEs; ``empty_places`` what sub-rows that are not full add to
-    it, ``partial_passes`` what passes of fewer than ``tile_rows`` sub-rows do; ``fill`` the way through the array.
+    it, ``partial_passes`` what passes of fewer than ``tile_rows`` sub-rows do; ``exponential`` is waiting for powers
+    that no other pass hides; ``fill`` the way through the array and into the sums.
     """
     each = 2 * dim
     compute = -(-chosen * each // design.pes)
@@ -256,8 +269,50 @@ def attention_causes(design: SangerDesign, dim: int, chosen: int, packed: int, p
         "compute": compute,
         "empty_places": full - compute,
         "partial_passes": passes * each - full,
-        "fill": design.tile_rows + design.tile_columns if passes else 0,
+        "exponential": exponential_waits(dim, passes) if passes else 0,
+        "fill": fill_cycles(design.tile_rows) if passes else 0,
     }
+
+
+def _phases(design: SangerDesign, port: Port, runs: Sequence[HeadRun]) -> Phases:
+    """What all heads take: the sparse array's time, and of everything else what it waits for."""
+    times = [
+        HeadTimes(
+            load=port.cycles,
+            products=run.phases["prediction"]["prediction"],
+            tail=run.phases["prediction"]["softmax"],
+            attention=sum(run.phases["attention"].values()),
+            division=run.phases["division"]["division"],
+        )
+        for run in runs
+    ]
+    spent = {"memory": port.latency, "prediction": 0, "softmax": 0, "division": divide_latency(design.operand_bits)}
+    attention: dict[str, int] = {}
+    attended = predicted = divided = 0
+    for run, time, ends in zip(runs, times, schedule(times), strict=True):
+        # The array waits for room behind it, then, looking back, for the mask, for its products and for their operands.
+        waited = ends.begun - attended
+        blocked = min(waited, ends.begun - ends.masked)
+        softmax = min(waited - blocked, time.tail)
+        late = min(waited - blocked - softmax, max(0, ends.loaded - predicted))
+        for cause, cycles in (("division", blocked), ("softmax", softmax), ("memory", late)):
+            spent[cause] += cycles
+        spent["prediction"] += waited - blocked - softmax - late
+        attended, predicted, divided = ends.attended, ends.predicted, ends.divided
+        for cause, cycles in run.phases["attention"].items():
+            attention[cause] = attention.get(cause, 0) + cycles
+    spent["division"] += divided - attended
+    return {
+        "loads": {"memory": spent["memory"]},
+        "prediction": {cause: spent[cause] for cause in ("prediction", "softmax")},
+        "attention": attention,
+        "division": {"division": spent["division"]},
+    }
+
+
+def _whole(size: int, tile: int) -> int:
+    """``size`` rounded up to whole tiles."""
+    return -(-size // tile) * tile
 
 
 def threshold_for(probabilities: Sequence[Reals32], mass: float) -> float:
@@ -300,16 +355,16 @@ class PredictorOperands:
         """Those of ``head``, at the scales of Q and K that all heads share."""
         q, k = (quantize(normalised(x), scale, bits) for x, scale in zip((head.q, head.k), scales, strict=True))
         lengths_q, lengths_k = (np.linalg.norm(x.astype(np.float64), axis=1) for x in (head.q, head.k))
-        least = -(-_SCALE.fraction // 2)
-        rows, row_power = block_scales(lengths_q / scales[0] / math.sqrt(head.q.shape[1]), _SCALE.row_bits, least)
-        keys, key_power = block_scales(lengths_k / scales[1], _SCALE.key_bits, least)
-        return cls(q.astype(np.int8), k.astype(np.int8), rows, keys, row_power + key_power - _SCALE.fraction)
+        least = -(-SCALE.fraction // 2)
+        rows, row_power = block_scales(lengths_q / scales[0] / math.sqrt(head.q.shape[1]), SCALE.row_bits, least)
+        keys, key_power = block_scales(lengths_k / scales[1], SCALE.key_bits, least)
+        return cls(q.astype(np.int8), k.astype(np.int8), rows, keys, row_power + key_power - SCALE.fraction)
 
     def scores(self) -> npt.NDArray[np.int64]:
         """Codes of all predicted scores, [queries, keys]."""
         # Sums of 1024 products of 7 bits are whole numbers that single precision holds.
         sums = (self.q.astype(np.float32) @ self.k.astype(np.float32).T).astype(np.int64)
-        return scaled_scores(sums, self.rows, self.keys, self.shift, _SCALE.score_bits)
+        return scaled_scores(sums, self.rows, self.keys, self.shift, SCALE.score_bits)
 
 
 def predict(
@@ -326,7 +381,7 @@ def predict(
     if design.threshold == 0:
         kept = allowed
     elif design.exponent == "exact":
-        powers = np.where(allowed, np.exp(below / (1 << _SCALE.fraction)), 0.0)
+        powers = np.where(allowed, np.exp(below / (1 << SCALE.fraction)), 0.0)
         kept = powers > design.threshold * powers.sum(axis=1, keepdims=True)
     else:
         unit = mask_unit(design, len(scores))
@@ -338,27 +393,27 @@ def predict(
 
 def mask_unit(design: SangerDesign, seq: int) -> MaskThreshold:
     """The comparison for rows of ``seq`` keys."""
-    total_bits = _EXP.width + (seq - 1).bit_length()
+    total_bits = EXP.width + (seq - 1).bit_length()
     return MaskThreshold(threshold=design.threshold, total_bits=total_bits, threshold_bits=min(20, 62 - total_bits))
 
 
 def window_code(design: SangerDesign) -> int:
     """What is added to a score below its row's largest, so that the exponential gets a number that is not negative."""
-    return round(design.window * (1 << _EXP.fraction))
+    return round(design.window * (1 << EXP.fraction))
 
 
 def powers_of(design: SangerDesign, below: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Codes of e^(x + window) through the RTL's unit, of codes of x; zero where x is below the window."""
     shifted = below + window_code(design)
-    codes = np.clip(shifted, 0, largest_input(_EXP))
-    table = step_table(_EXP.fraction, _EXP.table_bits, _EXP.append)
-    powers = exp_sanger_stream(codes.ravel(), _EXP.width, _EXP.fraction, table, _EXP.table_bits, _EXP.append)
+    codes = np.clip(shifted, 0, largest_input(EXP))
+    table = step_table(EXP.fraction, EXP.table_bits, EXP.append)
+    powers = exp_sanger_stream(codes.ravel(), EXP.width, EXP.fraction, table, EXP.table_bits, EXP.append)
     return np.where(shifted < 0, 0, powers.reshape(below.shape))
 
 
 def root_code(dim: int) -> int:
     """One over the root of ``dim``, as a scale whose bits but one lie behind its point."""
-    code: int = round(2 ** (_SCALE.row_bits - 1) / math.sqrt(dim))
+    code: int = round(2 ** (SCALE.row_bits - 1) / math.sqrt(dim))
     return code
 
 
@@ -367,8 +422,8 @@ def exact_scores(design: SangerDesign, q: npt.NDArray[np.int32], k: npt.NDArray[
     products = exact_products(q, k, design.operand_bits)
     # Twice, for the bit that the root's code leaves free: so the shift is never negative.
     rows, keys = np.full(len(q), root_code(q.shape[1])), np.full(len(k), 2)
-    shift = 2 * design.fraction_bits + _SCALE.row_bits - _SCALE.fraction
-    return scaled_scores(products, rows, keys, shift, _SCALE.score_bits)
+    shift = 2 * design.fraction_bits + SCALE.row_bits - SCALE.fraction
+    return scaled_scores(products, rows, keys, shift, SCALE.score_bits)
 
 
 def _attend(
@@ -387,7 +442,7 @@ def _attend(
     below = exact_scores(design, q, k) - largest[:, None]
     weights = powers_of(design, below)
     means = weighted_means(weights, v.astype(np.int64), kept)
-    clipped = below + window_code(design) > largest_input(_EXP)
+    clipped = below + window_code(design) > largest_input(EXP)
     empty = ~np.any(weights, axis=1, where=kept)
     output = (means / (1 << design.fraction_bits)).astype(np.float32)
     return output, int(np.count_nonzero(clipped & kept)), int(np.count_nonzero(empty))
@@ -396,12 +451,26 @@ def _attend(
 def head_bytes(design: SangerDesign, op: Attention) -> dict[str, int]:
     """Bytes of a head's operands and result.
 
-    The memory holds K and V of two heads, one worked on and one predicted or loaded. Where they do not fit they come
-    in parts, for each of which the queries come again and sums leave and come back.
+    The memory holds K and V of three heads, one worked on, one predicted and one loaded. Where they do not fit they
+    come in parts, for each of which the queries come again and sums leave and come back.
     """
     each = op.seq * -(-op.dim * design.operand_bits // 8)
-    trips = max(1, -(-4 * each // design.kv_sram_bytes))
+    trips = max(1, -(-2 * HEADS_HELD * each // design.kv_sram_bytes))
     return {"q": each * trips, "k": each, "v": each, "o": each * (2 * trips - 1)}
+
+
+def operand_port(design: SangerDesign, op: Attention) -> Port:
+    """The port of all heads: as fast as the memory, but no faster than words are written on the chip, one a cycle.
+
+    A word holds an element of every key of a tile, or one tile's height of a query's elements.
+    """
+    moved = sum(head_bytes(design, op).values())
+    keys = 2 * -(-op.seq // design.tile_columns) * op.dim
+    queries = op.seq * -(-op.dim // design.tile_rows)
+    return Port(
+        cycles=max(math.ceil(moved / design.memory_bytes_per_s * design.clock_hz), keys, queries),
+        latency=math.ceil(design.memory_latency_s * design.clock_hz),
+    )
 
 
 def energy_parts(design: SangerDesign, op: Attention, whole: Whole, dram_bytes: int) -> dict[str, float]:

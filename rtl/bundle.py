@@ -6,6 +6,7 @@ Every text is a template in ``rtl/templates``; here is only what they are filled
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,9 @@ def bundle(block: Block, component: Any, seed: int) -> dict[str, str]:
         f"test_{name}.py": "cocotb_test.py.j2",
         f"{name}.core": "core.j2",
     }
-    vectors = {f"vectors/{run.plan.name}/{file}": text for run in runs for file, text in _vectors(block, run).items()}
+    vectors = {
+        f"vectors/{_folder(run.plan.name)}/{file}": text for run in runs for file, text in _vectors(block, run).items()
+    }
     facts["vectors"] = list(vectors)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -110,9 +113,9 @@ def _facts(block: Block, component: Any, runs: Sequence[Trial]) -> dict[str, Any
         "settings": list(block.design.as_dict().items()),
         "timing": _timing(block.unit.contract(block.design)) if isinstance(block, UnitBlock) else None,
         "notes": inspect.cleandoc(type(component).__doc__ or ""),
-        "runs": [plan.name for plan in plans],
+        "runs": [_folder(plan.name) for plan in plans],
         "run_rows": [_run_row(run) for run in runs],
-        "first_run": first.name,
+        "first_run": _folder(first.name),
         "ins": ins,
         "outs": outs,
         "memories": memories,
@@ -133,9 +136,14 @@ def _load(count: int, file: str, array: str) -> dict[str, str]:
     return {"when": f"counts[{count}]", "file": file, "array": array}
 
 
+def _folder(name: str) -> str:
+    """A run's name as make, Verilog and a file system take it."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name)
+
+
 def _run_row(run: Trial) -> dict[str, Any]:
     return {
-        "name": run.plan.name,
+        "name": _folder(run.plan.name),
         "beats_in": sum(len(feed.payloads) for feed in run.plan.feeds.values()),
         "beats_out": sum(len(beats) for beats in run.answers.values()),
         "cycles": "not compared" if run.model_cycles is None else run.model_cycles,

@@ -1,8 +1,8 @@
 """Division digit by digit, without ever putting anything back, in a pipeline or in place.
 
 What is left of the dividend stays between minus and plus the divisor. Each step doubles it and brings it back: the
-divisor is taken away where it is not negative, which is a digit of +1, and added where it is, a digit of -1. So a step
-is a single adder, and a signed dividend needs no care. Of the digits only their signs are kept, and at the end
+divisor is taken away where it was not negative, which is a digit of +1, and added where it was, a digit of -1. So a
+step is a single adder, and a signed dividend needs no care. Of the digits only their signs are kept, and at the end
 
     dividend = quotient * divisor + left,    |left| <= divisor,    quotient odd
 
@@ -28,7 +28,7 @@ from siloom.rtl.spread import ADD, Step
 
 
 def next_left(m: Module, name: str, left: Any, by: Any, bit: Any) -> Any:
-    """What is left after one more digit, one bit wider than the divisor; its own sign is that digit's, turned round.
+    """What is left after one more digit, in one bit more than the divisor has.
 
     Args:
         m: where the wire ``name`` is put.
@@ -70,20 +70,21 @@ def division(digits: int) -> list[Step]:
     ``left``, one bit wider than ``by``, is signed and no further from zero than ``by``; whatever else a beat carries
     is passed on.
     """
+    names = [f"digit{number}" for number in range(digits)]
 
     def next_digit(number: int) -> Step:
         def compute(m: Module, given: Values, moves: Value) -> Values:
             left = next_left(m, f"left_after{number}", given["left"], given["by"], Const(0, 1))
             sign = given["left"][-1]
-            digit = sign if number == 0 else ~sign
-            return {**given, "left": left, "digits": Cat(digit, given.get("digits", Const(0, 0)))}
+            return {**given, "left": left, names[number]: ~sign if number else sign}
 
         return Step(compute, ADD)
 
     def round_off(m: Module, given: Values, moves: Value) -> Values:
         beyond = next_left(m, "beyond", given["left"], given["by"], Const(0, 1))
-        kept = {name: value for name, value in given.items() if name not in ("left", "by", "digits")}
-        return {**kept, "quotient": rounded(given["left"], beyond, given["digits"], half_up=True)}
+        signs = Cat(given[name] for name in reversed(names))
+        kept = {name: value for name, value in given.items() if name not in ("left", "by", *names)}
+        return {**kept, "quotient": rounded(given["left"], beyond, signs, half_up=True)}
 
     return [*(next_digit(number) for number in range(digits)), Step(round_off, 2 * ADD)]
 

@@ -1,11 +1,11 @@
-"""Several numbers of one shape side by side, and their sum as a tree of adders."""
+"""Several numbers of one shape side by side, their sum as a tree of adders, and sums of each from beat to beat."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Shape, Signal, Value
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
 from amaranth.lib import data
 
 from siloom.rtl.elastic import Values
@@ -48,3 +48,22 @@ def tree(name: str, count: int, total: Shape) -> list[Step]:
         return {**given, name: added}
 
     return [Step(level, ADD) for _ in range((count - 1).bit_length())]
+
+
+def running_sums(m: Module, name: str, shape: Shape, numbers: Sequence[Any], clear: Value, moves: Value) -> Any:
+    """Each number added to those of earlier beats, as one array: accumulators, with this beat in them already.
+
+    Args:
+        m: where they are put.
+        name: of the registers.
+        shape: one that holds every sum.
+        numbers: of this beat.
+        clear: the sums start with this beat.
+        moves: there is a beat; only then the accumulators change.
+    """
+    held = Signal(data.ArrayLayout(shape, len(numbers)), name=name)
+    added = [Mux(clear, 0, before) + number for before, number in zip(held, numbers, strict=True)]
+    sums = side_by_side(m, f"{name}_now", shape, added)
+    with m.If(moves):
+        m.d.sync += held.eq(Value.cast(sums))
+    return sums

@@ -2,8 +2,8 @@
 
 A twin says its work as steps, each with its depth: how much logic lies one behind the other in it, where an
 addition counts one. :func:`spread` cuts their chain where the longest stage becomes shortest, for
-:func:`siloom.rtl.elastic.elastic` to put registers there. Steps have no state: a stage that remembers something from
-beat to beat belongs at a place of its own choice.
+:func:`siloom.rtl.elastic.elastic` to put registers there. What a step remembers from beat to beat it changes only when
+one moves through, and no other step reads it; else it belongs in a stage at a place of its own choice.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from amaranth.hdl import Module, Signal, Value
@@ -46,6 +46,20 @@ def spread(steps: Sequence[Step], count: int) -> list[Stage]:
         deepest = max(range(len(steps)), key=lambda number: steps[number].depth)
         stages[deepest + 1 : deepest + 1] = [carry] * spare
     return stages
+
+
+def abreast(*chains: Sequence[Step]) -> list[Step]:
+    """One chain of steps that does these side by side; each passes on what is another one's."""
+
+    def both(steps: Sequence[Step]) -> Step:
+        def compute(m: Module, values: Values, moves: Value) -> Values:
+            for step in steps:
+                values = step.compute(m, values, moves)
+            return values
+
+        return Step(compute, max(step.depth for step in steps))
+
+    return [both([step for step in level if step]) for level in zip_longest(*chains)]
 
 
 def _cuts(depths: Sequence[int], count: int) -> tuple[int, ...]:

