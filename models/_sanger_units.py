@@ -64,12 +64,15 @@ def fill_cycles(rows: int) -> int:
 
 def exponential_waits(dim: int, passes: int) -> int:
     """Cycles in which the array waits for powers: scores of one pass and values of the one before take turns."""
-    if passes == 1:
-        return SETTLE
-    if passes == 2:
-        return max(0, SETTLE - dim)
-    between = max(0, SETTLE - 2 * dim)
-    return max(0, SETTLE - dim) + (passes - 2) * between + max(0, SETTLE - dim - between)
+    if dim >= SETTLE:
+        return SETTLE if passes == 1 else 0
+    # Where vectors are shorter than that, every phase but scores after scores may have to wait.
+    now, powers = dim, [dim + SETTLE]
+    for number in range(1, passes):
+        now += dim
+        powers.append(now + SETTLE)
+        now = max(now, powers[number - 1]) + dim
+    return max(now, powers[-1]) + dim - 2 * dim * passes
 
 
 def divide_latency(value_bits: int) -> int:

@@ -7,8 +7,8 @@ scores are computed in place, go through the exponential, and stay there while t
 
 Times. A head is predicted while the one before is attended to, a third one's operands are fetched, and the sums of one
 that is done are divided: a tandem of heads (:mod:`siloom.models._sanger_units`). Prediction takes, for every tile, the
-products and, as in the authors' RTL, a move of the scores along their row; behind the last tile, two sweeps over a row's
-keys, one for its powers and their sum, one to compare them. A pass takes ``dim`` cycles for the scores and as
+products and, as in the authors' RTL, a move of the scores along their row; behind a row's last tile, two sweeps
+over its keys, one for its powers and their sum, one to compare them. A pass takes ``dim`` cycles for the scores and as
 many for the values. All places of a row work in step (the authors' PEs wait as many cycles as their key's column, so
 that a pass would have to wait for the one before), and scores of one pass and values of the one before take turns, so
 that nothing waits for the exponential; the array fills but once a head.
@@ -451,8 +451,8 @@ def _attend(
 def head_bytes(design: SangerDesign, op: Attention) -> dict[str, int]:
     """Bytes of a head's operands and result.
 
-    The memory holds K and V of three heads, one worked on, one predicted and one loaded. Where they do not fit they come
-    in parts, for each of which the queries come again and sums leave and come back.
+    The memory holds K and V of three heads, one worked on, one predicted and one loaded. Where they do not fit they
+    come in parts, for each of which the queries come again and sums leave and come back.
     """
     each = op.seq * -(-op.dim * design.operand_bits // 8)
     trips = max(1, -(-2 * HEADS_HELD * each // design.kv_sram_bytes))

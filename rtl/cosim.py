@@ -29,11 +29,22 @@ WAVES = {"amaranth": ".vcd", "verilator": ".vcd", "icarus": ".fst"}
 
 
 @dataclass(frozen=True)
+class Finding:
+    """Results in a place of the machine's own choice: ``find`` takes them, ``bits`` each, from a memory's words."""
+
+    memory: str
+    find: Callable[[Sequence[int]], Sequence[int]]
+    expected: Sequence[int]
+    bits: int
+
+
+@dataclass(frozen=True)
 class Trial:
     """One run of a machine with the model's side of it.
 
     ``answers``: the payloads that every drained stream gives, in their order, or in any order for
-    streams in ``unordered``. ``words``: what the first words of each memory hold at the end.
+    streams in ``unordered``. ``words``: what the first words of each memory hold at the end; ``findings``: what is
+    found in them where the model does not say in which words.
     ``model_cycles``: up to and with the last transfer; None where cycles are not compared, because the model knows
     nothing of how the neighbours stall.
     """
@@ -43,6 +54,7 @@ class Trial:
     model_cycles: int | None
     words: Mapping[str, Sequence[int]] = field(default_factory=dict)
     unordered: frozenset[str] = frozenset()
+    findings: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +138,10 @@ def _compare(trial: Trial, seen: Seen) -> tuple[int, str]:
         wrong, first = compare_payloads(words, seen.words[name][: len(words)], bits)
         total += wrong
         fault = fault or (first and f"memory {name}: {first}")
+    for finding in trial.findings:
+        wrong, first = compare_payloads(finding.expected, finding.find(seen.words[finding.memory]), finding.bits)
+        total += wrong
+        fault = fault or (first and f"found in memory {finding.memory}: {first}")
     return total, fault
 
 

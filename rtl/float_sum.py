@@ -46,9 +46,10 @@ def align(m: Module, a: Number, b: Number) -> Aligned:
     """
     bits = max(len(a.significand), len(b.significand)) + 2
     up, down = (Cat(Const(0, bits - len(n.significand)), n.significand) for n in (a, b))
-    ahead, behind = named(m, a.exponent - b.exponent, "ahead"), named(m, b.exponent - a.exponent, "behind")
+    ahead = named(m, a.exponent - b.exponent, "ahead")
+    behind = named(m, (b.exponent - a.exponent)[: len(ahead) - 1], "behind")
     swap = ahead[-1]
-    shift = named(m, Mux(swap, behind, ahead)[: len(ahead) - 1], "shift")
+    shift = named(m, Mux(swap, behind, ahead[:-1]), "shift")
     small, lost = barrel_right(m, named(m, Mux(swap, up, down), "smaller"), shift)
     opposed, infinite = named(m, a.negative ^ b.negative, "opposed"), named(m, a.infinite | b.infinite, "infinite")
     large = Number(

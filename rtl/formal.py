@@ -9,7 +9,7 @@ reached from reset while all assumptions were. It is an ordinary component, so i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import ShapeLike, Signal
@@ -60,20 +60,30 @@ def port_name(kind: str, name: str) -> str:
     return f"{kind}_{name}"
 
 
+@dataclass(frozen=True)
+class Part:
+    """One size of what is proved.
+
+    ``make`` gives a new part. ``laws_depth``: steps from reset in which no law may fail; in a proof for ever it is also
+    how many steps in a row must keep laws and helps for the next to keep them. ``reach_depth``: steps in which
+    every reach must be possible.
+    """
+
+    make: Callable[[], Any]
+    laws_depth: int
+    reach_depth: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proof:
     """What is proved of a part.
 
-    ``parts``: size, as text -> a new part of it. ``harness``: a part -> its harness. ``laws_depth``: steps from reset
-    in which no law may fail; with ``forever`` it is also how many steps in a row must keep laws and helps for
-    the next to keep them, which together proves them for ever. ``reach_depth``: steps in which every reach must
-    be possible.
+    ``parts``: size, as text -> the part. ``harness``: a part -> its harness. ``forever``: laws are proved for all
+    steps, by induction with the harness's helps.
     """
 
     name: str
     summary: str
-    parts: Mapping[str, Callable[[], Any]]
+    parts: Mapping[str, Part]
     harness: Callable[[Any], Harness]
-    laws_depth: int
-    reach_depth: int
-    forever: bool = field(default=False)
+    forever: bool = False

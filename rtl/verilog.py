@@ -19,10 +19,17 @@ _PASSES = (
 )
 _LONG = re.compile(r"(.{100,}?,) ")
 """Where lines are broken: a wide bus of many parts would have more words on one than Verilator reads."""
+_MODULE = re.compile(r"^module ", re.MULTILINE)
 _WAIVERS = """\
 /* verilator lint_off PROCASSINIT */ // registers have a power-up value beside their reset, for FPGAs
 /* verilator lint_off WIDTHEXPAND */ // $signed operands are extended by the language, as meant
 /* verilator lint_off DECLFILENAME */ // all modules of one design are in one file
+"""
+_PARTS_WAIVER = """\
+/* verilator lint_off UNUSEDSIGNAL */ // equal parts have equal ports: at the edge of an array nobody reads some of them
+/* verilator lint_off WIDTHTRUNC */ // a choice by index is a shift of which the lowest bits are meant
+/* verilator lint_off CASEOVERLAP */ // of the conditions of a choice one at most holds, which a case does not show
+/* verilator lint_off VARHIDDEN */ // such a choice is a function, whose arguments have names of their own
 """
 _PIN = re.compile(r"\.\w+\((_\d+_)\)")
 _NAMELESS = re.compile(r"(?<!\w)_\d+_(?!\w)")
@@ -71,7 +78,8 @@ def verilog(component: Any, name: str) -> str:
     body = body.replace(" = ! ", " = ~| ")
     body = "endmodule".join(_unused_named(module) for module in body.split("endmodule"))
     first, _, rest = body.partition("\n")
-    return f"{first}\n{_WAIVERS}" + _LONG.sub(r"\1\n    ", rest)
+    waivers = _WAIVERS + (_PARTS_WAIVER if len(_MODULE.findall(body)) > 1 else "")
+    return f"{first}\n{waivers}" + _LONG.sub(r"\1\n    ", rest)
 
 
 def _unused_named(module: str) -> str:

@@ -10,21 +10,23 @@ score are; the element of the tile's keys or values is, and the row is told what
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal
-from amaranth.lib.enum import Enum
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
 from siloom.models._sanger_units import SCALE, SETTLE, fill_cycles
 from siloom.rtl.machines._sanger_layouts import head_layout, step_layout, sub_row_layout, task_layout
-from siloom.rtl.machines._sanger_mask_row import block_layout
-from siloom.rtl.machines._sanger_predict import later
+from siloom.rtl.machines._sanger_pick import pick
+from siloom.rtl.machines._sanger_predict import later, tiles
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.machines._sanger_walk import Walk
+from siloom.rtl.unread import unread
 
 
-class Phase(Enum, shape=3):
+class Phase(IntEnum):
     """What the array is given."""
 
     IDLE = 0
@@ -54,7 +56,7 @@ class Attend(Elaboratable):
         self.walk = Walk(size, some, count_bits)
         self.largest_words = largest
         self.largest_given: Any = Signal()
-        self.largest_block: Any = Signal(block_layout(size))
+        self.largest_at: Any = Signal(size.block_bits + 1)
         self.begin: Any = Signal()
         self.free: Any = Signal()
         self.ends: Any = Signal()
@@ -78,7 +80,7 @@ class Attend(Elaboratable):
         m.submodules.walk = walk = self.walk
         phase: Any = Signal(Phase)
         element: Any = Signal(size.element_bits)
-        pass_parity, open_values, first_pass = Signal(), Signal(), Signal()
+        pass_parity, first_pass = Signal(), Signal()
         part_of = [Signal(size.part_bits, name=f"part_of{n}") for n in range(2)]
         settle = [Signal(range(SETTLE + 1), name=f"settle{n}") for n in range(2)]
         values_parity: Any = Signal()
@@ -101,7 +103,7 @@ class Attend(Elaboratable):
         with m.If(scores | values):
             m.d.sync += element.eq(Mux(end, 0, element + 1))
 
-        # ``open_values``: a pass whose values have not begun, beside the one whose scores end; ``values_parity``: its.
+        # Scores, then the values of the pass before; after the last scores, those of both passes that are left.
         go_scores, go_values, go_wait = Signal(), Signal(), Signal()
         ready = [settle[n] <= 1 for n in range(2)]
         next_values: Any = Signal()
@@ -115,17 +117,17 @@ class Attend(Elaboratable):
                 m.d.comb += [go_wait.eq(1), next_values.eq(pass_parity)]
             with m.Else():
                 m.d.comb += next_values.eq(~pass_parity)
-                m.d.comb += [go_values.eq(Array(ready)[~pass_parity]), go_wait.eq(~go_values)]
+                m.d.comb += [go_values.eq(pick(ready, ~pass_parity)), go_wait.eq(~go_values)]
         with m.If(values & end):
             with m.If(walk.more):
                 m.d.comb += go_scores.eq(1)
             with m.Elif(values_parity != pass_parity):
                 m.d.comb += next_values.eq(pass_parity)
-                m.d.comb += [go_values.eq(Array(ready)[pass_parity]), go_wait.eq(~go_values)]
+                m.d.comb += [go_values.eq(pick(ready, pass_parity)), go_wait.eq(~go_values)]
             with m.Else():
                 m.d.sync += [phase.eq(Phase.DRAIN), drain.eq(drain_cycles)]
         with m.If(phase == Phase.WAIT):
-            m.d.comb += [next_values.eq(values_parity), go_values.eq(Array(ready)[values_parity])]
+            m.d.comb += [next_values.eq(values_parity), go_values.eq(pick(ready, values_parity))]
         with m.If(phase == Phase.DRAIN):
             m.d.sync += drain.eq(drain - 1)
         with m.If(self.ends):
@@ -160,25 +162,29 @@ class Attend(Elaboratable):
         words = self.head.dim[size.row_bits :]
         base: Any = Signal(size.word_bits)
         ring = [Signal(size.word_bits, name=f"base{n}") for n in range(size.rows)]
-        m.d.comb += base.eq(Mux(opens, self.sub_row.query * words, ring[-1]))
+        m.d.comb += base.eq(Mux(opens, lowest_bits(m, "base", self.sub_row.query * words, size.word_bits), ring[-1]))
         with m.If(runs1):
             m.d.sync += [after.eq(before) for before, after in zip([base, *ring], ring, strict=False)]
         m.d.comb += self.q_at.eq(base + chunk1)
 
-        m.submodules.largest = largest = Memory(shape=SCALE.score_bits * size.rows, depth=2 << size.block_bits, init=[])
+        m.submodules.largest = largest = Memory(
+            shape=data.ArrayLayout(signed(SCALE.score_bits), size.rows), depth=2 << size.block_bits, init=[]
+        )
         write, read = largest.write_port(), largest.read_port()
         m.d.comb += [
             write.en.eq(self.largest_given),
-            write.addr.eq(Cat(self.largest_block.block, self.largest_block.head)),
-            write.data.eq(Cat(self.largest_words)),
+            write.addr.eq(self.largest_at),
+            Value.cast(write.data).eq(Cat(self.largest_words)),
             read.addr.eq(Cat(self.sub_row.query[size.row_bits :], self.half)),
         ]
         # Of every query, whether a sub-row of it came before.
         seen: Any = Signal(1 << size.query_bits)
         known: Any = Signal()
-        m.d.comb += known.eq(seen.bit_select(self.sub_row.query, 1))
-        with m.If(opens & given1):
-            m.d.sync += seen.bit_select(self.sub_row.query, 1).eq(1)
+        m.d.comb += known.eq(pick(list(seen), self.sub_row.query))
+        with m.If(opens & given1), m.Switch(self.sub_row.query):
+            for query in range(len(seen)):
+                with m.Case(query):
+                    m.d.sync += seen[query].eq(1)
         with m.If(self.begin):
             m.d.sync += seen.eq(0)
         held: Any = Signal(sub_row_layout(size), name="sub_row2")
@@ -189,7 +195,7 @@ class Attend(Elaboratable):
             self.task.query.eq(held.query),
             self.task.base.eq(later(m, base, 1, "base")),
             self.task.first.eq(later(m, ~known, 1, "first")),
-            self.task.largest.eq(read.data.word_select(held.query[: size.row_bits], SCALE.score_bits).as_signed()),
+            self.task.largest.eq(pick(list(read.data), held.query[: size.row_bits]).as_signed()),
             self.task_given.eq(later(m, opens, 1, "task")),
             self.word_given.eq(later(m, runs1, 1, "word")),
             self.row.eq(later(m, element[: size.row_bits], 2, "row")),
@@ -212,8 +218,18 @@ class Attend(Elaboratable):
         ]
         step2 = later(m, step, 2, "step")
         m.d.sync += self.step.eq(step2)
-        parts = (self.head.seq + size.columns - 1)[size.column_bits :]
+        parts = tiles(m, "parts", self.head.seq, size.column_bits)
         tile: Any = Signal(range(max(2, size.kv_words)))
-        early = later(m, step, 1, "early")
-        m.d.sync += tile.eq((Array(part_of)[early.parity] + Mux(early.values, parts, 0)) * self.head.dim)
+        early, early_values = later(m, parity, 1, "early"), later(m, values, 1, "early_values")
+        first = (pick(part_of, early) + Mux(early_values, parts, 0)) * self.head.dim
+        m.d.sync += tile.eq(lowest_bits(m, "tile", first, len(tile)))
         m.d.comb += self.kv_at.eq(tile + step2.element)
+
+
+def lowest_bits(m: Module, name: str, value: Any, bits: int) -> Any:
+    """The lowest bits of a number that has no others set."""
+    wire: Any = Signal(Value.cast(value).shape(), name=f"{name}_whole")
+    m.d.comb += wire.eq(value)
+    if len(wire) > bits:
+        unread(m, [wire[bits:]])
+    return wire[:bits]

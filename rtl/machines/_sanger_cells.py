@@ -11,6 +11,7 @@ from amaranth.lib.wiring import Component, In, Out
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place
 from siloom.rtl.units.int4_predictor import Int4Predictor
+from siloom.rtl.unread import unread
 
 
 class Cell(Component):
@@ -59,6 +60,7 @@ class Cell(Component):
             unit.i.p.k.eq(self.k),
             unit.o.ready.eq(1),
         ]
+        unread(m, [unit.i.ready])
         m.d.sync += opens.eq(self.first)
         with m.If(self.move):
             m.d.sync += self.total.eq(self.left)

@@ -81,7 +81,8 @@ def step_layout(size: SangerSize) -> Any:
 
 def weight_layout(size: SangerSize) -> Any:
     """The weights of a sub-row, together."""
-    return data.StructLayout({"valid": 1, "total": size.total_bits, "query": size.query_bits, "first": 1})
+    total = EXP.width + size.places.bit_length() - 1
+    return data.StructLayout({"valid": 1, "total": total, "query": size.query_bits, "first": 1})
 
 
 def partial_layout(size: SangerSize) -> Any:

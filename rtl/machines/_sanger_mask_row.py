@@ -22,18 +22,21 @@ from siloom.rtl.shared import place
 from siloom.rtl.units.exp_sanger import ExpSanger
 from siloom.rtl.units.mask_threshold import MaskThreshold
 from siloom.rtl.units.score_scale import ScoreScale
+from siloom.rtl.unread import unread
 from siloom.sim.units.exp_sanger import largest_input
 
 
+def rows_layout(size: SangerSize) -> Any:
+    """What a row knows of its block; ``half``: where its scores and powers lie."""
+    return data.StructLayout({"block": size.block_bits, "seq": (size.seq).bit_length(), "causal": 1, "half": 1})
+
+
 def block_layout(size: SangerSize) -> Any:
-    """What is known of a block of rows on its way; ``half``: where its scores and powers lie."""
+    """What is known of a block of rows on its way."""
     return data.StructLayout(
         {
-            "block": size.block_bits,
+            "rows": rows_layout(size),
             "parts": size.part_bits + 1,
-            "seq": (size.seq).bit_length(),
-            "causal": 1,
-            "half": 1,
             "head": 1,
             "first": 1,
             "last": 1,
@@ -82,7 +85,7 @@ class MaskRow(Component):
 
     def __init__(self, size: SangerSize) -> None:
         self.size = size
-        block = block_layout(size)
+        block = rows_layout(size)
         super().__init__(
             {
                 "row": In(max(1, size.row_bits)),
@@ -156,6 +159,7 @@ class MaskRow(Component):
             ),
             self._read_score.addr.eq(Cat(self.raise_at, self.raising.half)),
         ]
+        unread(m, [unit.i.ready])
         with m.If(self.scored & unit.o.valid):
             m.d.sync += some.eq(known | better)
             with m.If(better):
@@ -200,6 +204,7 @@ class MaskRow(Component):
             first2.eq(first1),
             x.eq(Mux(below > end, end, below)),
         ]
+        unread(m, [unit.i.ready])
         with m.If(given):
             m.d.sync += [
                 total.eq(Mux(first2, 0, total) + power),
@@ -219,6 +224,7 @@ class MaskRow(Component):
         all_bits: Any = Signal(size.columns)
         with m.If(self.compare_begin):
             m.d.sync += [held_total.eq(total), held_top.eq(top), held_best.eq(best)]
+        unread(m, [unit.i.ready])
         passes = unit.o.p.kept if size.design.threshold else 1
         m.d.comb += [
             unit.i.valid.eq(self.compared),

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib.memory import Memory
 
 from siloom.rtl.machines._sanger_layouts import sub_row_layout
 from siloom.rtl.machines._sanger_mask_row import block_layout
+from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place
 from siloom.rtl.units.pack_split import PackSplit
+from siloom.rtl.unread import unread
 
 
 class Pack(Elaboratable):
@@ -67,6 +69,7 @@ class Pack(Elaboratable):
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
         m.d.comb += self.complete.eq(wait == 1)
+        unread(m, [self.at[self.count_bits - 1 :]])
         group1: Any = Signal(self.at_group.shape())
         m.d.sync += group1.eq(self.at_group)
         sub_rows, counts = [], []
@@ -74,7 +77,7 @@ class Pack(Elaboratable):
             sub_row, count = self._group(m, platform, g, part, block)
             sub_rows.append(sub_row)
             counts.append(count)
-        m.d.comb += [self.sub_row.eq(Array(sub_rows)[group1]), self.filled.eq(Array(counts)[self.at_group])]
+        m.d.comb += [self.sub_row.eq(pick(sub_rows, group1)), self.filled.eq(pick(counts, self.at_group))]
         return m
 
     def _group(self, m: Module, platform: object, g: int, part: Any, block: Any) -> tuple[Any, Any]:
@@ -91,7 +94,7 @@ class Pack(Elaboratable):
         of_part: Any = Signal(size.part_bits, name=f"part{g}")
         of_half: Any = Signal(name=f"half{g}")
         m.d.comb += [
-            word.eq(Array(words)[at]),
+            word.eq(pick(words, at)),
             row.eq(g * size.places + at),
             unit.i.valid.eq(busy),
             unit.i.p.row.eq(word),
@@ -101,7 +104,7 @@ class Pack(Elaboratable):
             m.d.sync += [
                 at.eq(Mux(at == len(words) - 1, 0, at + 1)),
                 busy.eq(at != len(words) - 1),
-                query.eq(Cat(row[: size.row_bits], block.block)),
+                query.eq(Cat(row[: size.row_bits], block.rows.block)),
                 of_part.eq(part),
                 of_half.eq(block.head),
             ]
@@ -115,7 +118,7 @@ class Pack(Elaboratable):
         write, read = memory.write_port(), memory.read_port()
         note, here, asked = counted.write_port(), counted.read_port(domain="comb"), counted.read_port(domain="comb")
         some: Any = Signal(name=f"some_of{g}")
-        rows = [Array([bits[g] for bits in self.some[half]])[of_part] for half in range(2)]
+        rows = [pick([bits[g] for bits in self.some[half]], of_part) for half in range(2)]
         filled: Any = Signal(self.count_bits, name=f"filled{g}")
         m.d.comb += [
             some.eq(Mux(of_half, rows[1], rows[0])),

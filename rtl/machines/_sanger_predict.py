@@ -15,8 +15,10 @@ from amaranth.lib import data
 from siloom.rtl.machines._sanger_cells import CellRow
 from siloom.rtl.machines._sanger_layouts import head_layout, operand_layouts
 from siloom.rtl.machines._sanger_mask_row import MaskRow, block_layout
+from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place
+from siloom.rtl.shifts import low_unread
 
 
 def later(m: Module, value: Any, cycles: int, name: str) -> Any:
@@ -27,6 +29,13 @@ def later(m: Module, value: Any, cycles: int, name: str) -> Any:
         m.d.sync += held.eq(value)
         value = held
     return value
+
+
+def tiles(m: Module, name: str, size: Any, bits: int) -> Any:
+    """How many tiles of ``2**bits`` hold ``size``."""
+    up: Any = Signal(len(size) + 1, name=low_unread(name))
+    m.d.comb += up.eq(size + (1 << bits) - 1)
+    return up[bits:]
 
 
 class Sweep(Elaboratable):
@@ -81,7 +90,7 @@ class Predict(Elaboratable):
             ``queries``, ``keys``, ``query_scales`` and ``key_scales``.
         words: Mask bits of all rows, when ``words_given`` says that the next cycle has those of a part.
         part, block: Which part they are of, and which block.
-        largest: Largest scores of all rows of ``largest_block``, when ``largest_given``.
+        largest: Largest scores of all rows of the block and head ``largest_at``, when ``largest_given``.
     """
 
     def __init__(self, size: SangerSize) -> None:
@@ -91,7 +100,7 @@ class Predict(Elaboratable):
         self.free: Any = Signal()
         self.head: Any = Signal(head_layout(size))
         self.query_at: Any = Signal(size.word_bits)
-        self.key_at: Any = Signal(range(max(2, size.kv_words)))
+        self.key_at: Any = Signal(range(max(2, size.elements // size.columns)))
         self.query_scale_at: Any = Signal(size.block_bits)
         self.key_scale_at: Any = Signal(size.part_bits)
         for name in ("query_codes", "key_codes", "query_scales", "key_scales"):
@@ -102,7 +111,7 @@ class Predict(Elaboratable):
         self.block: Any = Signal(block_layout(size))
         self.largest: Any = []
         self.largest_given: Any = Signal()
-        self.largest_block: Any = Signal(block_layout(size))
+        self.largest_at: Any = Signal(size.block_bits + 1)
 
     query_codes: Any
     key_codes: Any
@@ -120,16 +129,16 @@ class Predict(Elaboratable):
         block: Any = Signal(block_layout(size))
         key_base, query_base = Signal(self.key_at.shape()), Signal(self.query_at.shape())
         end, last_part, last_block, done = Signal(), Signal(), Signal(), Signal()
-        blocks = (head.seq + size.rows - 1)[size.row_bits :]
+        blocks = tiles(m, "blocks", head.seq, size.row_bits)
         m.d.comb += [
             end.eq(Mux(moving, element == size.columns - 1, element + 1 == head.dim)),
             last_part.eq(part + 1 == block.parts),
-            last_block.eq(block.block + 1 == blocks),
+            last_block.eq(block.rows.block + 1 == blocks),
             done.eq(runs & moving & end & last_part & last_block),
             self.free.eq(~runs | done),
             self.key_at.eq(key_base + element),
             self.query_at.eq(query_base + element),
-            self.query_scale_at.eq(block.block),
+            self.query_scale_at.eq(block.rows.block),
             self.key_scale_at.eq(part),
         ]
         with m.If(runs):
@@ -143,8 +152,8 @@ class Predict(Elaboratable):
                         part.eq(0),
                         key_base.eq(0),
                         query_base.eq(query_base + head.dim),
-                        block.block.eq(block.block + 1),
-                        block.half.eq(~block.half),
+                        block.rows.block.eq(block.rows.block + 1),
+                        block.rows.half.eq(~block.rows.half),
                         block.first.eq(0),
                     ]
         with m.If(done):
@@ -154,11 +163,11 @@ class Predict(Elaboratable):
                 runs.eq(1),
                 head.eq(self.head),
                 query_base.eq(0),
-                block.block.eq(0),
+                block.rows.block.eq(0),
                 block.first.eq(1),
-                block.parts.eq((self.head.seq + size.columns - 1)[size.column_bits :]),
-                block.seq.eq(self.head.seq),
-                block.causal.eq(self.head.causal),
+                block.parts.eq(tiles(m, "parts", self.head.seq, size.column_bits)),
+                block.rows.seq.eq(self.head.seq),
+                block.rows.causal.eq(self.head.causal),
                 block.head.eq(~block.head),
             ]
 
@@ -173,8 +182,8 @@ class Predict(Elaboratable):
         move4 = later(m, move2, 2, "scored")
         opens4 = later(m, (part == 0) & (element == 0), 4, "opens")
         ends4 = later(m, moves & end & last_part, 4, "ends")
-        key_scale = later(m, Cat(self.key_scales), 1, "key_scale")
-        query_scale = later(m, Cat(self.query_scales), 1, "query_scale")
+        key_scale = later(m, self.key_scales, 1, "key_scale")
+        query_scale = later(m, self.query_scales, 1, "query_scale")
         shift2 = later(m, head.shift, 2, "shift")
         column2 = later(m, key[: size.column_bits], 2, "column")
         calculates1 = later(m, calculates, 1, "calculates")
@@ -193,7 +202,6 @@ class Predict(Elaboratable):
         raise_first1 = later(m, raising.first, 1, "raise_first")
         compared1 = later(m, comparing.runs | comparing.lead, 1, "compares")
         lead1 = later(m, comparing.lead, 1, "lead")
-        width = len(query_scale) // size.rows
         for r in range(size.rows):
             cells: Any = CellRow(size)
             place(m, platform, cells, f"cells{r}", "sanger_cells")
@@ -208,23 +216,23 @@ class Predict(Elaboratable):
                 row.row.eq(r),
                 row.given.eq(move2),
                 row.product.eq(cells.total),
-                row.query_scale.eq(query_scale.word_select(r, width)),
-                row.key_scale.eq(key_scale.word_select(column2, len(key_scale) // size.columns)),
+                row.query_scale.eq(query_scale[r]),
+                row.key_scale.eq(pick(list(key_scale), column2)),
                 row.shift.eq(shift2),
                 row.scored.eq(move4),
                 row.scored_key.eq(key4),
-                row.scoring.eq(block4),
+                row.scoring.eq(block4.rows),
                 row.opens.eq(opens4),
                 row.raise_begin.eq(raise_begin),
                 row.raise_at.eq(raising.at),
                 row.raised.eq(raised1),
                 row.raise_first.eq(raise_first1),
-                row.raising.eq(raising.block),
+                row.raising.eq(raising.block.rows),
                 row.compare_begin.eq(comparing.lead),
                 row.compare_at.eq(comparing.at),
                 row.compared.eq(compared1),
                 row.compare_best.eq(lead1),
-                row.comparing.eq(comparing.block),
+                row.comparing.eq(comparing.block.rows),
                 self.words[r].eq(row.word),
             ]
             self.largest.append(row.largest)
@@ -234,6 +242,6 @@ class Predict(Elaboratable):
             self.part.eq(later(m, comparing.at[size.column_bits :], 2, "part")),
             self.block.eq(comparing.block),
             self.largest_given.eq(later(m, raise_begin, 1, "largest")),
-            self.largest_block.eq(raising.block),
+            self.largest_at.eq(Cat(raising.block.rows.block, raising.block.head)),
         ]
         return m

@@ -8,19 +8,22 @@ whose scores are made, one whose values pass.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from siloom.models._sanger_units import EXP, SCALE
 from siloom.models.sanger import SangerDesign, window_code
 from siloom.rtl.machines._sanger_layouts import partial_layout, step_layout, task_layout, weight_layout
+from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place
 from siloom.rtl.units.exp_sanger import ExpSanger
 from siloom.rtl.units.score_scale import ScoreScale
+from siloom.rtl.unread import unread
 from siloom.sim.contract import fixed
 from siloom.sim.units import score_scale
 from siloom.sim.units.exp_sanger import largest_input
@@ -91,7 +94,7 @@ class Pe(Component):
         x: Any = Signal(EXP.width)
         given, nothing, nothing1 = Signal(), Signal(), Signal()
         end = largest_input(EXP)
-        m.d.comb += factor.eq(Mux(self.values, Array(weights)[self.parity], self.q))
+        m.d.comb += factor.eq(Mux(self.values, pick(weights, self.parity), self.q))
         m.d.sync += self.product.eq(factor * self.passing)
         with m.If(self.sums):
             m.d.sync += score.eq(Mux(self.opens, 0, score) + self.product)
@@ -108,6 +111,7 @@ class Pe(Component):
             power.o.ready.eq(1),
             self.weight.eq(Mux(nothing1 | ~self.weight_here, 0, power.o.p.power)),
         ]
+        unread(m, [scale.i.ready, power.i.ready])
         m.d.sync += [
             given.eq(scale.o.valid),
             x.eq(Mux(below > end, end, below)),
@@ -182,25 +186,27 @@ class Row(Component):
             m.d.sync += query.eq(query[bits:])
         m.d.sync += [self.step_below.eq(self.step), self.passing_below.eq(self.passing)]
 
-        step1: Any = Signal(step_layout(size))
-        step2: Any = Signal(step_layout(size))
-        m.d.sync += [step1.eq(self.step), step2.eq(step1)]
+        sums, opens = Signal(), Signal()
+        m.d.sync += [sums.eq(self.step.valid & ~self.step.values), opens.eq(self.step.first)]
         scaled = fixed(score_scale.contract(size.exact_scale).latency)
-        ends = [Signal(name=f"ends{n}") for n in range(scaled + 3)]
-        parities = [Signal(name=f"parity{n}") for n in range(scaled + 3)]
-        m.d.comb += [ends[0].eq(step2.valid & ~step2.values & step2.last), parities[0].eq(step2.parity)]
+        ends = [Signal(name=f"ends{n}") for n in range(scaled + 5)]
+        parities = [Signal(name=f"parity{n}") for n in range(scaled + 5)]
+        m.d.comb += [ends[0].eq(self.step.valid & ~self.step.values & self.step.last), parities[0].eq(self.step.parity)]
         for line in (ends, parities):
-            m.d.sync += [after.eq(before) for before, after in zip(line, line[1:], strict=False)]
-        scoring: Any = Signal(task_layout(size))
-        weighing: Any = Signal(task_layout(size))
-        here: Any = Signal(task_layout(size))
-        for wire, parity in (
-            (scoring, parities[scaled]),
-            (weighing, parities[scaled + 2]),
-            (here, self.step.parity),
-        ):
-            m.d.comb += wire.eq(Mux(parity, tasks[1], tasks[0]))
+            m.d.sync += [after.eq(before) for before, after in pairwise(line)]
+        here, weighing = parities[0], parities[scaled + 4]
 
+        def of(parity: Any, field: str) -> Any:
+            """What the task of a parity says."""
+            return Mux(parity, tasks[1][field], tasks[0][field])
+
+        columns: Any = Signal(tasks[0].columns.shape())
+        weighed, largest = Signal(size.pack.counted.bits), Signal(signed(SCALE.score_bits))
+        m.d.comb += [
+            columns.eq(of(here, "columns")),
+            weighed.eq(of(weighing, "count")),
+            largest.eq(of(parities[scaled + 2], "largest")),
+        ]
         products, weights = [], []
         for p in range(size.places):
             pe: Any = Pe(size)
@@ -209,32 +215,32 @@ class Row(Component):
                 pe.values.eq(self.step.values),
                 pe.parity.eq(self.step.parity),
                 pe.q.eq(query[:bits].as_signed()),
-                pe.passing.eq(self.passing[here.columns[p]]),
-                pe.sums.eq(step1.valid & ~step1.values),
-                pe.opens.eq(step1.first),
-                pe.scored.eq(ends[0]),
+                pe.passing.eq(pick(list(self.passing), columns[p]).as_signed()),
+                pe.sums.eq(sums),
+                pe.opens.eq(opens),
+                pe.scored.eq(ends[2]),
                 pe.root.eq(self.root),
                 pe.shift.eq(2 * size.design.fraction_bits + SCALE.row_bits - SCALE.fraction),
-                pe.largest.eq(scoring.largest),
-                pe.weighted.eq(ends[scaled + 2]),
-                pe.weight_here.eq(weighing.count > p),
-                pe.weight_parity.eq(parities[scaled + 2]),
+                pe.largest.eq(largest),
+                pe.weighted.eq(ends[scaled + 4]),
+                pe.weight_here.eq(weighed > p),
+                pe.weight_parity.eq(weighing),
             ]
             products.append(pe.product)
             weights.append(pe.weight)
         m.d.sync += [
-            self.weights.valid.eq(ends[scaled + 2] & (weighing.count != 0)),
+            self.weights.valid.eq(ends[scaled + 4] & (weighed != 0)),
             self.weights.total.eq(sum(weights)),
-            self.weights.query.eq(weighing.query),
-            self.weights.first.eq(weighing.first),
+            self.weights.query.eq(of(weighing, "query")),
+            self.weights.first.eq(of(weighing, "first")),
             self.partial.sum.eq(sum(products)),
         ]
         # The row's next task may come before the last products of this one are added.
         valid, word, first = Signal(), Signal(size.word_bits), Signal()
         m.d.sync += [
-            valid.eq(self.step.valid & self.step.values & (here.count != 0)),
-            word.eq(here.base + self.step.element[size.row_bits :]),
-            first.eq(here.first),
+            valid.eq(self.step.valid & self.step.values & (of(here, "count") != 0)),
+            word.eq(of(here, "base") + self.step.element[size.row_bits :]),
+            first.eq(of(here, "first")),
             self.partial.valid.eq(valid),
             self.partial.word.eq(word),
             self.partial.first.eq(first),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 
 from siloom.models._sanger_units import EXP, HEADS_HELD, SCALE
@@ -28,7 +29,10 @@ class SangerSize:
         self.row_bits = self.rows.bit_length() - 1
         self.column_bits = self.columns.bit_length() - 1
         self.elements = design.kv_sram_bytes // (2 * HEADS_HELD * -(-design.operand_bits // 8))
-        self.seq = min(MOST_SEQ, self.elements // max(self.rows, least_dim(design)))
+        # Sub-rows of a head can be as many as the square of its length, so that is what bounds it.
+        self.seq = min(
+            MOST_SEQ, self.elements // least_dim(design), 1 << (math.isqrt(4 * self.elements).bit_length() - 1)
+        )
         self.dim = min(MOST_DIM, self.elements)
         self.blocks = max(2, -(-self.seq // self.rows))
         self.parts = max(2, -(-self.seq // self.columns))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
 
 from siloom.rtl.machines._sanger_pack import lowest
+from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
+from siloom.rtl.unread import unread
 
 
 class Walk(Elaboratable):
@@ -45,15 +47,18 @@ class Walk(Elaboratable):
         m.d.comb += half.eq(self.half ^ self.begin)
         rows = [Mux(half, self.some[1][p], self.some[0][p]) for p in range(size.parts)]
         here: Any = Signal(size.groups)
-        m.d.comb += here.eq(Array(rows)[self.part])
-        behind: Any = Signal(size.groups)
-        m.d.comb += behind.eq(Cat(here[g] & (self.group < g) for g in range(size.groups)))
+        m.d.comb += here.eq(pick(rows, self.part))
+        behind: Any = Signal(size.groups - 1)  # but for the first group, which is behind none
+        m.d.comb += behind.eq(Cat(here[g] & (self.group < g) for g in range(1, size.groups)))
         further: Any = Signal(size.parts)
-        m.d.comb += further.eq(Cat(rows[p].any() & (self.begin | (self.part < p)) for p in range(size.parts)))
+        m.d.comb += further.eq(
+            Cat(rows[p].any() & (self.begin | (self.part < p if p else 0)) for p in range(size.parts))
+        )  # fmt: skip
+        unread(m, [here[0]])
         next_part: Any = lowest(m, "next_part", further, size.part_bits)
         there: Any = Signal(size.groups)
-        m.d.comb += there.eq(Array(rows)[next_part])
-        same_group = lowest(m, "same_group", behind, len(self.group))
+        m.d.comb += there.eq(pick(rows, next_part))
+        same_group = lowest(m, "same_group", Cat(Const(0, 1), behind), len(self.group))
         new_group = lowest(m, "new_group", there, len(self.group))
 
         group, at = Signal(self.group.shape(), name="then_group"), Signal(self.at.shape(), name="then_at")

@@ -28,6 +28,7 @@ from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.machines._sanger_store import Store
 from siloom.rtl.machines._sanger_sums import Sums
 from siloom.rtl.shared import place
+from siloom.rtl.unread import unread
 
 
 class Sanger(Component):
@@ -166,7 +167,7 @@ class Sanger(Component):
         walk = attend.walk
         m.d.comb += [
             attend.largest_given.eq(predict.largest_given),
-            attend.largest_block.eq(predict.largest_block),
+            attend.largest_at.eq(predict.largest_at),
             pack.half.eq(walk.half),
             pack.at_part.eq(walk.part),
             pack.at_group.eq(walk.group),
@@ -196,6 +197,7 @@ class Sanger(Component):
                 sums.weights[r].eq(row.weights),
             ]
             step, passing = row.step_below, row.passing_below
+        unread(m, [step, passing])
         m.d.comb += [
             sums.place.eq(later(m, attend.step.element[: size.row_bits], 2, "place")),
             sums.place_given.eq(later(m, attend.step.valid & attend.step.values, 2, "places")),

@@ -12,7 +12,7 @@ from typing import Any
 from amaranth.hdl import Module, Mux, Shape, Signal
 
 from siloom.rtl.fifo import Fifo
-from siloom.rtl.formal import Harness, Proof
+from siloom.rtl.formal import Harness, Part, Proof
 
 _BITS = 8
 
@@ -94,9 +94,7 @@ class FifoHarness(Harness):
 PROOF = Proof(
     name="fifo",
     summary="queue between two streams: order, nothing lost or made up, level within bounds",
-    parts={f"depth={depth}": partial(Fifo, _BITS, depth) for depth in (1, 3, 4)},
+    parts={f"depth={depth}": Part(partial(Fifo, _BITS, depth), 3, 12) for depth in (1, 3, 4)},
     harness=FifoHarness,
-    laws_depth=3,
-    reach_depth=12,
     forever=True,
 )

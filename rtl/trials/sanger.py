@@ -7,8 +7,6 @@ bits are compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from siloom.models._sanger_units import HEADS_HELD
@@ -120,7 +118,7 @@ def _trial(size: SangerSize, name: str, op: Attention, seed: int, stalls: Stalls
     design = size.design
     result = Sanger(design).run(op, values=True)
     assert result.cycles is not None
-    assert result.values is not None
+    assert isinstance(result.values, np.ndarray)
     port = operand_port(design, op)
     limit = (3 if stalls is None else 12) * result.cycles + 1000
     plan, answers = make_plan(size, name, op, result.values, (port.cycles, port.latency), limit, seed, stalls)
@@ -144,7 +142,7 @@ def _size(rows: int, columns: int, places: int, seq: int, dim: int, **changes: o
     )
 
 
-_SIZES: Sequence[SangerDesign] = (
+_SIZES = (
     _size(4, 8, 2, 16, 8, threshold=0.08),
     _size(8, 16, 4, 64, 16),
     _size(16, 16, 4, 128, 64),

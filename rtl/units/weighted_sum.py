@@ -1,72 +1,25 @@
-"""The twin of ``sim/units/weighted_sum.py``: for every element a multiplier and an adder that rounds.
+"""The twin of ``sim/units/weighted_sum.py``: a lane with a multiplier and an adder for each element.
 
-A product is exact and gets a leading one before it meets its sum. The adder's loop is a lane's last stage, and its
-output register is the accumulator. The weights themselves are summed by one more lane, whose value is always one.
+A product is exact and normalised before it meets its sum; the adder's loop is the last stage, and the sums in the lanes
+are the output register. The weights have an adder of their own, and no multiplier.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Value, signed, unsigned
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Module, Mux, Signal, Value
 
-from siloom.rtl.barrel import named
-from siloom.rtl.elastic import Values, elastic
-from siloom.rtl.float_sum import Logic, adder
-from siloom.rtl.floats import Number, multiply, normalise, rescale, unpack
+from siloom.rtl.elastic import Stage, Values, carry, elastic
+from siloom.rtl.floats import unpack
 from siloom.rtl.lanes import lanes
-from siloom.rtl.lockstep import lockstep
-from siloom.rtl.spread import ADD, MULTIPLY, SHIFT, Step, spread
+from siloom.rtl.shared import place
+from siloom.rtl.spread import Step, spread
 from siloom.rtl.twin import Twin
-from siloom.sim.contract import FP32
+from siloom.rtl.units.fp_mac import accumulate
+from siloom.rtl.weighted_lane import WeightedLane, product_stages, weight_layout
+from siloom.sim.contract import FP32, fixed
 from siloom.sim.units import weighted_sum
-
-
-class Lane(wiring.Component):
-    """One sum of weighted values.
-
-    Attributes:
-        i: A weight, a value, and whether the sum starts with them or is sent out with them.
-        o: The sum.
-    """
-
-    i: stream.Interface
-    o: stream.Interface
-
-    def __init__(self, design: weighted_sum.WeightedSum) -> None:
-        self.design = design
-        term = {"weight": unsigned(design.weight.bits), "value": signed(design.value_bits), "clear": 1, "last": 1}
-        super().__init__(
-            {
-                "i": In(stream.Signature(data.StructLayout(term))),
-                "o": Out(stream.Signature(data.StructLayout({"sum": FP32.bits}))),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        """Products move up stage by stage into the loop of the sum."""
-        m = Module()
-        front = [Step(self._multiply, MULTIPLY), Step(_normalise, ADD + SHIFT)]
-        (first, depth), *middle, (last, last_depth) = adder(FP32, saturate=False)
-        back = [Step(partial(self._meet, first), depth)]
-        back += [Step(partial(_onward, logic), depth) for logic, depth in middle]
-        back += [Step(partial(_keep, last), last_depth)]
-        stages = self.design.stages
-        elastic(m, self, [*spread(front, stages - 1), *spread(back, 1)] if stages > 1 else spread([*front, *back], 1))
-        return m
-
-    def _multiply(self, m: Module, given: Values, moves: Value) -> Values:
-        weight, value = unpack(m, given["weight"], self.design.weight), _number(m, given["value"])
-        product = rescale(m, multiply(m, weight, value), FP32)
-        return {"product": product, "clear": given["clear"], "last": given["last"]}
-
-    def _meet(self, logic: Logic, m: Module, given: Values, moves: Value) -> Values:
-        """The first part of the loop, which looks at the sum so far."""
-        so_far = unpack(m, Mux(given["clear"], 0, self.o.p.sum), FP32)
-        return {"sum": logic(m, (so_far, given["product"])), "last": given["last"]}
 
 
 class WeightedSum(Twin):
@@ -78,42 +31,52 @@ class WeightedSum(Twin):
         self.design = design
 
     def elaborate(self, platform: object) -> Module:
-        """A lane for each element, and one for the weights."""
+        """Weights and flags move up stage by stage, and all lanes with them."""
         m = Module()
-        design = self.design
-        values = [*lanes(self.i.p.value), Const(1, signed(design.value_bits))]
-        sums = [*lanes(self.o.p.sum), self.o.p.total]
-        parts = {f"lane{number}": Lane(design) for number in range(len(sums))}
-        size = f"{design.value_bits}_{design.mantissa_bits}_{design.stages}"
-        lockstep(m, platform, self, parts, f"weighted_sum_lane_{size}")
-        for lane, value, total in zip(parts.values(), values, sums, strict=True):
+        count, form = fixed(self.contract.latency), self.design.weight
+        self.weight: Any = Signal(weight_layout(form))
+        self.clear = Signal()
+        moving = Signal(count)
+        stages = product_stages(self._unpack, self._feed, carry, count - 1)
+        stages = [*stages, self._add] if count > 1 else spread([Step(stages[0]), Step(self._add)], 1)
+        elastic(m, self, [_watched(stage, moving[number]) for number, stage in enumerate(stages)])
+        kind = f"weighted_lane_{self.design.value_bits}_{form.mantissa_bits}_{count}"
+        for j, (value, total) in enumerate(zip(lanes(self.i.p.value), lanes(self.o.p.sum), strict=True)):
+            lane = WeightedLane(form, self.design.value_bits, count)
+            place(m, platform, lane, f"lane{j}", kind)
             m.d.comb += [
-                lane.i.p.weight.eq(self.i.p.weight),
-                lane.i.p.value.eq(value),
-                lane.i.p.clear.eq(self.i.p.clear),
-                lane.i.p.last.eq(self.i.p.last),
-                total.eq(lane.o.p.sum),
+                lane.value.eq(value),
+                lane.weight.eq(self.weight),
+                lane.clear.eq(self.clear),
+                lane.moves.eq(moving),
+                total.eq(lane.sum),
             ]
         return m
 
+    def _unpack(self, m: Module, given: Values, moves: Value) -> Values:
+        weight = unpack(m, given["weight"], self.design.weight)
+        return {"weight": weight, "clear": given["clear"], "last": given["last"]}
 
-def _number(m: Module, value: Any) -> Number:
-    """A whole number on the scale of a single."""
-    size = named(m, Mux(value < 0, -value, value)[: len(value)], "size")
-    exponent = Const(FP32.bias + len(value) - 1)
-    return Number(size, exponent, value[-1], Const(0, 1), Const(0, 1), FP32.bias)
+    def _feed(self, m: Module, given: Values, moves: Value) -> Values:
+        """Show the lanes the weight that they multiply with in this stage."""
+        m.d.comb += [self.weight[name].eq(getattr(given["weight"], name)) for name in self.weight.shape().members]
+        return given
+
+    def _add(self, m: Module, given: Values, moves: Value) -> Values:
+        m.d.comb += self.clear.eq(given["clear"])
+        before = Mux(given["clear"], 0, self.o.p.total)
+        total = accumulate(m, before, given["weight"], FP32, saturate=False)
+        return {"total": total, "gives": given["last"]}
 
 
-def _normalise(m: Module, given: Values, moves: Value) -> Values:
-    return {**given, "product": normalise(m, given["product"])}
+def _watched(stage: Stage, moving: Value) -> Stage:
+    """The same stage, which says on a wire when its beat moves on."""
 
+    def watched(m: Module, given: Values, moves: Value) -> Values:
+        m.d.comb += moving.eq(moves)
+        return stage(m, given, moves)
 
-def _onward(logic: Logic, m: Module, given: Values, moves: Value) -> Values:
-    return {**given, "sum": logic(m, given["sum"])}
-
-
-def _keep(logic: Logic, m: Module, given: Values, moves: Value) -> Values:
-    return {"sum": logic(m, given["sum"]), "gives": given["last"]}
+    return watched
 
 
 TWIN = WeightedSum

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siloom.models._attention import Head
+from siloom.models._sanger_units import SETTLE, HeadTimes, exponential_waits, schedule
 from siloom.models.sanger import PredictorOperands, Sanger, SangerDesign, attention_causes, predict, threshold_for
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Clustered
+from siloom.sim.engine.pipeline import run_pipeline
 from siloom.sim.errors import InputError
 from siloom.sim.ops import Attention
 from siloom.sim.units.int4_predictor import predicted_scores, shared_scale
@@ -114,9 +116,13 @@ def test_passes_are_those_of_the_packed_mask_and_every_cycle_has_a_cause():
     result = run(op)
     assert result.counters["passes"] == passes
     assert result.counters["sub_rows"] == sum(sub_rows)
-    assert result.phases[2].cycles == passes * 128 + 128
-    # Prediction of a lone head hides behind nothing: 3 x 3 tiles of 64 products and 64 moves.
-    assert result.phases[1].cycles == 9 * 128
+    # The way through the array: a row more each cycle, and five registers and memories.
+    assert result.phases[2].cycles == passes * 128 + 64 + 5
+    # Prediction of a lone head hides behind nothing: 3 x 3 tiles of 64 products and 64 moves, then two sweeps over the
+    # keys of the last rows and a tile's time for their packing.
+    assert result.phases[1].stalls == {"prediction": 9 * 128, "softmax": 2 * 192 + 64 + 12}
+    # 64 dividers; each takes a sum every cycle.
+    assert result.phases[3].cycles == 130 + 7
     assert sum(result.stalls.values()) == result.cycles
 
 
@@ -128,7 +134,41 @@ def test_causes_of_a_pass_are_never_negative(chosen, dim):
     passes = -(-packed // 64) + 3
     causes = attention_causes(design, dim, chosen, packed, passes)
     assert min(causes.values()) >= 0
-    assert sum(causes.values()) == passes * 2 * dim + 128
+    assert sum(causes.values()) == passes * 2 * dim + 64 + 5 + exponential_waits(dim, passes)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 12), st.integers(1, 9))
+def test_waits_for_powers_are_those_of_the_phases_walked_one_by_one(dim, passes):
+    now, powers = 0, []
+    order = [("scores", 0), *(step for t in range(1, passes) for step in (("scores", t), ("values", t - 1)))]
+    for kind, number in [*order, ("values", passes - 1)]:
+        if kind == "values":
+            now = max(now, powers[number])
+        now += dim
+        if kind == "scores":
+            powers.append(now + SETTLE)
+    assert exponential_waits(dim, passes) == now - 2 * dim * passes
+
+
+times = st.builds(HeadTimes, *[st.integers(1, 50)] * 5)
+
+
+@settings(deadline=None)
+@given(st.lists(times, min_size=1, max_size=8))
+def test_heads_are_scheduled_as_by_a_tandem_of_parts_where_masks_take_no_time(heads):
+    """But for a head's mask, whose last rows are finished beside the next one's products."""
+    # Sums have a place of their own to wait in for a slow divider, so it must not be one.
+    heads = [dataclasses.replace(head, division=1) for head in heads]
+    alike = [dataclasses.replace(head, tail=0) for head in heads]
+    service = [(head.load, head.products, head.attention, head.division) for head in alike]
+    departures = run_pipeline(np.array(service, np.int64), np.zeros(3, np.int64)).departures
+    assert [ends.divided for ends in schedule(alike)] == departures[:, 3].tolist()
+    late = schedule(heads)
+    for ends, head, last in zip(late, heads, [None, *late], strict=False):
+        assert ends.begun >= ends.predicted + head.tail
+        assert last is None or ends.begun >= last.attended
+    assert late[-1].divided <= departures[-1, 3] + sum(head.tail for head in heads)
 
 
 def test_equal_density_and_another_structure_take_other_passes():

@@ -15,6 +15,7 @@ from amaranth.hdl import Mux
 from siloom import cli
 from siloom.rtl import prove, tools
 from siloom.rtl.fifo import Fifo
+from siloom.rtl.formal import Part
 from siloom.rtl.prove import find_proof, proof_names, prove_part, read_law, read_reach
 from siloom.sim.errors import MissingPartError
 
@@ -141,7 +142,7 @@ PLANTED = [
 @real
 @pytest.mark.parametrize(("wrong", "law"), PLANTED)
 def test_a_planted_bug_is_found_at_the_law_that_it_breaks(wrong, law):
-    answers, folder, _ = prove_part(find_proof("fifo"), wrong(8, 4), depth=9, forever=False)
+    answers, folder, _ = prove_part(find_proof("fifo"), wrong(8, 4), 9, None, forever=False)
     assert law in [answer.name for answer in answers if answer.result == "failed"]
     assert (folder / "trace.vcd").is_file()
 
@@ -177,7 +178,7 @@ def test_what_must_be_possible_is_reached_in_a_step_or_not():
 
 @real
 def test_a_law_that_fails_ends_with_1_and_leaves_its_waveform(siloom, monkeypatch, tmp_path):
-    wrong = replace(find_proof("fifo"), parts={"depth=4": lambda: LosesOne(8, 4)}, forever=False, laws_depth=9)
+    wrong = replace(find_proof("fifo"), parts={"depth=4": Part(lambda: LosesOne(8, 4), 9, 9)}, forever=False)
     monkeypatch.setattr(prove, "find_proof", lambda name: wrong)
     code, out, err = siloom("rtl", "prove", "fifo", "--json", "-o", "waves")
     rows = {row["property"]: row for row in json.loads(out)}
