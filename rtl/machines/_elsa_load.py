@@ -26,8 +26,8 @@ class Deal:
         with m.If(deals):
             m.d.sync += [self.count.eq(self.count + 1), self.bank.eq(after(self.bank, shapes.banks))]
             with m.If(self.bank == shapes.banks - 1):
-                m.d.sync += [self.local.eq(self.local + 1), lane.eq(after(lane, shapes.width))]
+                m.d.sync += [self.local.eq(after(self.local, shapes.locals)), lane.eq(after(lane, shapes.width))]
                 with m.If(lane == shapes.width - 1):
-                    m.d.sync += word.eq(word + 1)
+                    m.d.sync += word.eq(after(word, shapes.words))
         with m.If(clear):
             m.d.sync += [signal.eq(0) for signal in (self.count, self.bank, self.local, lane, word)]

@@ -85,11 +85,12 @@ class CandidateQueue(wiring.Component):
             before, rank = rank, Signal(range(width + 1), name=f"rank{lane + 1}")
             m.d.comb += rank.eq(before + hits[lane])
         m.d.comb += count.eq(rank)
-        more = (level > 1) | (self.i.valid & hits.any())
+        self.known = Signal()  # whether the head is its query's last
         m.d.comb += [
+            self.known.eq(self.o.p.last | (level > 1) | (self.i.valid & hits.any())),
             self.o.p.local.eq(Cat(entries).word_select(head, len(entries[0]))),
             self.o.p.last.eq(marks.bit_select(head, 1)),
-            self.o.valid.eq((level != 0) & (self.o.p.last | more)),
+            self.o.valid.eq((level != 0) & self.known),
         ]
         return m
 

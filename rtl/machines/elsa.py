@@ -144,11 +144,12 @@ class Elsa(wiring.Component):
         m.d.comb += [
             self.q.ready.eq(self.busy & (stored != self.known.seq)),
             writer.en.eq(self.q.valid & self.q.ready),
-            writer.addr.eq(stored),
+            # When the memory is full there is no place that the count names.
+            writer.addr.eq(Mux(stored == shapes.seq, 0, stored)),
             writer.data.eq(self.q.payload),
             fetches.eq((read != stored) & (~there | taken)),
             reader.en.eq(fetches),
-            reader.addr.eq(read),
+            reader.addr.eq(Mux(read == shapes.seq, 0, read)),
         ]
         m.d.sync += [stored.eq(stored + writer.en), read.eq(read + fetches), there.eq(fetches | (there & ~taken))]
         with m.If(self.clear):

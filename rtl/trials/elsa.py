@@ -25,7 +25,7 @@ from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.ops import Attention
 
 _PIPELINE = partial(ElsaDesign, copies=1, memory="ideal")
-_MOST_DIM = 512
+_MOST_DIM, _MOST_SEQ = 512, 4096
 
 
 def _buildable(design: ElsaDesign) -> None:
@@ -35,8 +35,9 @@ def _buildable(design: ElsaDesign) -> None:
     for field, least in (("max_seq", 2), ("dim", 2)):
         if (value := getattr(design, field)) < least:
             raise InfeasibleError(f"elsa: {field} must be at least {least} in hardware, got {value}")
-    if design.dim > _MOST_DIM:
-        raise InfeasibleError(f"elsa: dim must be at most {_MOST_DIM} in hardware, got {design.dim}")
+    for field, most in (("max_seq", _MOST_SEQ), ("dim", _MOST_DIM)):
+        if (value := getattr(design, field)) > most:
+            raise InfeasibleError(f"elsa: {field} must be at most {most} in hardware, got {value}")
     units = design.units(design.dim)
     try:
         _ = units.hash, units.hamming
@@ -58,9 +59,10 @@ def _runs(design: ElsaDesign, seed: int) -> Iterator[_Run]:
     seq, dim = design.max_seq, design.dim
     odd = 2 * seq // 3 + 1
     yield _Run("drawn", drawn(seq, dim, seed), {"p": 1.0})
+    yield _Run("independent", wild(seq, dim, seed + 8, 1.5), {"threshold": "0.3"})
     yield _Run("two heads, causal", drawn(odd, dim, seed + 1, heads=2, causal=True), {"p": 0.5})
     yield _Run("all keys", drawn(max(2, seq // 2), dim, seed + 2), {"p": 0.0})
-    yield _Run("no candidates", drawn(odd, dim, seed + 3), {"threshold": "0.98"})
+    yield _Run("no candidates", wild(odd, dim, seed + 3, 1.5), {"threshold": "1"})
     yield _Run("few candidates", drawn(seq, dim, seed + 4), {"threshold": "0.6"})
     yield _Run("wild", wild(odd, dim, seed + 5, 12.0), {"threshold": "0.05"})
     yield _Run("two rows", drawn(2, dim, seed + 6, heads=2), {"p": 1.0})
