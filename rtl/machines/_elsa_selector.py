@@ -1,4 +1,4 @@
-"""One lane of a bank's candidate selection: how far a key's hash is from the query's, and whether that is near enough."""
+"""One lane of a bank's candidate selection: how far a key's hash is from the query's, and if that is near enough."""
 
 from __future__ import annotations
 
