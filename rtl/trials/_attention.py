@@ -11,7 +11,7 @@ from siloom.sim.drawn_attention import Clustered
 from siloom.sim.errors import MissingPartError
 from siloom.sim.ops import Attention
 
-_LAYER = 3
+_LAYER, _SEQ = 3, 256
 
 
 def drawn(seq: int, dim: int, seed: int, heads: int = 1, causal: bool = False) -> Attention:
@@ -26,15 +26,17 @@ def wild(seq: int, dim: int, seed: int, scale: float) -> Attention:
 
 
 def real(seq: int, dim: int, first: int = 0) -> Attention | None:
-    """A head of all-MiniLM-L6-v2 on this file's own text, None where the model is not installed.
+    """A head of all-MiniLM-L6-v2 on this file's own text; None where it is not installed or has too few heads.
 
     Its heads have 32 elements. Of shorter ones the first elements are taken; longer ones are several heads side by
-    side, from head ``first`` on.
+    side, from head ``first`` on. There are at most 256 tokens.
     """
     found = _layer()
     if found is None or found.q is None or found.k is None or found.v is None:
         return None
-    own = found.dim
+    own, seq = found.dim, min(seq, found.seq)
+    if first - -dim // own > found.heads:
+        return None
     joined = [np.concatenate(list(x[0, first : first - -dim // own]), axis=1) for x in (found.q, found.k, found.v)]
     q, k, v = (np.ascontiguousarray(x[None, None, :seq, :dim]) for x in joined)
     return Attention(seq=seq, heads=1, dim=dim, q=q, k=k, v=v)
@@ -45,7 +47,7 @@ def _layer() -> Attention | None:
     from siloom.workloads.generators.minilm import Minilm
 
     try:
-        items, _ = Minilm(text=str(Path(__file__)), seq=256, layer=_LAYER, threshold=0.0).build()
+        items, _ = Minilm(text=str(Path(__file__)), seq=_SEQ, layer=_LAYER, threshold=0.0).build()
     except MissingPartError:
         return None
     found = items[0].op
