@@ -10,6 +10,7 @@ import re
 import sys
 from typing import Any
 
+from siloom.rtl.choices import as_expressions
 from siloom.rtl.tools import INSTALL, require, run, workspace
 from siloom.sim.errors import MissingPartError
 
@@ -69,7 +70,7 @@ def verilog(component: Any, name: str) -> str:
             raise MissingPartError(f"Yosys ended without writing Verilog for '{name}'; reinstall it with: {INSTALL}")
         body = written.read_text(encoding="utf-8")
     # Yosys asks with a logical ! whether a word is zero; a reduction says the same, and is no narrowing to linters.
-    body = body.replace(" = ! ", " = ~| ")
+    body = as_expressions(body.replace(" = ! ", " = ~| "))
     first, _, rest = body.partition("\n")
     waivers = _WAIVERS + (_PARTS_WAIVER if len(_MODULE.findall(body)) > 1 else "")
     return f"{first}\n{waivers}" + _LONG.sub(r"\1\n    ", rest)
