@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
+from siloom.rtl.buses import BENCH, Buses
 from siloom.rtl.exchange import Plan, Seen
 from siloom.rtl.plan_file import load_seen, save_plans
 from siloom.rtl.tools import INSTALL, run, telling_line, workspace
 from siloom.sim.errors import MissingPartError
 
 TOP = "top"
-"""The Verilog module that cocotb drives."""
+"""The component's Verilog module, inside the one that cocotb drives."""
 
 SLOWEST_CYCLES_PER_S = 500
 """A run is given this pace, and a minute, before it is taken for hung."""
@@ -23,8 +26,7 @@ def run_plans(
     argv: Sequence[str],
     plans: Sequence[Plan],
     *,
-    cocotb: bool,
-    inertial: bool = True,
+    buses: Buses | None = None,
     install: str = INSTALL,
     wave: tuple[str, Path] | None,
 ) -> list[Seen]:
@@ -33,9 +35,7 @@ def run_plans(
     Args:
         argv: the simulator.
         plans: what is run.
-        cocotb: whether it loads cocotb's bench, else it reads the files itself.
-        inertial: whether cocotb leaves it to the simulator to let writes wait for the end of a clock edge. It is
-            faster, but Icarus lets some registers see them at that edge already.
+        buses: those of the module that cocotb's bench drives; None: the simulator reads the files itself.
         install: the line that installs what may be missing.
         wave: the name under which the simulator writes its waveform, and where it is to go; None: none is written.
 
@@ -45,7 +45,9 @@ def run_plans(
     with workspace() as folder:
         save_plans(folder / "plans.bin", plans)
         patience_s = 60 + sum(plan.limit for plan in plans) / SLOWEST_CYCLES_PER_S
-        env = _environment(folder, inertial) if cocotb else None
+        if buses is not None:
+            (folder / "buses.json").write_text(json.dumps(asdict(buses)), encoding="utf-8")
+        env = None if buses is None else _environment(folder)
         log = run(argv, folder=folder, env=env, timeout_s=patience_s, install=install)
         seen = folder / "seen.bin"
         if not seen.is_file():
@@ -63,7 +65,7 @@ def cocotb_folder() -> Path:
     return Path(cocotb.__file__).parent
 
 
-def _environment(folder: Path, inertial: bool) -> dict[str, str]:
+def _environment(folder: Path) -> dict[str, str]:
     """What cocotb's own runner sets, without what the user's shell may hold for another test bench."""
     import find_libpython
 
@@ -78,10 +80,10 @@ def _environment(folder: Path, inertial: bool) -> dict[str, str]:
         "GPI_USERS": f"{library};{Path(cocotb.simulator.__file__).resolve()},initialize",
         "PYGPI_PYTHON_BIN": sys.executable,
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        "COCOTB_TOPLEVEL": TOP,
+        "COCOTB_TOPLEVEL": BENCH,
         "COCOTB_TEST_MODULES": "siloom.rtl.bench",
         "COCOTB_LOG_LEVEL": "WARNING",
-        "COCOTB_TRUST_INERTIAL_WRITES": str(int(inertial)),
+        "COCOTB_TRUST_INERTIAL_WRITES": "1",  # no register looks when the bench writes
         "TOPLEVEL_LANG": "verilog",
         "SILOOM_BENCH": str(folder),
     }

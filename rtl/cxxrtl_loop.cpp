@@ -28,10 +28,10 @@ uint32_t top_mask(size_t bits) { return bits % 32 ? (1u << bits % 32) - 1 : ~0u;
 class Reader {
   public:
     explicit Reader(const char *path) {
-        std::ifstream file(path, std::ios::binary);
+        std::ifstream file(path, std::ios::binary | std::ios::ate);
         if (!file) fail("plans.bin cannot be read");
-        int64_t word;
-        while (file.read(reinterpret_cast<char *>(&word), sizeof word)) words_.push_back(word);
+        words_.resize(file.tellg() / sizeof(int64_t));
+        file.seekg(0).read(reinterpret_cast<char *>(words_.data()), words_.size() * sizeof(int64_t));
     }
     int64_t number() { return words_.at(at_++); }
     std::vector<int64_t> numbers() {
@@ -45,13 +45,22 @@ class Reader {
         return out;
     }
     std::vector<Payload> payloads(size_t &bits) {
+        Payload all = beats(bits);
+        std::vector<Payload> out;
+        for (size_t at = 0, size = chunks_of(bits); at < all.size(); at += size)
+            out.emplace_back(all.begin() + at, all.begin() + at + size);
+        return out;
+    }
+    Payload beats(size_t &bits) {  // all payloads, one behind the other
         bits = number();
-        std::vector<Payload> out(number(), Payload(chunks_of(bits)));
-        for (auto &payload : out)
-            for (size_t k = 0; k < payload.size(); k += 2) {
+        size_t count = number(), size = chunks_of(bits);
+        Payload out;
+        out.reserve(count * size);
+        for (; count > 0; count--)
+            for (size_t k = 0; k < size; k += 2) {
                 uint64_t word = number();
-                payload[k] = static_cast<uint32_t>(word);
-                if (k + 1 < payload.size()) payload[k + 1] = static_cast<uint32_t>(word >> 32);
+                out.push_back(static_cast<uint32_t>(word));
+                if (k + 1 < size) out.push_back(static_cast<uint32_t>(word >> 32));
             }
         return out;
     }
@@ -73,12 +82,18 @@ class Writer {
         for (unsigned char code : value) number(code);
     }
     void payloads(const std::vector<Payload> &values, size_t bits) {
+        Payload all;
+        for (const auto &payload : values) all.insert(all.end(), payload.begin(), payload.end());
+        beats(all, bits);
+    }
+    void beats(const Payload &all, size_t bits) {
+        size_t size = chunks_of(bits);
         number(bits);
-        number(values.size());
-        for (const auto &payload : values)
-            for (size_t k = 0; k < payload.size(); k += 2) {
-                uint64_t high = k + 1 < payload.size() ? payload[k + 1] : 0;
-                number(static_cast<int64_t>(high << 32 | payload[k]));
+        number(all.size() / size);
+        for (size_t at = 0; at < all.size(); at += size)
+            for (size_t k = 0; k < size; k += 2) {
+                uint64_t high = k + 1 < size ? all[at + k + 1] : 0;
+                number(static_cast<int64_t>(high << 32 | all[at + k]));
             }
     }
     void save(const char *path) {
@@ -110,15 +125,16 @@ class Wire {
   public:
     Wire(cxxrtl_handle design, const std::string &name) : object_(cxxrtl_get(design, name.c_str())) {
         if (!object_) fail("the design has no port '" + name + "'");
+        chunks_ = chunks_of(object_->width);
     }
     void set(bool value) { object_->next[0] = value; }
-    void set(const Payload &value) {
-        for (size_t k = 0; k < value.size(); k++) object_->next[k] = value[k];
+    void set(const Payload &value) { set(value.data()); }
+    void set(const uint32_t *value) {
+        for (size_t k = 0; k < chunks_; k++) object_->next[k] = value[k];
     }
     void set(Junk &junk) {
-        size_t chunks = chunks_of(object_->width);
-        for (size_t k = 0; k < chunks; k++) object_->next[k] = junk.next();
-        object_->next[chunks - 1] &= top_mask(object_->width);
+        for (size_t k = 0; k < chunks_; k++) object_->next[k] = junk.next();
+        object_->next[chunks_ - 1] &= top_mask(object_->width);
     }
     bool high() const { return object_->curr[0]; }
     bool equals(const Payload &value) const {
@@ -126,11 +142,13 @@ class Wire {
             if (object_->curr[k] != value[k]) return false;
         return true;
     }
-    Payload get() const { return Payload(object_->curr, object_->curr + chunks_of(object_->width)); }
+    void get(Payload &into) const { into.assign(object_->curr, object_->curr + chunks_); }
     size_t width() const { return object_->width; }
+    size_t chunks() const { return chunks_; }
 
   private:
     cxxrtl_object *object_;
+    size_t chunks_;
 };
 
 struct Stream {
@@ -146,13 +164,13 @@ struct Stream {
         out.text(name);
         out.numbers(shown);
         out.numbers(moved);
-        out.payloads(payloads, data.width());
+        out.beats(payloads, data.width());
         out.number(unstable);
     }
     std::string name;
     Wire data, valid, ready;
     std::vector<int64_t> shown, moved;
-    std::vector<Payload> payloads;
+    Payload payloads;  // one behind the other
     int64_t unstable = 0;
 };
 
@@ -163,11 +181,10 @@ struct Producer : Stream {
         data.set(junk);
     }
     void drive(int64_t, Junk &junk) override {
-        size_t at = moved.size();
         offers = at < beats.size() && wait == 0;
         valid.set(offers);
         if (offers)
-            data.set(beats[at]);
+            data.set(&beats[at]);
         else
             data.set(junk);
     }
@@ -176,11 +193,13 @@ struct Producer : Stream {
             if (wait) wait--;
         } else if (ready.high()) {
             moved.push_back(cycle);
+            at += data.chunks();
             wait = moved.size() < idle.size() ? idle[moved.size()] : 0;
         }
     }
-    bool done() const override { return moved.size() == beats.size(); }
-    std::vector<Payload> beats;
+    bool done() const override { return at == beats.size(); }
+    Payload beats;  // one behind the other
+    size_t at = 0;
     std::vector<int64_t> idle;
     int64_t wait = 0;
     bool offers = false;
@@ -200,10 +219,10 @@ struct Consumer : Stream {
         if (!there && waits) shown.pop_back();
         waits = there;
         if (!there) return;
-        waiting = data.get();
+        data.get(waiting);
         if (!takes) return;
         moved.push_back(cycle);
-        payloads.push_back(waiting);
+        payloads.insert(payloads.end(), waiting.begin(), waiting.end());
         waits = false;
         took(cycle);
     }
@@ -229,7 +248,7 @@ Payload bits_from(const Payload &value, size_t low, size_t count) {
 struct MemoryRequests : Consumer {
     using Consumer::Consumer;
     void took(int64_t cycle) override {
-        const Payload &request = payloads.back();
+        const Payload &request = waiting;
         Payload place = bits_from(request, 0, address_bits);
         uint64_t address = place[0] | (place.size() > 1 ? uint64_t(place[1]) << 32 : 0);
         bool inside = address < words.size();
@@ -288,7 +307,7 @@ std::string prefix(const char *side, const std::string &name, const char *only) 
     return name == only ? side : std::string(side) + "_" + name;
 }
 
-void run(cxxrtl_handle design, Reader &in, Writer &out) {
+void run(cxxrtl_design::p_top &top, cxxrtl_handle design, Reader &in, Writer &out) {
     in.text();  // the plan's name
     int64_t limit = in.number();
     Junk junk(in.number());
@@ -298,7 +317,7 @@ void run(cxxrtl_handle design, Reader &in, Writer &out) {
         std::string name = in.text();
         auto side = std::make_unique<Producer>(design, name, prefix("s_axis", name, "i"));
         size_t bits;
-        side->beats = in.payloads(bits);
+        side->beats = in.beats(bits);
         if (bits != side->data.width()) fail("the stream '" + name + "' has another width than its plan");
         side->idle = in.numbers();
         side->wait = side->idle.empty() ? 0 : side->idle[0];
@@ -328,25 +347,40 @@ void run(cxxrtl_handle design, Reader &in, Writer &out) {
     for (auto &side : consumers) streams.push_back(std::move(side));
 
     Wire clk(design, "clk"), rst(design, "rst");
-    auto settle = [&] { cxxrtl_step(design); };
     auto edge = [&] {
         clk.set(true);
-        settle();
+        cxxrtl_step(design);
+    };
+    auto fall = [&] {
         clk.set(false);
+        top.prev_p_clk = top.p_clk;  // all that a commit would do now
     };
     rst.set(true);
     for (int k = 0; k < RESET_CYCLES; k++) {
         for (auto &side : streams) side->reset(junk);
-        settle();
+        cxxrtl_step(design);
         edge();
+        fall();
     }
     rst.set(false);
+    // Where all wires are settled after one evaluation, it finds the registers' next values too: with the clock
+    // already high, everything still shows this cycle until it is committed.
+    const bool at_once = cxxrtl_eval(design);
     int64_t drain = DRAIN_CYCLES;
     for (int64_t cycle = 0; drain > 0 && cycle < limit; cycle++) {
         for (auto &side : streams) side->drive(cycle, junk);
-        settle();
+        if (at_once) {
+            clk.set(true);
+            cxxrtl_eval(design);
+        } else {
+            cxxrtl_step(design);
+        }
         for (auto &side : streams) side->observe(cycle);
-        edge();
+        if (at_once)
+            cxxrtl_commit(design);
+        else
+            edge();
+        fall();
         bool done = true;
         for (auto &side : streams) done = done && side->done();
         if (done || drain < DRAIN_CYCLES) drain--;
@@ -367,8 +401,9 @@ int main() {
     Writer out;
     int64_t plans = in.number();
     out.number(plans);
-    cxxrtl_handle design = cxxrtl_create(cxxrtl_design_create());
-    for (int64_t k = 0; k < plans; k++) run(design, in, out);
+    auto *top = new cxxrtl_design::p_top;
+    cxxrtl_handle design = cxxrtl_create(new _cxxrtl_toplevel{std::unique_ptr<cxxrtl::module>(top)});
+    for (int64_t k = 0; k < plans; k++) run(*top, design, in, out);
     cxxrtl_destroy(design);
     out.save("seen.bin");
     return 0;

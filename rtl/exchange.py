@@ -162,6 +162,11 @@ class Consumer:
         self._ready = False
 
     @property
+    def stalls(self) -> bool:
+        """Whether there is a cycle in which it is not ready."""
+        return not all(self._drain.ready)
+
+    @property
     def done(self) -> bool:
         """Whether every expected beat has come."""
         return len(self.transfers.moved) >= self._drain.expected
@@ -255,12 +260,19 @@ class Exchange:
             self._memories[name] = self.consumers[f"{name}_req"] = requests
             self.producers[f"{name}_rsp"] = MemoryAnswers(memory, requests, self._junk)
         self._parts: list[Producer | Consumer] = [*self.producers.values(), *self.consumers.values()]
+        self._busy: Producer | Consumer | None = None
 
     def goes_on(self, cycle: int) -> bool:
         """Whether there is a cycle after this one, which was observed."""
-        if self._drain < DRAIN_CYCLES or all(part.done for part in self._parts):
+        if self._drain < DRAIN_CYCLES or self._all_done():
             self._drain -= 1
         return self._drain > 0 and cycle + 1 < self._limit
+
+    def _all_done(self) -> bool:
+        # One that is not done now is most likely the one that was not a cycle ago.
+        if self._busy is None or self._busy.done:
+            self._busy = next((part for part in self._parts if not part.done), None)
+        return self._busy is None
 
     @property
     def seen(self) -> Seen:

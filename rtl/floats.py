@@ -96,13 +96,19 @@ def normalise_within(m: Module, number: Number, mark: Any) -> Number:
     return replace(number, significand=barrel_left(m, number.significand, zeros), exponent=exponent)
 
 
-def settle(m: Module, number: Number) -> Number:
-    """The number with an exponent of at least 1, where it is below shifted down; the lowest bit is sticky."""
+def lower(m: Module, number: Number) -> tuple[Number, Any]:
+    """The number with an exponent of at least 1, where it is below shifted down; and whether a one was shifted out."""
     below = named(m, number.exponent < 1, "below")
     down = named(m, Mux(below, 1 - number.exponent, 0)[: len(number.exponent)], "down")
     significand, lost = barrel_right(m, number.significand, down)
     exponent = named(m, Mux(below, 1, number.exponent[: len(number.exponent) - 1]), "exponent")
-    return replace(number, significand=Cat(significand[0] | lost, significand[1:]), exponent=exponent)
+    return replace(number, significand=significand, exponent=exponent), lost
+
+
+def settle(m: Module, number: Number) -> Number:
+    """The same, whose lowest bit says also whether a one was shifted out: good for one rounding further up."""
+    lowered, lost = lower(m, number)
+    return replace(lowered, significand=Cat(lowered.significand[0] | lost, lowered.significand[1:]))
 
 
 def round_even(m: Module, number: Number, form: Float, saturate: bool) -> Any:
@@ -110,22 +116,27 @@ def round_even(m: Module, number: Number, form: Float, saturate: bool) -> Any:
     bits = form.mantissa_bits + 1
     kept, rest = number.significand[-bits:], number.significand[:-bits]
     up = rest[-1] & (rest[:-1].any() | kept[0]) if len(rest) else Const(0, 1)
-    return pack(m, number, kept, up, form, saturate)
+    return judge(m, number, named(m, pattern(number.exponent, kept) + up, "pattern"), form, saturate)
 
 
-def pack(m: Module, number: Number, kept: Any, up: Any, form: Float, saturate: bool) -> Any:
-    """The code of a number whose significand is ``kept``, rounded away from zero where ``up``."""
-    # A carry out of the mantissa adds one to the field: it is the next binade, or the first normal number.
-    field = Mux(kept[-1], number.exponent, 0)
-    pattern = named(m, Cat(kept[:-1], field[: len(number.exponent)]) + up, "pattern")
+def pattern(exponent: Any, kept: Any) -> Any:
+    """Exponent and mantissa of a code, for a significand that is cut to the format's bits, or beyond.
+
+    One more in the last place is the next number, though the mantissa may carry into the exponent: it is then the next
+    binade, or the first normal number.
+    """
+    return Cat(kept[:-1], Mux(kept[-1], exponent, 0)[: len(exponent)])
+
+
+def judge(m: Module, number: Number, found: Any, form: Float, saturate: bool) -> Any:
+    """The code of a number, for the rounded pattern of a finite one: what is beyond the largest is replaced."""
     infinity = ((1 << form.exponent_bits) - 1) << form.mantissa_bits
     nan = form.largest + 1 if form.finite else infinity + (1 << (form.mantissa_bits - 1))
-    beyond = pattern > form.largest if form.finite else pattern[form.mantissa_bits :] >= infinity >> form.mantissa_bits
+    beyond = found > form.largest if form.finite else found[form.mantissa_bits :] >= infinity >> form.mantissa_bits
     beyond = named(m, beyond, "beyond")
     end, nothing = form.largest if saturate else nan if form.finite else infinity, number.nan
     if form.finite and not saturate:
         nothing |= number.infinite | beyond
     special = Mux(number.infinite & ~nothing, end if form.finite else infinity, nan)
-    finite = Mux(beyond, end, pattern)
-    size = Mux(number.infinite | nothing, special, finite)
-    return named(m, Cat(size[: form.bits - 1], number.negative & ~nothing), "code")
+    size = Mux(number.infinite | nothing, special, Mux(beyond, end, found))
+    return Cat(named(m, size[: form.bits - 1], "size"), named(m, number.negative & ~nothing, "sign"))

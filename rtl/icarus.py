@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from siloom.rtl.buses import BENCH, bench_module, buses_of
 from siloom.rtl.cache import kept
 from siloom.rtl.cocotb_run import TOP, cocotb_folder, run_plans
 from siloom.rtl.exchange import Plan, Seen
@@ -15,13 +16,13 @@ from siloom.rtl.verilog import verilog
 from siloom.sim.errors import MissingPartError
 
 INSTALL_ICARUS = "apt-get install iverilog"
-_OPTIONS = ("-g2005", "-s", TOP)
+_OPTIONS = ("-g2005", "-s", BENCH)
 _WAVE = "dump.fst"
 _DUMP = f"""\
 module siloom_dump;
   initial begin
     $dumpfile("{_WAVE}");
-    $dumpvars(0, {TOP});
+    $dumpvars(0, {BENCH});
   end
 endmodule
 """
@@ -35,7 +36,8 @@ def simulate(component: Any, plans: Sequence[Plan], waves: Path | None = None) -
     """
     require("cocotb", "find_libpython")
     iverilog, vvp = (_found(tool) for tool in ("iverilog", "vvp"))
-    text = f"`timescale 1ns/1ps\n{verilog(component, TOP)}"
+    buses = buses_of(component)
+    text = f"`timescale 1ns/1ps\n{verilog(component, TOP)}{bench_module(buses, TOP)}"
     roots = list(_OPTIONS)
     if waves is not None:
         text, roots = text + _DUMP, [*roots, "-s", "siloom_dump"]
@@ -50,7 +52,7 @@ def simulate(component: Any, plans: Sequence[Plan], waves: Path | None = None) -
     if waves is not None:
         argv.append("-fst")
     wave = None if waves is None else (_WAVE, waves)
-    return run_plans(argv, plans, cocotb=True, inertial=False, install=INSTALL_ICARUS, wave=wave)
+    return run_plans(argv, plans, buses=buses, install=INSTALL_ICARUS, wave=wave)
 
 
 def is_installed() -> bool:

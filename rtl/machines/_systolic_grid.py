@@ -26,6 +26,7 @@ class Row(Component):
         left: In: what enters the leftmost cell.
         top: In: factors or operands from above.
         above: In: sums from above.
+        right: Out: what leaves the rightmost cell.
         down: Out: factors or operands that leave downwards.
         below: Out: sums that leave downwards.
     """
@@ -34,6 +35,7 @@ class Row(Component):
     left: Any
     top: Any
     above: Any
+    right: Any
     down: Any
     below: Any
 
@@ -46,6 +48,7 @@ class Row(Component):
                 "left": In(lane_layout(size)),
                 "top": In(top_layout(size)),
                 "above": In(sums_layout(size)),
+                "right": Out(lane_layout(size)),
                 "down": Out(top_layout(size)),
                 "below": Out(sums_layout(size)),
             }
@@ -66,9 +69,9 @@ class Row(Component):
                 self.down[j].eq(cell.o.p.b),
                 self.below[j].eq(cell.o.p.psum),
             ]
-            for name in ("a", "first", "last", "shift"):
-                m.d.comb += cell.i.p[name].eq(lane[name])
+            m.d.comb += [cell.i.p[name].eq(lane[name]) for name in lane_layout(self.size).members]
             lane = cell.o.p
+        m.d.comb += [self.right[name].eq(lane[name]) for name in lane_layout(self.size).members]
         return m
 
 

@@ -16,7 +16,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
-from siloom.rtl.machines._systolic_layouts import fold_layout, head_layout, left_layout, top_layout
+from siloom.rtl.machines._systolic_layouts import fold_layout, head_layout, left_layout, note_layout, top_layout
 from siloom.rtl.machines._systolic_size import LENGTH_BITS, ArraySize
 
 
@@ -29,6 +29,7 @@ class Head(Component):
         left: Stream in: a factor for every row; what lies in rows that the fold does not use is not looked at.
         top: Stream in: a factor, or an operand that stays, for every column.
         head: Out: what enters the array in this cycle.
+        note: Out: what is known of the row of results that stands at the lower edge, skewed, ``rows`` cycles later.
     """
 
     run: Any
@@ -36,6 +37,7 @@ class Head(Component):
     left: Any
     top: Any
     head: Any
+    note: Any
 
     def __init__(self, size: ArraySize) -> None:
         """Make the ports."""
@@ -47,6 +49,7 @@ class Head(Component):
                 "left": In(stream.Signature(left_layout(size))),
                 "top": In(stream.Signature(top_layout(size))),
                 "head": Out(head_layout(size)),
+                "note": Out(note_layout(size)),
             }
         )
 
@@ -68,7 +71,7 @@ class SumsStay(Head):
     def elaborate(self, platform: object) -> Module:
         """One counter of beats, one of sums that are to go down."""
         m = Module()
-        size, fold, note = self.size, self.fold.p, self.head.note
+        size, fold, note = self.size, self.fold.p, self.note
         at = Signal(LENGTH_BITS)
         first, last, allowed, beat, ends = Signal(), Signal(), Signal(), Signal(), Signal()
         due, cols = Signal(range(size.rows + 1)), Signal.like(fold.cols)
@@ -86,8 +89,6 @@ class SumsStay(Head):
             going.eq(Mux(ends, fold.rows, due)),
             note.valid.eq(going.any()),
             note.cols.eq(Mux(ends, fold.cols, cols)),
-            note.opens.eq(1),
-            note.closes.eq(1),
             self.head.top.eq(self.top.payload),
         ]
         self._stream(m, beat, fold.rows, first, last)
@@ -112,7 +113,7 @@ class OperandStays(Head):
     def elaborate(self, platform: object) -> Module:
         """A fold is loaded, stands in a slot until its first factor comes, and is streamed."""
         m = Module()
-        size, note = self.size, self.head.note
+        size, note = self.size, self.note
         slot, full = Signal(fold_layout(size)), Signal()
         work, fold = Signal(fold_layout(size)), Signal(fold_layout(size))
 

@@ -25,22 +25,20 @@ class Column(Component):
 
     Attributes:
         run: In: whether the array moves.
-        next_valid: In: whether a sum comes with the array's next move.
-        next_starts: In: whether it is the first of its fold.
         valid: In: whether a sum stands at the lower edge.
-        opens: In: whether it is the first part of its sum of C.
-        closes: In: whether it is the last.
         sum: In: the sum.
         room: Out: whether one more finished sum can be kept.
         o: Stream out: finished sums.
+
+    Where sums may be unfinished, also:
+        opens: In: whether this is the first part of its sum of C.
+        closes: In: whether it is the last.
+        next_valid: In: whether a sum comes with the array's next move.
+        next_starts: In: whether that is the first of its fold.
     """
 
     run: Any
-    next_valid: Any
-    next_starts: Any
     valid: Any
-    opens: Any
-    closes: Any
     sum: Any
     room: Any
     o: Any
@@ -48,20 +46,19 @@ class Column(Component):
     def __init__(self, size: ArraySize) -> None:
         """Make the ports."""
         self.size = size
-        bits = size.cell.acc_bits
-        flags = ("run", "next_valid", "next_starts", "valid", "opens", "closes")
-        super().__init__(
-            {**{name: In(1) for name in flags}, "sum": In(bits), "room": Out(1), "o": Out(stream.Signature(bits))}
-        )
+        bits = size.sum_bits
+        flags = {name: In(1) for name in ("opens", "closes", "next_valid", "next_starts")} if size.depth else {}
+        ports = {"run": In(1), "valid": In(1), "sum": In(bits), "room": Out(1), "o": Out(stream.Signature(bits))}
+        super().__init__(ports | flags)
 
     def elaborate(self, platform: object) -> Module:
         """The adder, between memory and queue."""
         m = Module()
-        total = self._total(m) if self.size.depth else self.sum
+        total, finished = (self._total(m), self.closes) if self.size.depth else (self.sum, 1)
         comes, waiting = Signal(), Signal(range(3))
         oldest, youngest = Signal.like(self.sum), Signal.like(self.sum)
         m.d.comb += [
-            comes.eq(self.run & self.valid & self.closes),
+            comes.eq(self.run & self.valid & finished),
             self.room.eq(waiting != 2),
             self.o.valid.eq(waiting.any() | comes),
             self.o.payload.eq(Mux(waiting.any(), oldest, total)),
@@ -77,7 +74,7 @@ class Column(Component):
 
     def _total(self, m: Module) -> Signal:
         """The sum with what the memory holds of it, which is kept there unless it is finished."""
-        m.submodules.unfinished = memory = Memory(shape=self.size.cell.acc_bits, depth=self.size.depth, init=[])
+        m.submodules.unfinished = memory = Memory(shape=self.size.sum_bits, depth=self.size.depth, init=[])
         write = memory.write_port()
         read = memory.read_port(transparent_for=(write,))
         total = Signal.like(self.sum)

@@ -54,7 +54,7 @@ class Systolic(Component):
         """Make the ports."""
         self.size = size = array_size(design)
         ins = {"job": job_layout(), "left": left_layout(size), "top": top_layout(size)}
-        outs = {f"sums{j}": size.cell.acc_bits for j in range(size.cols)}
+        outs = {f"sums{j}": size.sum_bits for j in range(size.cols)}
         super().__init__(
             {name: In(stream.Signature(shape)) for name, shape in ins.items()}
             | {name: Out(stream.Signature(shape)) for name, shape in outs.items()}
@@ -75,7 +75,7 @@ class Systolic(Component):
         m.d.comb += [head.run.eq(run), grid.run.eq(run), grid.head.eq(head.head)]
         columns = []
         # What is known of a row of results reaches column 0 in step with it, and the others one cycle after another.
-        ahead = delayed(m, head.head.note, size.rows - 1, run, "notes")
+        ahead = delayed(m, head.note, size.rows - 1, run, "notes")
         for j in range(size.cols):
             note: Any = Signal(note_layout(size), name=f"note{j}")
             with m.If(run):
@@ -84,13 +84,16 @@ class Systolic(Component):
             place(m, platform, column, f"column{j}", "systolic_column")
             m.d.comb += [
                 column.run.eq(run),
-                column.next_valid.eq(ahead.valid & (j < ahead.cols)),
-                column.next_starts.eq(ahead.starts),
                 column.valid.eq(note.valid & (j < note.cols)),
-                column.opens.eq(note.opens),
-                column.closes.eq(note.closes),
                 column.sum.eq(grid.below[j]),
             ]
+            if size.depth:
+                m.d.comb += [
+                    column.opens.eq(note.opens),
+                    column.closes.eq(note.closes),
+                    column.next_valid.eq(ahead.valid & (j < ahead.cols)),
+                    column.next_starts.eq(ahead.starts),
+                ]
             finished = getattr(self, f"sums{j}")
             m.d.comb += [
                 finished.payload.eq(column.o.payload),

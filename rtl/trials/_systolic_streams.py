@@ -54,15 +54,14 @@ def make_plan(
             top.append(_filled(rng, _top(size, product, fold), size.cols))
             for j, column in enumerate(_sums(size, product, fold)):
                 sums[j].append(column)
-    cell = size.cell
     jobs = [m | n << LENGTH_BITS | k << 2 * LENGTH_BITS for m, n, k in (p.sizes for p in products)]
     given = {
         "job": (3 * LENGTH_BITS, jobs),
-        "left": (size.rows * cell.a_bits, packed(np.concatenate(left), cell.a_bits)),
-        "top": (size.cols * cell.b_bits, packed(np.concatenate(top), cell.b_bits)),
+        "left": (size.rows * size.left_bits, packed(np.concatenate(left), size.left_bits)),
+        "top": (size.cols * size.top_bits, packed(np.concatenate(top), size.top_bits)),
     }
     answers = {
-        f"sums{j}": packed(np.concatenate(columns)[:, None], cell.acc_bits) if columns else []
+        f"sums{j}": packed(np.concatenate(columns)[:, None], size.sum_bits) if columns else []
         for j, columns in enumerate(sums)
     }
     plan = Plan(
@@ -72,7 +71,7 @@ def make_plan(
             for name, (bits, payloads) in given.items()
         },
         drains={
-            name: Drain(cell.acc_bits, len(payloads), _pattern(rng, stalls.ready, limit))
+            name: Drain(size.sum_bits, len(payloads), _pattern(rng, stalls.ready, limit))
             for name, payloads in answers.items()
         },
         limit=limit,

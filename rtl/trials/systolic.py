@@ -31,13 +31,12 @@ Reals = npt.NDArray[np.float32]
 _MOST_SIDE = 256
 _SLACK_CYCLES = 64
 
-_NEVER = Stalls()
 _LATE = (0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 0, 7)
 _BUSY = (True, True, True, False, True, True, False, False, True, True, True, True) + (False,) * 9
 
 _STALLS = {
-    "late operands": Stalls(idle=_LATE),
-    "full queues": Stalls(ready=_BUSY),
+    "late-operands": Stalls(idle=_LATE),
+    "full-queues": Stalls(ready=_BUSY),
     "both": Stalls(idle=_LATE, ready=_BUSY),
 }
 
@@ -74,14 +73,40 @@ def trials(design: SystolicDesign, seed: int) -> list[Trial]:
     shapes = {name: shape for name, shape in _shapes(size).items() if _fits(design, size, shape)}
     products = {name: _random(size, shape, rng) for name, shape in shapes.items()}
     products |= {name: p for name, p in _special(size, seed, rng).items() if _fits(design, size, p.sizes)}
-    out = [_trial(size, name, [p], _cycles(design, p), rng) for name, p in products.items()]
+    out = [trial_of(design, name, [p], rng) for name, p in products.items()]
     for name in ("ragged", "short"):
         if name in shapes:
-            batch = [_random(size, shapes[name], rng) for _ in range(3)]
-            out.append(_trial(size, f"3 x {name}", batch, _batch_cycles(design, batch), rng))
+            out.append(trial_of(design, f"three-{name}", [_random(size, shapes[name], rng) for _ in range(3)], rng))
     mixed = [products[name] for name in ("whole", "short", "one", "ragged", "trickle") if name in products]
-    out += [_trial(size, name, mixed, None, rng, stalls) for name, stalls in _STALLS.items()]
+    out += [trial_of(design, name, mixed, rng, stalls) for name, stalls in _STALLS.items()]
     return out
+
+
+def trial_of(
+    design: SystolicDesign,
+    name: str,
+    products: Sequence[Product],
+    rng: np.random.Generator,
+    stalls: Stalls | None = None,
+) -> Trial:
+    """Products one after another; cycles are compared unless there are stalls, and then all are of one shape."""
+    size = array_size(design)
+    cycles = None if stalls else model_cycles(design, products[0].sizes, len(products))
+    beats = sum(sum(p.a.shape) * p.b.shape[1] + p.c.size for p in products)
+    limit = 8 * beats + 1000 if cycles is None else 3 * cycles + _SLACK_CYCLES
+    plan, answers = make_plan(size, name, products, limit, rng, stalls or Stalls())
+    return Trial(plan, answers, cycles)
+
+
+def model_cycles(design: SystolicDesign, sizes: tuple[int, int, int], batch: int = 1) -> int:
+    """What the machine's model says of products of one shape; of several, what the array alone takes."""
+    m, n, k = sizes
+    if batch > 1:
+        array = (design.dataflow, design.rows, design.cols)
+        return int(array_cycles(*array, m, n, k, batch=batch, double=design.double_buffer))
+    cycles = Systolic(design).run(MatMul(m=m, n=n, k=k, format=design.precision)).cycles
+    assert cycles is not None
+    return cycles
 
 
 def _shapes(size: ArraySize) -> dict[str, tuple[int, int, int]]:
@@ -94,7 +119,7 @@ def _shapes(size: ArraySize) -> dict[str, tuple[int, int, int]]:
         "part": (rows // 2 + 1, cols // 2 + 1, 5),
         "short": (3 * rows - 1, 2 * cols - 1, rows // 2 + 1),
         "trickle": (2 * rows + 1, cols + 1, 1),
-        "narrow end": (rows // 2 + 1, cols + 1, 3 * cols),
+        "narrow-end": (rows // 2 + 1, cols + 1, 3 * cols),
         "tall": (20 * rows + 3, cols // 2 + 1, 9),
         "long": (3 * rows - 1, 2 * cols + 1, 200),
     }
@@ -117,7 +142,7 @@ def _random(size: ArraySize, shape: tuple[int, int, int], rng: np.random.Generat
     m, n, k = shape
     form = Whole(size.cell.a_bits)
     a, b = (rng.integers(form.low, form.high, s, endpoint=True) for s in ((m, k), (k, n)))
-    return _product(size, a, b)
+    return product_of(size, a, b)
 
 
 def _special(size: ArraySize, seed: int, rng: np.random.Generator) -> dict[str, Product]:
@@ -129,7 +154,7 @@ def _special(size: ArraySize, seed: int, rng: np.random.Generator) -> dict[str, 
     assert isinstance(op, Attention)
     operands = op.operands()
     q, key = (_quantized(form, x[0, 0]) for x in (operands.q, operands.k))
-    return {"ends": _product(size, a, b), "scores": _product(size, q, key.T)}
+    return {"ends": product_of(size, a, b), "scores": product_of(size, q, key.T)}
 
 
 def _quantized(form: Whole, values: Reals) -> Codes:
@@ -137,39 +162,12 @@ def _quantized(form: Whole, values: Reals) -> Codes:
     return quantize(values, np.float32(form.high) / np.abs(values).max(), form.bits).astype(np.int64)
 
 
-def _product(size: ArraySize, a: Codes, b: Codes) -> Product:
-    """With the C of the model of all registers."""
+def product_of(size: ArraySize, a: Codes, b: Codes) -> Product:
+    """Codes of A and B with the C of the model of all registers."""
     cell = size.cell
     exact = multiply(cell.dataflow, size.rows, size.cols, a, b, double=cell.double).product
     half = 1 << (cell.acc_bits - 1)
     return Product(a, b, exact if cell.acc_bits == 64 else (exact + half) % (2 * half) - half)
-
-
-def _cycles(design: SystolicDesign, product: Product) -> int:
-    m, n, k = product.sizes
-    cycles = Systolic(design).run(MatMul(m=m, n=n, k=k, format=design.precision)).cycles
-    assert cycles is not None
-    return cycles
-
-
-def _batch_cycles(design: SystolicDesign, batch: Sequence[Product]) -> int:
-    m, n, k = batch[0].sizes
-    array = (design.dataflow, design.rows, design.cols)
-    return int(array_cycles(*array, m, n, k, batch=len(batch), double=design.double_buffer))
-
-
-def _trial(
-    size: ArraySize,
-    name: str,
-    products: Sequence[Product],
-    cycles: int | None,
-    rng: np.random.Generator,
-    stalls: Stalls = _NEVER,
-) -> Trial:
-    beats = sum(sum(p.a.shape) * p.b.shape[1] + p.c.size for p in products)
-    limit = 3 * cycles + _SLACK_CYCLES if cycles is not None else 8 * beats + 1000
-    plan, answers = make_plan(size, name, products, limit, rng, stalls)
-    return Trial(plan, answers, cycles)
 
 
 def _size(rows: int, cols: int, dataflow: str, **changes: object) -> SystolicDesign:

@@ -246,6 +246,7 @@ UNIT = Unit(
         StochasticRounding(),
         StochasticRounding(target="fp8_e4m3", random_bits=12, rest="half", overflow="saturate"),
         StochasticRounding(source="bf16", target="fp8_e5m2", random_bits=8),
+        StochasticRounding(source="fp16", target="bf16", random_bits=5, stages=4),
         StochasticRounding(source="fp32", target="fp16", random_bits=32, stages=3),
         StochasticRounding(
             source="fixed", target="fixed", random_bits=8, rest="half", overflow="saturate", out_bits=12
