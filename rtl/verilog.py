@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from typing import Any
 
+from siloom.rtl.choices import as_expressions
 from siloom.rtl.tools import INSTALL, require, run, workspace
 from siloom.sim.errors import MissingPartError
 
@@ -28,8 +29,7 @@ _WAIVERS = """\
 _PARTS_WAIVER = """\
 /* verilator lint_off UNUSEDSIGNAL */ // equal parts have equal ports: at the edge of an array nobody reads some of them
 /* verilator lint_off WIDTHTRUNC */ // a choice by index is a shift of which the lowest bits are meant
-/* verilator lint_off CASEOVERLAP */ // of the conditions of a choice one at most holds, which a case does not show
-/* verilator lint_off VARHIDDEN */ // such a choice is a function, whose arguments have names of their own
+/* verilator lint_off VARHIDDEN */ // a part may have a wire of its own name
 """
 _PIN = re.compile(r"\.\w+\((_\d+_)\)")
 _NAMELESS = re.compile(r"(?<!\w)_\d+_(?!\w)")
@@ -75,7 +75,7 @@ def verilog(component: Any, name: str) -> str:
             raise MissingPartError(f"Yosys ended without writing Verilog for '{name}'; reinstall it with: {INSTALL}")
         body = written.read_text(encoding="utf-8")
     # Yosys asks with a logical ! whether a word is zero; a reduction says the same, and is no narrowing to linters.
-    body = body.replace(" = ! ", " = ~| ")
+    body = as_expressions(body.replace(" = ! ", " = ~| "))
     body = "endmodule".join(_unused_named(module) for module in body.split("endmodule"))
     first, _, rest = body.partition("\n")
     waivers = _WAIVERS + (_PARTS_WAIVER if len(_MODULE.findall(body)) > 1 else "")

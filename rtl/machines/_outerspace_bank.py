@@ -17,6 +17,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from siloom.rtl.machines._outerspace_size import WORD_BITS, TileSize, log2
+from siloom.rtl.pick import pick
 
 
 class Bank(wiring.Component):
@@ -95,8 +96,8 @@ class Bank(wiring.Component):
         m.d.comb += [
             old.addr.eq(at),
             renewed.addr.eq(at),
-            here.eq(valid.word_select(at, ways)),
-            late.eq(waits.word_select(at, ways)),
+            here.eq(pick([valid[k * ways : (k + 1) * ways] for k in range(size.sets)], at)),
+            late.eq(pick([waits[k * ways : (k + 1) * ways] for k in range(size.sets)], at)),
         ]
         matches, oldest, chosen, rank = Signal(ways), Signal(ways), Signal(ways), Signal(range(ways))
         for way in range(ways):

@@ -23,6 +23,7 @@ from amaranth.lib.wiring import In, Out
 
 from siloom.rtl.machines._outerspace_bank import Bank
 from siloom.rtl.machines._outerspace_size import WORD_BITS, TileSize, log2
+from siloom.rtl.pick import pick
 from siloom.rtl.shared import place
 
 
@@ -198,7 +199,7 @@ class Cache(wiring.Component):
             m.d.sync += [newest.eq(_next(newest, size.mshrs)), live.bit_select(newest, 1).eq(1)]
         with m.If(fill):
             m.d.sync += oldest.eq(_next(oldest, size.mshrs))
-        lives = live.bit_select(oldest, 1)
+        lives = pick(list(live), oldest)
         return fill, lives, read.data.bank, read.data.line
 
 

@@ -22,6 +22,7 @@ from siloom.rtl.machines._outerspace_size import (
     TileSize,
     log2,
 )
+from siloom.rtl.pick import pick
 
 WAITING = 4
 
@@ -101,7 +102,9 @@ class Links(wiring.Component):
             coming.w_data.eq(Cat(first.head[:inner], first.to)),
             coming.w_en.eq(swapped),
             coming.r_en.eq(self.came),
-            self.linked.eq(self.burst.word_select(oldest.word, WORD_BITS)),
+            self.linked.eq(
+                pick([self.burst[k : k + WORD_BITS] for k in range(0, len(self.burst), WORD_BITS)], oldest.word)
+            ),
             self.link.eq(Mux(self.came, 1 << oldest.to, 0)),
             self.idle.eq(~waiting.r_rdy & ~coming.r_rdy),
         ]

@@ -32,6 +32,7 @@ from siloom.rtl.machines._outerspace_size import (
     log2,
 )
 from siloom.rtl.machines._outerspace_unpack import Unpack
+from siloom.rtl.pick import pick
 from siloom.rtl.units.outer_multiplier import OuterMultiplier as OuterMultiplierTwin
 from siloom.sim.units.outer_multiplier import OuterMultiplier
 
@@ -185,7 +186,7 @@ class MultiplyPe(wiring.Component):
         m.d.comb += [
             read.addr.eq(oldest),
             unpack.blocks.payload.eq(read.data),
-            unpack.blocks.valid.eq(there.bit_select(oldest, 1)),
+            unpack.blocks.valid.eq(pick(list(there), oldest)),
         ]
 
     def _multiply(
