@@ -19,10 +19,10 @@ from amaranth.lib.memory import Memory
 
 from siloom.models._sanger_units import SCALE, SETTLE, fill_cycles
 from siloom.rtl.machines._sanger_layouts import head_layout, step_layout, sub_row_layout, task_layout
-from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_predict import later, tiles
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.machines._sanger_walk import Walk
+from siloom.rtl.pick import pick
 from siloom.rtl.unread import unread
 
 

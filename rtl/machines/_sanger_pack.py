@@ -14,8 +14,8 @@ from amaranth.lib.memory import Memory
 
 from siloom.rtl.machines._sanger_layouts import sub_row_layout
 from siloom.rtl.machines._sanger_mask_row import block_layout
-from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
+from siloom.rtl.pick import pick
 from siloom.rtl.shared import place
 from siloom.rtl.units.pack_split import PackSplit
 from siloom.rtl.unread import unread

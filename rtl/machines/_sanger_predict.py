@@ -15,8 +15,8 @@ from amaranth.lib import data
 from siloom.rtl.machines._sanger_cells import CellRow
 from siloom.rtl.machines._sanger_layouts import head_layout, operand_layouts
 from siloom.rtl.machines._sanger_mask_row import MaskRow, block_layout
-from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
+from siloom.rtl.pick import pick
 from siloom.rtl.shared import place
 from siloom.rtl.shifts import low_unread
 

@@ -18,8 +18,8 @@ from amaranth.lib.wiring import Component, In, Out
 from siloom.models._sanger_units import EXP, SCALE
 from siloom.models.sanger import SangerDesign, window_code
 from siloom.rtl.machines._sanger_layouts import partial_layout, step_layout, task_layout, weight_layout
-from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
+from siloom.rtl.pick import pick
 from siloom.rtl.shared import place
 from siloom.rtl.units.exp_sanger import ExpSanger
 from siloom.rtl.units.score_scale import ScoreScale

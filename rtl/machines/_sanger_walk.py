@@ -7,8 +7,8 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
 
 from siloom.rtl.machines._sanger_pack import lowest
-from siloom.rtl.machines._sanger_pick import pick
 from siloom.rtl.machines._sanger_size import SangerSize
+from siloom.rtl.pick import pick
 from siloom.rtl.unread import unread
 
 
