@@ -21,8 +21,8 @@ more than ``iterations`` places. All sums are exact.
 
 The unit: ``depth`` places of both ends lie in its memories, written by beats of a place of all columns at once. A query
 is one beat of all its elements. ``fill_cycles`` later the first products stand in the buffers of the tree of
-comparators, then it does an iteration a cycle: refilling a buffer is overlapped. Before the memories
-are written they hold zeros.
+comparators, then it does an iteration a cycle: refilling a buffer is overlapped. Every place is
+written before the first query.
 
 Source: Ham et al., A3, HPCA 2020; details recalled. An open re-implementation adds both products
 unconditionally and weighs values by greedy scores; that is not this.
@@ -308,8 +308,11 @@ def contract(design: GreedySearch) -> Contract:
 
 
 def _legal(beats: Codes, design: GreedySearch) -> Codes:
-    """Only places and rows that there are."""
-    legal = beats.copy()
+    """Only places and rows that there are, and all places written, by the first beats, before there is a query."""
+    filling = np.resize(beats, (2 * design.depth, beats.shape[1]))
+    filling[:, 0] = np.repeat((LOW, HIGH), design.depth)
+    filling[:, 1] = np.tile(np.arange(design.depth), 2)
+    legal = np.concatenate([filling, beats])
     legal[:, 1] %= design.depth
     legal[:, 2 + design.columns :] %= design.rows
     return legal
