@@ -13,7 +13,7 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Module, Mux, Value
 
 from siloom.rtl.barrel import barrel_right, named
-from siloom.rtl.floats import Number, limit, normalise_within, round_even
+from siloom.rtl.floats import Number, limit, normalise_within, round_even, unpack
 from siloom.rtl.spread import ADD, SHIFT
 from siloom.sim.contract import Float
 
@@ -88,6 +88,14 @@ def adder(form: Float, saturate: bool) -> list[tuple[Logic, int]]:
         (lambda m, added: normalise_within(m, added.number, added.mark), ADD + SHIFT),
         (lambda m, number: round_even(m, number, form, saturate), ADD),
     ]
+
+
+def sum_of_codes(m: Module, a: Any, b: Any, form: Float, saturate: bool) -> Any:
+    """The code of the sum of two numbers of one format, rounded once."""
+    value: Any = (unpack(m, a, form), unpack(m, b, form))
+    for logic, _ in adder(form, saturate):
+        value = logic(m, value)
+    return value
 
 
 def _bits_above_zero(*numbers: Number) -> int:

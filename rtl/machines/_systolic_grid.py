@@ -16,6 +16,8 @@ from siloom.rtl.machines._systolic_layouts import head_layout, lane_layout, sums
 from siloom.rtl.machines._systolic_size import ArraySize
 from siloom.rtl.shared import place
 from siloom.rtl.units.systolic_cell import SystolicCell
+from siloom.rtl.units.systolic_float_cell import SystolicFloatCell
+from siloom.sim.units import systolic_cell
 
 
 class Row(Component):
@@ -59,7 +61,7 @@ class Row(Component):
         m = Module()
         lane = self.left
         for j in range(self.size.cols):
-            cell: Any = SystolicCell(self.size.cell)
+            cell: Any = _cell(self.size)
             place(m, platform, cell, f"cell{j}", "systolic_cell")
             m.d.comb += [
                 cell.i.valid.eq(self.run),
@@ -112,6 +114,12 @@ class Grid(Component):
             top, above = row.down, row.below
         m.d.comb += self.below.eq(above)
         return m
+
+
+def _cell(size: ArraySize) -> Any:
+    if isinstance(size.cell, systolic_cell.SystolicCell):
+        return SystolicCell(size.cell)
+    return SystolicFloatCell(size.cell)
 
 
 def delayed(m: Module, value: Any, cycles: int, run: Value, name: str) -> Any:

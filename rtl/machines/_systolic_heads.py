@@ -58,6 +58,8 @@ class Head(Component):
         for i, lane in enumerate(self.head.lanes):
             with m.If(beat & (i < rows)):
                 m.d.comb += [lane.a.eq(self.left.p[i]), lane.first.eq(first), lane.last.eq(last)]
+                if "live" in lane.shape().members:
+                    m.d.comb += lane.live.eq(1)
 
 
 class SumsStay(Head):

@@ -17,7 +17,9 @@ from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
+from siloom.rtl.float_sum import sum_of_codes
 from siloom.rtl.machines._systolic_size import ArraySize
+from siloom.sim.units.systolic_float_cell import SystolicFloatCell
 
 
 class Column(Component):
@@ -83,7 +85,7 @@ class Column(Component):
             there.eq(Mux(self.next_starts, 0, place)),
             read.addr.eq(there),
             read.en.eq(self.run),
-            total.eq(self.sum + Mux(self.opens, 0, read.data)),
+            total.eq(self._add(m, Mux(self.opens, 0, read.data), self.sum)),
             write.addr.eq(here),
             write.data.eq(total),
             write.en.eq(self.run & self.valid & ~self.closes),
@@ -93,3 +95,9 @@ class Column(Component):
         with m.If(self.run & self.next_valid):
             m.d.sync += place.eq(there + 1)
         return total
+
+    def _add(self, m: Module, before: Any, part: Any) -> Any:
+        cell = self.size.cell
+        if isinstance(cell, SystolicFloatCell):
+            return sum_of_codes(m, before, part, cell.accumulator, cell.saturate)
+        return before + part

@@ -10,23 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from siloom.models._systolic_array import ACCUMULATORS
 from siloom.models.systolic import Systolic, SystolicDesign
 from siloom.rtl.cosim import Trial
 from siloom.rtl.hardware import Hardware
-from siloom.rtl.machines._systolic_size import LENGTH_BITS, ArraySize, array_size
+from siloom.rtl.machines._systolic_size import FLOAT_SUMS, FLOATS, INTEGERS, LENGTH_BITS, ArraySize, array_size
+from siloom.rtl.trials._systolic_numbers import codes_of, end_codes, product_of, random_codes
 from siloom.rtl.trials._systolic_streams import Product, Stalls, make_plan
-from siloom.sim.contract import Codes, Whole
 from siloom.sim.engine.systolic import array_cycles
-from siloom.sim.engine.systolic_cells import multiply
 from siloom.sim.errors import InfeasibleError
 from siloom.sim.ops import FORMAT_BITS, Attention, MatMul
-from siloom.sim.units.quantizer import quantize
 from siloom.workloads.registry import load
-
-Reals = npt.NDArray[np.float32]
 
 _MOST_SIDE = 256
 _SLACK_CYCLES = 64
@@ -55,11 +50,13 @@ def buildable(design: SystolicDesign) -> None:
         refuse("convention", "physical")
     if design.memory != "ideal":
         refuse("memory", "ideal (operands come as streams, memory is outside)")
-    if not design.precision.startswith("int"):
-        refuse("precision", "int4 or int8")
-    if not design.accumulator.startswith("int"):
-        refuse("accumulator", "a format of integers")
-    if ACCUMULATORS[design.accumulator] < FORMAT_BITS[design.precision]:
+    whole = design.precision in INTEGERS
+    if not whole and design.precision not in FLOATS:
+        refuse("precision", f"one of {', '.join((*INTEGERS, *FLOATS))}")
+    sums = [name for name in ACCUMULATORS if name.startswith("int")] if whole else list(FLOAT_SUMS)
+    if design.accumulator not in sums:
+        refuse("accumulator", f"one of {', '.join(sums)} for {design.precision}")
+    if whole and ACCUMULATORS[design.accumulator] < FORMAT_BITS[design.precision]:
         refuse("accumulator", f"at least as wide as {design.precision}")
     for field in ("rows", "cols"):
         if getattr(design, field) > _MOST_SIDE:
@@ -131,43 +128,25 @@ def _fits(design: SystolicDesign, size: ArraySize, shape: tuple[int, int, int]) 
     """Whether the model works on this product as one block, and the hardware has room for its sums."""
     m, n, k = shape
     bits = FORMAT_BITS[design.precision]
-    halves = ((m * k * bits, "ifmap"), (k * n * bits, "filter"), (m * n * size.cell.acc_bits, "ofmap"))
+    halves = ((m * k * bits, "ifmap"), (k * n * bits, "filter"), (m * n * ACCUMULATORS[design.accumulator], "ofmap"))
     streamed = {"os": 0, "ws": m, "is": n}[size.cell.dataflow]
     room = all(need <= 4 * getattr(design, f"{name}_sram_bytes") for need, name in halves)
     return room and (streamed <= size.depth or size.sums_stay) and max(shape) < 1 << LENGTH_BITS
 
 
 def _random(size: ArraySize, shape: tuple[int, int, int], rng: np.random.Generator) -> Product:
-    """A product of codes drawn evenly."""
     m, n, k = shape
-    form = Whole(size.cell.a_bits)
-    a, b = (rng.integers(form.low, form.high, s, endpoint=True) for s in ((m, k), (k, n)))
-    return product_of(size, a, b)
+    return product_of(size, random_codes(size, (m, k), rng), random_codes(size, (k, n), rng))
 
 
 def _special(size: ArraySize, seed: int, rng: np.random.Generator) -> dict[str, Product]:
-    """Codes at the ends of their range, where sums run away, and the scores of a head of attention, quantized."""
-    form = Whole(size.cell.a_bits)
-    ends = np.array([form.low, form.low, form.high])
-    a, b = rng.choice(ends, (size.rows + 1, 40)), rng.choice(ends, (40, size.cols + 1))
+    """Codes at the ends of their range, and the scores of a head of attention."""
+    a, b = end_codes(size, (size.rows + 1, 40), rng), end_codes(size, (40, size.cols + 1), rng)
     op = load(f"attention:seq={2 * max(size.rows, size.cols) + 5},heads=1,dim=32,seed={seed}").items[0].op
     assert isinstance(op, Attention)
     operands = op.operands()
-    q, key = (_quantized(form, x[0, 0]) for x in (operands.q, operands.k))
-    return {"ends": product_of(size, a, b), "scores": product_of(size, q, key.T)}
-
-
-def _quantized(form: Whole, values: Reals) -> Codes:
-    """The nearest codes at the scale at which the largest value has the largest code."""
-    return quantize(values, np.float32(form.high) / np.abs(values).max(), form.bits).astype(np.int64)
-
-
-def product_of(size: ArraySize, a: Codes, b: Codes) -> Product:
-    """Codes of A and B with the C of the model of all registers."""
-    cell = size.cell
-    exact = multiply(cell.dataflow, size.rows, size.cols, a, b, double=cell.double).product
-    half = 1 << (cell.acc_bits - 1)
-    return Product(a, b, exact if cell.acc_bits == 64 else (exact + half) % (2 * half) - half)
+    q, keys = (codes_of(size, x[0, 0]) for x in (operands.q, operands.k))
+    return {"ends": product_of(size, a, b), "scores": product_of(size, q, keys.T)}
 
 
 def _size(rows: int, cols: int, dataflow: str, **changes: object) -> SystolicDesign:
@@ -193,6 +172,10 @@ HARDWARE = Hardware(
         _size(16, 16, "ws"),
         _size(16, 16, "os"),
         _size(16, 16, "is"),
+        _size(4, 4, "ws", precision="bf16", accumulator="fp32"),
+        _size(4, 4, "os", precision="fp8", accumulator="fp16"),
+        _size(3, 5, "is", precision="fp16", accumulator="fp16", double_buffer=False),
+        _size(8, 8, "os", precision="bf16", accumulator="fp32"),
     ),
     trials=trials,
     bound=0.0,

@@ -13,17 +13,21 @@ from amaranth.hdl import Module, Mux, Signal, Value
 
 from siloom.rtl.elastic import Values, elastic
 from siloom.rtl.twin import Twin
+from siloom.sim.contract import Contract
 from siloom.sim.units import systolic_cell
 
 
-class SystolicCell(Twin):
-    """A cell of the dataflow and size that ``design`` says."""
+class Cell(Twin):
+    """The movements of a cell, without its arithmetic: :meth:`add` is that of a kind of number whose zero is 0."""
 
-    def __init__(self, design: systolic_cell.SystolicCell) -> None:
-        """Take the promise for this size."""
-        super().__init__(systolic_cell.contract(design))
-        self.keeps_sum = design.dataflow == "os"
-        self.double = design.double
+    def __init__(self, contract: Contract, keeps_sum: bool, double: bool) -> None:
+        """Take the promise."""
+        super().__init__(contract)
+        self.keeps_sum, self.double = keeps_sum, double
+
+    def add(self, m: Module, given: Values, onto: Value, factor: Value) -> Any:
+        """The code of ``onto`` and the product of ``given["a"]`` and ``factor``, in view of the beat's flags."""
+        raise NotImplementedError
 
     def elaborate(self, platform: object) -> Module:
         """All is done in one cycle, between the cell's edges and its output register."""
@@ -34,7 +38,7 @@ class SystolicCell(Twin):
     def _sum_stays(self, m: Module, given: Values, moves: Value) -> Values:
         below = self.o.p.psum
         held = Signal(below.shape()) if self.double else below
-        total = self._add(m, Mux(given["first"], 0, held), given["a"], given["b"])
+        total = self.add(m, given, Mux(given["first"], 0, held), given["b"])
         if not self.double:
             return {**given, "psum": Mux(given["shift"], given["psum"], total)}
         with m.If(moves):
@@ -50,14 +54,22 @@ class SystolicCell(Twin):
             m.d.comb += work.eq(Mux(given["first"], below, held))
             with m.If(moves):
                 m.d.sync += held.eq(work)
-        total = self._add(m, given["psum"], given["a"], work)
+        total = self.add(m, given, given["psum"], work)
         return {**given, "b": Mux(given["shift"], given["b"], below), "psum": total}
 
-    def _add(self, m: Module, psum: Value, a: Value, b: Value) -> Any:
+
+class SystolicCell(Cell):
+    """A cell of integers, of the dataflow and size that ``design`` says."""
+
+    def __init__(self, design: systolic_cell.SystolicCell) -> None:
+        """Take the promise for this size."""
+        super().__init__(systolic_cell.contract(design), design.dataflow == "os", design.double)
+
+    def add(self, m: Module, given: Values, onto: Value, factor: Value) -> Any:
         """A sum that wraps: what lies above it, in a factor or the product, can never come back into it."""
         total = Signal(self.o.p.psum.shape(), name="total")
-        product = a[: len(total)].as_signed() * b[: len(total)].as_signed()
-        m.d.comb += total.eq(psum + product[: len(total)].as_signed())
+        product = given["a"][: len(total)].as_signed() * factor[: len(total)].as_signed()
+        m.d.comb += total.eq(onto + product[: len(total)].as_signed())
         return total
 
 

@@ -22,12 +22,12 @@ flow control inside an array: it stops as a whole. Sums wrap at ``acc_bits``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from siloom.sim.contract import FLAG, Answer, Codes, Contract, Port, Stream, Unit, Whole
+from siloom.sim.contract import FLAG, Answer, Codes, Contract, Format, Port, Stream, Unit, Whole
 from siloom.sim.design import Design, parameter
 from siloom.sim.jit import inline_kernel, kernel
 from siloom.sim.units.mac import mac_step
@@ -49,6 +49,62 @@ class SystolicCell(Design):
 
 
 @inline_kernel
+def cell_operands(
+    keeps_sum: bool,
+    double: bool,
+    held: np.int64,
+    moving: np.int64,
+    a: np.int64,
+    b: np.int64,
+    psum: np.int64,
+    first: np.int64,
+) -> tuple[np.int64, np.int64, np.int64]:
+    """What a beat's product is added to, and its factors; in any arithmetic whose zero has the code 0."""
+    if keeps_sum:
+        return (np.int64(0) if first else held), a, b
+    return psum, a, (moving if double and first else held)
+
+
+@inline_kernel
+def cell_registers(
+    keeps_sum: bool,
+    double: bool,
+    held: np.int64,
+    moving: np.int64,
+    b: np.int64,
+    psum: np.int64,
+    first: np.int64,
+    last: np.int64,
+    shift: np.int64,
+    total: np.int64,
+) -> tuple[np.int64, np.int64, np.int64, np.int64]:
+    """What ``held`` and ``moving`` become by a beat, and the ``b`` and ``psum`` passed down; ``total`` is its sum.
+
+    ``held`` is the sum or operand at work, ``moving`` the register that shifts (unused without ``double``).
+    """
+    if keeps_sum:
+        held = total
+        if double:
+            if last:
+                moving = held
+            elif shift:
+                moving = psum
+            return held, moving, b, moving
+        if shift:
+            held = psum
+        return held, moving, b, held
+    if double:
+        if first:
+            held = moving
+        if shift:
+            moving = b
+        return held, moving, moving, total
+    if shift:
+        held = b
+    return held, moving, held, total
+
+
+@inline_kernel
 def cell_step(
     keeps_sum: bool,
     double: bool,
@@ -62,33 +118,10 @@ def cell_step(
     last: np.int64,
     shift: np.int64,
 ) -> tuple[np.int64, np.int64, np.int64, np.int64]:
-    """One beat: what ``held`` and ``moving`` become, and the ``b`` and ``psum`` passed down.
-
-    ``held`` is the sum or operand at work, ``moving`` the register that shifts (unused without ``double``).
-    """
-    zero = np.int64(0)
-    if keeps_sum:
-        held = mac_step(zero if first else held, a, b, acc_bits, False)
-        if double:
-            if last:
-                moving = held
-            elif shift:
-                moving = psum
-            return held, moving, b, moving
-        if shift:
-            held = psum
-        return held, moving, b, held
-    if double:
-        if first:
-            held = moving
-        total = mac_step(psum, a, held, acc_bits, False)
-        if shift:
-            moving = b
-        return held, moving, moving, total
-    total = mac_step(psum, a, held, acc_bits, False)
-    if shift:
-        held = b
-    return held, moving, held, total
+    """One beat: what ``held`` and ``moving`` become, and the ``b`` and ``psum`` passed down."""
+    onto, x, y = cell_operands(keeps_sum, double, held, moving, a, b, psum, first)
+    total = mac_step(onto, x, y, acc_bits, False)
+    return cell_registers(keeps_sum, double, held, moving, b, psum, first, last, shift, total)
 
 
 @kernel
@@ -110,17 +143,20 @@ def cell_stream(beats: Codes, keeps_sum: bool, double: bool, acc_bits: int) -> C
 
 
 def cell_reference(beats: Sequence[Sequence[int]], dataflow: str, double: bool, acc_bits: int) -> list[list[int]]:
-    """The beats of :func:`cell_stream`, in exact integers and as plainly as can be said."""
+    """The beats of :func:`cell_stream`, in exact integers."""
     half = 2 ** (acc_bits - 1)
+    return plain_cell(beats, dataflow, double, lambda onto, a, b, _: int((onto + a * b + half) % (2 * half) - half))
 
-    def fit(number: int) -> int:
-        return int((number + half) % (2 * half) - half)
 
+def plain_cell(
+    beats: Sequence[Sequence[int]], dataflow: str, double: bool, add: Callable[[int, int, int, Sequence[int]], int]
+) -> list[list[int]]:
+    """A cell as plainly as can be said; ``add`` gives the sum of a number and a product, in view of other flags."""
     work = spare = 0
     out = []
-    for a, b, psum, first, last, shift in beats:
+    for a, b, psum, first, last, shift, *more in beats:
         if dataflow == "os":
-            work = fit((0 if first else work) + a * b)
+            work = add(0 if first else work, a, b, more)
             if double:
                 spare = work if last else psum if shift else spare
             elif shift:
@@ -129,34 +165,20 @@ def cell_reference(beats: Sequence[Sequence[int]], dataflow: str, double: bool, 
         else:
             if double and first:
                 work = spare
-            total = fit(psum + a * work)
+            total = add(psum, a, work, more)
             if shift and double:
                 spare = b
             elif shift:
                 work = b
             down = spare if double else work
-        out.append([a, down, total, first, last, shift])
+        out.append([a, down, total, first, last, shift, *more])
     return out
 
 
 def contract(design: SystolicCell) -> Contract:
     """What a cell promises: a beat every cycle, shown in the next; one is held when nobody takes it."""
     keeps_sum = design.dataflow == "os"
-    a, b, total = Whole(design.a_bits), Whole(design.b_bits), Whole(design.acc_bits)
-    words = {
-        "os": ("starts a sum", "hands the sum out", "moves a finished sum down"),
-        "ws": ("takes the loaded weight", "passed on", "loads a weight and moves the one before down"),
-        "is": ("takes the loaded input", "passed on", "loads an input and moves the one before down"),
-    }[design.dataflow]
-    stays = {"os": "second factor", "ws": "weights on their way in", "is": "inputs on their way in"}[design.dataflow]
-
-    def ports(where: tuple[str, str]) -> tuple[Port, ...]:
-        return (
-            Port("a", a, f"factor {where[0]}"),
-            Port("b", b, f"{stays} {where[1]}"),
-            Port("psum", total, f"sums {where[1]}; they wrap"),
-            *(Port(name, FLAG, f"1: {word}") for name, word in zip(("first", "last", "shift"), words, strict=True)),
-        )
+    formats = (Whole(design.a_bits), Whole(design.b_bits), Whole(design.acc_bits))
 
     def function(beats: Codes) -> Answer:
         given = np.ascontiguousarray(beats, np.int64)
@@ -164,12 +186,30 @@ def contract(design: SystolicCell) -> Contract:
 
     return Contract(
         name="systolic_cell",
-        inputs=Stream(ports(("from the left", "from above"))),
-        outputs=Stream(ports(("to the right", "downwards"))),
+        inputs=Stream(cell_ports(design.dataflow, formats, ("from the left", "from above"))),
+        outputs=Stream(cell_ports(design.dataflow, formats, ("to the right", "downwards"))),
         latency=1,
         interval=1,
         capacity=1,
         function=function,
+    )
+
+
+def cell_ports(dataflow: str, formats: tuple[Format, Format, Format], where: tuple[str, str]) -> tuple[Port, ...]:
+    """The ports of one side of a cell; ``formats`` of a, b and the sums, ``where`` in words."""
+    words = {
+        "os": ("starts a sum", "hands the sum out", "moves a finished sum down"),
+        "ws": ("takes the loaded weight", "passed on", "loads a weight and moves the one before down"),
+        "is": ("takes the loaded input", "passed on", "loads an input and moves the one before down"),
+    }[dataflow]
+    stays = {"os": "second factor", "ws": "weights on their way in", "is": "inputs on their way in"}[dataflow]
+    a, b, total = formats
+    sums = f"sums {where[1]}" + ("; they wrap" if isinstance(total, Whole) else "")
+    return (
+        Port("a", a, f"factor {where[0]}"),
+        Port("b", b, f"{stays} {where[1]}"),
+        Port("psum", total, sums),
+        *(Port(name, FLAG, f"1: {word}") for name, word in zip(("first", "last", "shift"), words, strict=True)),
     )
 
 

@@ -18,7 +18,8 @@ from siloom.rtl.machines import systolic as machine
 from siloom.rtl.machines._systolic_heads import OperandStays, SumsStay
 from siloom.rtl.machines._systolic_size import array_size
 from siloom.rtl.registry import MachineBlock, find_block
-from siloom.rtl.trials.systolic import HARDWARE, model_cycles, product_of, trial_of
+from siloom.rtl.trials._systolic_numbers import product_of
+from siloom.rtl.trials.systolic import HARDWARE, model_cycles, trial_of
 from siloom.rtl.verilator import lint
 from siloom.rtl.verilog import verilog
 from siloom.sim.engine.systolic import DATAFLOWS
@@ -51,6 +52,13 @@ def passes(verdict):
 @dataflows
 def test_small_arrays_pass_in_the_amaranth_simulator(dataflow, double):
     passes(judge(small(dataflow, double_buffer=double)))
+
+
+@pytest.mark.parametrize(("precision", "accumulator"), [("bf16", "fp32"), ("fp8", "fp16")])
+@dataflows
+def test_floating_point_is_that_of_fp_mac_rounded_once_a_product(dataflow, precision, accumulator):
+    design = small(dataflow, precision=precision, accumulator=accumulator)
+    passes(judge(design, names=("ragged", "trickle", "ends", "both")))
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (1, 3), (3, 1)])
@@ -202,7 +210,9 @@ def test_a_fold_must_not_hand_over_its_sums_before_those_ahead_are_out_of_the_wa
         ("convention=scalesim", "convention must be physical"),
         ("memory=ddr4-2400", "memory must be ideal .* got ddr4-2400"),
         ("precision=fp64", "precision must be"),
-        ("accumulator=fp32", "accumulator must be"),
+        ("accumulator=fp32", "accumulator must be one of int4, int8, int16, int32, int64 for int8"),
+        ("precision=bf16", "accumulator must be one of fp16, bf16, fp32 for bf16 .* got int32"),
+        ("accumulator=int4", "accumulator must be at least as wide as int8"),
         ("precision=auto", "precision must be"),
         ("rows=512,filter_sram_bytes=1000000", "rows must be at most 256"),
     ],
