@@ -147,8 +147,8 @@ class MergePe(wiring.Component):
     def _walk(self, m: Module, merger: Any, load: Load, out: Entries) -> None:
         """From the list's head to the last pop."""
         size, element = self.size, self.size.design.merge_element_cycles
-        table = Memory(shape=PLACE_BITS, depth=size.heads, init=[])
-        starts = Memory(shape=PLACE_BITS, depth=size.heads, init=[])
+        depth = 1 << (size.heads - 1).bit_length()  # whatever the merger's wires hold is an address of it
+        table, starts = (Memory(shape=PLACE_BITS, depth=depth, init=[]) for _ in range(2))
         m.submodules.table, m.submodules.starts = table, starts
         goes_on, went_on = table.read_port(domain="comb"), table.write_port()
         run_at, run_from = starts.read_port(domain="comb"), starts.write_port()

@@ -10,14 +10,17 @@ import pytest
 
 pytest.importorskip("amaranth", reason="the optional part 'rtl' is not installed")
 
-from amaranth.hdl import Mux
+from amaranth.hdl import Module, Mux, Signal
 
 from siloom import cli
 from siloom.rtl import prove, tools
 from siloom.rtl.fifo import Fifo
 from siloom.rtl.formal import Part
+from siloom.rtl.proofs.chunk_merger import Marks
 from siloom.rtl.prove import find_proof, proof_names, prove_part, read_law, read_reach
+from siloom.rtl.twin import Twin
 from siloom.sim.errors import MissingPartError
+from siloom.sim.units import chunk_merger
 
 
 def has_tools():
@@ -145,6 +148,116 @@ def test_a_planted_bug_is_found_at_the_law_that_it_breaks(wrong, law):
     answers, folder, _ = prove_part(find_proof("fifo"), wrong(8, 4), 9, None, forever=False)
     assert law in [answer.name for answer in answers if answer.result == "failed"]
     assert (folder / "trace.vcd").is_file()
+
+
+SIZE = chunk_merger.ChunkMerger(column_bits=3, heads=3, step_cycles=0, add_cycles=0)
+
+
+class TwistedMerger(Twin):
+    """The chunk merger with something done to its wires; later assignments win."""
+
+    inner_type = Marks
+
+    def __init__(self):
+        super().__init__(chunk_merger.contract(SIZE))
+        self.design = SIZE
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.inner = inner = self.inner_type(SIZE)
+        m.d.comb += [
+            inner.i.payload.eq(self.i.payload),
+            inner.i.valid.eq(self.i.valid),
+            self.i.ready.eq(inner.i.ready),
+            self.o.payload.eq(inner.o.payload),
+            self.o.valid.eq(inner.o.valid),
+            inner.o.ready.eq(self.o.ready),
+        ]
+        self.twist(m, inner)
+        return m
+
+    def twist(self, m, inner):
+        """Nothing."""
+
+
+class ForgetsTheSum(Marks):
+    def add(self, m, total, value, cycles):
+        return value
+
+
+class LosesASum(TwistedMerger):
+    inner_type = ForgetsTheSum
+
+
+class TurnsAColumn(TwistedMerger):
+    """The lowest bit of a column whose two highest are set is turned round."""
+
+    def twist(self, m, inner):
+        with m.If(inner.o.p.column[1:].all()):
+            m.d.comb += self.o.p.column.eq(inner.o.p.column ^ 1)
+
+
+class SwallowsAResult(TwistedMerger):
+    """The second result of all is taken from the merger and not shown."""
+
+    def twist(self, m, inner):
+        number = Signal(2)
+        swallows = number == 1
+        m.d.comb += [
+            self.o.valid.eq(inner.o.valid & ~swallows),
+            inner.o.ready.eq(self.o.ready | swallows),
+        ]
+        with m.If(inner.o.valid & inner.o.ready & (number != 2)):
+            m.d.sync += number.eq(number + 1)
+
+
+class NeverEnters(TwistedMerger):
+    def twist(self, m, inner):
+        m.d.comb += self.o.p.entry.eq(0)
+
+
+class NamesAnotherChunk(TwistedMerger):
+    def twist(self, m, inner):
+        with m.If(inner.o.p.chunk == 2):
+            m.d.comb += self.o.p.chunk.eq(1)
+
+
+class WithdrawsItsResult(TwistedMerger):
+    def twist(self, m, inner):
+        m.d.comb += self.o.valid.eq(inner.o.valid & self.o.ready)
+
+
+class StopsForEver(TwistedMerger):
+    def twist(self, m, inner):
+        stopped = Signal()
+        with m.If(inner.o.valid & inner.o.ready & inner.o.p.last):
+            m.d.sync += stopped.eq(1)
+        with m.If(stopped):
+            m.d.comb += [self.i.ready.eq(0), inner.i.valid.eq(0)]
+
+
+PLANTED_IN_MERGER = [
+    (LosesASum, "mark"),
+    (TurnsAColumn, "count"),
+    (SwallowsAResult, "asks"),
+    (NeverEnters, "entry"),
+    (NamesAnotherChunk, "chunk"),
+    (WithdrawsItsResult, "moves"),
+    (StopsForEver, "moves"),
+]
+
+
+@real
+@pytest.mark.parametrize(("wrong", "law"), PLANTED_IN_MERGER)
+def test_a_bug_planted_in_the_chunk_merger_is_found_at_the_law_that_it_breaks(wrong, law):
+    answers, _, _ = prove_part(find_proof("chunk_merger"), wrong(), 8, None, forever=False)
+    assert law in [answer.name for answer in answers if answer.result == "failed"]
+
+
+@real
+def test_the_same_wires_untwisted_hold():
+    answers, _, _ = prove_part(find_proof("chunk_merger"), TwistedMerger(), 6, None, forever=False)
+    assert {answer.result for answer in answers} == {"held"}
 
 
 # What the logs say.
