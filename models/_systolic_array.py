@@ -40,9 +40,10 @@ class Core:
     """Systolic arrays, their SRAMs, a vector unit and one memory port.
 
     ``arrays`` arrays of ``rows`` x ``cols`` cells; ``double``: cells hold a second operand or sum (see
-    ``siloom.sim.engine.systolic_folds``). The SRAMs are those of all arrays together, each array has its share.
-    ``vector_lanes`` operations a cycle. ``bytes_per_cycle``, of reads alone, may be infinite; ``write_costs`` is the
-    time of a byte over that at equal steps of the share of writes (``siloom.sim.memory``); ``latency`` in cycles.
+    ``siloom.sim.engine.systolic_folds``); ``stages`` registers stand before their adder. The SRAMs are those of all
+    arrays together, each array has its share. ``vector_lanes`` operations a cycle. ``bytes_per_cycle``, of reads alone,
+    may be infinite; ``write_costs`` is the time of a byte over that at equal steps of the share of writes
+    (``siloom.sim.memory``); ``latency`` in cycles.
     """
 
     rows: int
@@ -50,6 +51,7 @@ class Core:
     dataflow: str = "ws"
     arrays: int = 1
     double: bool = True
+    stages: int = 0
     ifmap_bytes: int = 2**20
     filter_bytes: int = 2**20
     ofmap_bytes: int = 2**20
@@ -72,7 +74,8 @@ class Product:
 
     ``a_unique`` elements of memory make up one A beside ``a_halo`` that every block of rows reads again, ``b_unique``
     one B (-1: all of them are different). ``on_chip`` names the tensors (a, b, c) that need no memory traffic,
-    ``b_new`` is the share of B that does where an earlier product has left the rest in its SRAM.
+    ``b_new`` is the share of B that does where an earlier product has left the rest in its SRAM. ``a_bits`` and
+    ``b_bits`` of an element, where they are not those of the operands' format (0).
     """
 
     name: str
@@ -85,6 +88,8 @@ class Product:
     b_unique: int = -1
     on_chip: str = ""
     b_new: float = 1.0
+    a_bits: int = 0
+    b_bits: int = 0
 
     @property
     def multiplies(self) -> int:
@@ -241,6 +246,7 @@ def _time_products(core: Core, products: Sequence[Product], form: str, accumulat
             rows=core.rows,
             cols=core.cols,
             double=core.double,
+            stages=core.stages,
             m=[s.m for _, s in pairs],
             n=[s.n for _, s in pairs],
             k=[p.k for p, _ in pairs],
@@ -248,8 +254,8 @@ def _time_products(core: Core, products: Sequence[Product], form: str, accumulat
             ifmap_bytes=core.ifmap_bytes // core.arrays,
             filter_bytes=core.filter_bytes // core.arrays,
             ofmap_bytes=core.ofmap_bytes // core.arrays,
-            a_bits=bits,
-            b_bits=bits,
+            a_bits=[p.a_bits or bits for p, _ in pairs],
+            b_bits=[p.b_bits or bits for p, _ in pairs],
             o_bits=bits,
             sum_bits=sum_bits,
             a_unique=[-1 if p.a_unique < 0 else -(-p.a_unique * s.m // p.m) for p, s in pairs],

@@ -7,19 +7,17 @@
 - ``dram``: bytes over the port, at the typical energy of the kind of memory. Ideal memory costs none.
 - ``vector``: one multiplication in the accumulator's format an operation; assumed.
 
+What a word of an SRAM is, the machine says (:class:`Words`).
+
 Leakage is left out: the tables' figures are those of high-performance cells, which no accelerator uses.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple, Protocol
 
-from siloom.models._systolic_array import ACCUMULATORS, Run
+from siloom.models._systolic_array import Run
 from siloom.sim.cost import arithmetic, dram_energy, sram
-from siloom.sim.ops import FORMAT_BITS
-
-if TYPE_CHECKING:
-    from siloom.models.systolic import SystolicDesign
 
 TABLES = ("horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 """The cost tables that the numbers come from."""
@@ -28,33 +26,98 @@ _LEAST_BANK = 256
 """Bytes of the smallest bank: below, registers would be built."""
 
 
-def energy_parts(design: SystolicDesign, run: Run, form: str, accumulator: str) -> dict[str, float]:
-    """Joules by component."""
+class Words(NamedTuple):
+    """Bits of what is counted as one word between the array and its three SRAMs."""
+
+    ifmap: int
+    filter: int
+    sums: int
+
+
+class Built(Protocol):
+    """What costs and results are read from, of the design of a machine with one systolic array."""
+
+    @property
+    def rows(self) -> int:
+        """Cells down."""
+
+    @property
+    def cols(self) -> int:
+        """Cells across."""
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers of all cells."""
+
+    @property
+    def ifmap_sram_bytes(self) -> int:
+        """SRAM of A."""
+
+    @property
+    def filter_sram_bytes(self) -> int:
+        """SRAM of B."""
+
+    @property
+    def ofmap_sram_bytes(self) -> int:
+        """SRAM of sums."""
+
+    @property
+    def sram_word_bytes(self) -> int:
+        """One access of a bank."""
+
+    @property
+    def vector_lanes(self) -> int:
+        """Operations of the vector unit a cycle."""
+
+    @property
+    def memory(self) -> str:
+        """A DRAM part, or ideal."""
+
+    @property
+    def memory_channels(self) -> int:
+        """Channels of the memory."""
+
+    @property
+    def node_nm(self) -> float:
+        """Node of the tables."""
+
+    @property
+    def clock_hz(self) -> float:
+        """The clock."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields."""
+
+    def content_hash(self) -> str:
+        """Which design this is."""
+
+
+def energy_parts(
+    design: Built, run: Run, form: str, accumulator: str, words: Words, dram: bool = True
+) -> dict[str, float]:
+    """Joules by component; of memory only with ``dram``."""
     node = design.node_nm
     moved = run.port_bytes
-    element, total = FORMAT_BITS[form] / 8, ACCUMULATORS[accumulator] / 8
-    if design.convention == "scalesim":
-        element = total = 1.0
     read = {name: run.words.get(name, 0) for name in ("ifmap_read", "filter_read", "ofmap_read", "ofmap_write")}
     parts = {
         "mac": run.multiplies * arithmetic.mac_energy_j(form, accumulator, node),
-        "ifmap_sram": _access(design, "ifmap", element * read["ifmap_read"], moved.get("ifmap_read", 0)),
-        "filter_sram": _access(design, "filter", element * read["filter_read"], moved.get("filter_read", 0)),
+        "ifmap_sram": _access(design, "ifmap", words.ifmap / 8 * read["ifmap_read"], moved.get("ifmap_read", 0)),
+        "filter_sram": _access(design, "filter", words.filter / 8 * read["filter_read"], moved.get("filter_read", 0)),
         "ofmap_sram": _access(
             design,
             "ofmap",
-            total * read["ofmap_read"] + moved.get("ofmap_write", 0) + moved.get("psum_write", 0),
-            total * read["ofmap_write"] + moved.get("psum_read", 0),
+            words.sums / 8 * read["ofmap_read"] + moved.get("ofmap_write", 0) + moved.get("psum_write", 0),
+            words.sums / 8 * read["ofmap_write"] + moved.get("psum_read", 0),
         ),
         "vector": run.vector_operations * arithmetic.operation_energy_j("mul", accumulator, node),
     }
-    if design.memory != "ideal" and design.convention == "physical":
+    if design.memory != "ideal" and dram:
         bits = 8 * (run.read_bytes + run.write_bytes)
         parts["dram"] = bits * dram_energy.energy_per_bit_j(design.memory.split("-")[0])
     return parts
 
 
-def _access(design: SystolicDesign, which: str, read: float, written: float) -> float:
+def _access(design: Built, which: str, read: float, written: float) -> float:
     """Joules of bytes read from and written to one of the three SRAMs."""
     size = getattr(design, f"{which}_sram_bytes")
     lanes = design.rows if which == "ifmap" else design.cols
@@ -65,12 +128,12 @@ def _access(design: SystolicDesign, which: str, read: float, written: float) -> 
     return float(read * each_read + written * each_written)
 
 
-def area_parts(design: SystolicDesign, form: str, accumulator: str) -> dict[str, float]:
+def area_parts(design: Built, form: str, accumulator: str) -> dict[str, float]:
     """Square millimetres by component."""
     node = design.node_nm
     sums = arithmetic.mac_area_mm2(accumulator, accumulator, node)
     return {
-        "mac": design.rows * design.cols * arithmetic.mac_area_mm2(form, accumulator, node),
+        "mac": design.multipliers * arithmetic.mac_area_mm2(form, accumulator, node),
         "ifmap_sram": sram.area_mm2(design.ifmap_sram_bytes, node),
         "filter_sram": sram.area_mm2(design.filter_sram_bytes, node),
         "ofmap_sram": sram.area_mm2(design.ofmap_sram_bytes, node),

@@ -23,20 +23,19 @@ from siloom.models._systolic_array import (
     add_runs,
     run_steps,
 )
-from siloom.models._systolic_cost import TABLES, area_parts, energy_parts
+from siloom.models._systolic_cost import Words
 from siloom.models._systolic_lower import OPERATIONS, lower
+from siloom.models._systolic_result import IDEAL_NOTE, array_result
 from siloom.models._systolic_scalesim import run_scalesim, scalesim_product
-from siloom.sim.cost import table_hash
 from siloom.sim.design import Design, parameter
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import Machine
-from siloom.sim.memory import PARTS, idle_latency_s, part, stream_bytes_per_s, write_costs
-from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce, extras_note
-from siloom.sim.result import Result, utilization
+from siloom.sim.memory import PARTS, idle_latency_s, stream_bytes_per_s, write_costs
+from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce
+from siloom.sim.result import Result
 from siloom.sim.scalesim_config import systolic_settings
 
 _FREE = "free choice of the design"
-_MOST_BLOCKS_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -149,6 +148,11 @@ class SystolicDesign(Design):
                 )
 
     @property
+    def multipliers(self) -> int:
+        """Multipliers of all cells."""
+        return self.rows * self.cols
+
+    @property
     def bytes_per_s(self) -> float:
         """Rate that streams of reads reach at the memory port; infinite where the memory is ideal."""
         if self.memory == "ideal":
@@ -198,46 +202,10 @@ class Systolic(Machine):
         form = asked if design.precision == "auto" else design.precision
         accumulator = accumulator_of(form) if design.accumulator == "auto" else design.accumulator
         run = self._time(op, form, accumulator)
-        energy = energy_parts(design, run, form, accumulator)
-        area = area_parts(design, form, accumulator)
-        seconds = run.cycles / design.clock_hz
-        a_cycle = 2 * design.rows * design.cols if op.multiplies else design.vector_lanes
-        peaks = {"operations_per_s": float(a_cycle * design.clock_hz)}
-        if design.memory != "ideal":
-            peaks["bytes_per_s"] = design.memory_channels * part(design.memory).peak_bytes_per_s
-        operations = {
-            "multiplies": run.multiplies,
-            "adds": run.multiplies,
-            "effective_multiplies": op.multiplies,
-            "vector_operations": run.vector_operations,
-        }
-        return Result(
-            machine=self.label,
-            workload=op.name or op.kind,
-            seconds=seconds,
-            overhead_s=0.0,
-            cycles=run.cycles,
-            clock_hz=design.clock_hz,
-            energy_j=math.fsum(energy.values()),
-            energy_parts=energy,
-            area_mm2=math.fsum(area.values()),
-            area_parts=area,
-            operations=operations,
-            traffic_bytes=_traffic(design, run, form, accumulator),
-            phases=run.as_phases(design.clock_hz),
-            stalls=run.stalls,
-            precision=(form,),
-            utilization=utilization(operations, op.flops, peaks, seconds),
-            peaks=peaks,
-            notes=_notes(design, op, form),
-            design=design.as_dict(),
-            provenance={
-                "design_hash": design.content_hash(),
-                "tables": {name: table_hash(name) for name in TABLES},
-                "precision": {"operands": form, "sums": accumulator},
-                "blocks": list(run.blocks[:_MOST_BLOCKS_SHOWN]),
-            },
-        )
+        port = design.convention == "physical"
+        element, total = (FORMAT_BITS[form], ACCUMULATORS[accumulator]) if port else (8, 8)
+        words = Words(element, element, total)
+        return array_result(self.label, design, op, run, form, accumulator, words, _notes(design), port)
 
     def _time(self, op: Operation, form: str, accumulator: str) -> Run:
         core = self.design.core
@@ -257,28 +225,7 @@ def _in_turn(core: Core, steps: tuple[Step, ...], form: str, accumulator: str) -
     return add_runs(run for run in runs if run.cycles)
 
 
-def _traffic(design: SystolicDesign, run: Run, form: str, accumulator: str) -> dict[str, int]:
-    """Bytes between array and SRAMs and over the DRAM port, by tensor and in all."""
-    element, total = FORMAT_BITS[form], ACCUMULATORS[accumulator]
+def _notes(design: SystolicDesign) -> tuple[str, ...]:
     if design.convention == "scalesim":
-        element = total = 8
-    bits = {"ifmap_read": element, "filter_read": element, "ofmap_read": total, "ofmap_write": total}
-    out = {f"sram_{name}": -(-run.words.get(name, 0) * width // 8) for name, width in bits.items()}
-    if design.convention == "physical":
-        out |= {f"dram_{name}": moved for name, moved in run.port_bytes.items() if moved}
-        out |= {"dram_read": run.read_bytes, "dram_write": run.write_bytes}
-    else:
-        del out["sram_ofmap_read"]
-    return out
-
-
-def _notes(design: SystolicDesign, op: Operation, form: str) -> tuple[str, ...]:
-    notes = []
-    if form != getattr(op, "format", form):
-        notes.append(f"{op.name or op.kind} computed in {form}, the workload asks for {getattr(op, 'format', form)}")
-    notes += extras_note(op)
-    if design.convention == "scalesim":
-        notes.append("counted as SCALE-Sim does without stalls: no memory traffic, words of one byte")
-    elif design.memory == "ideal":
-        notes.append("memory is ideal: traffic is counted, takes no time and no energy")
-    return tuple(notes)
+        return ("counted as SCALE-Sim does without stalls: no memory traffic, words of one byte",)
+    return (IDEAL_NOTE,) if design.memory == "ideal" else ()

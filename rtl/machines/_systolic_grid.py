@@ -15,9 +15,10 @@ from amaranth.lib.wiring import Component, In, Out
 from siloom.rtl.machines._systolic_layouts import head_layout, lane_layout, sums_layout, top_layout
 from siloom.rtl.machines._systolic_size import ArraySize
 from siloom.rtl.shared import place
+from siloom.rtl.units.sparse24_cell import Sparse24Cell
 from siloom.rtl.units.systolic_cell import SystolicCell
 from siloom.rtl.units.systolic_float_cell import SystolicFloatCell
-from siloom.sim.units import systolic_cell
+from siloom.sim.units import sparse24_cell, systolic_cell
 
 
 class Row(Component):
@@ -119,6 +120,8 @@ class Grid(Component):
 def _cell(size: ArraySize) -> Any:
     if isinstance(size.cell, systolic_cell.SystolicCell):
         return SystolicCell(size.cell)
+    if isinstance(size.cell, sparse24_cell.Sparse24Cell):
+        return Sparse24Cell(size.cell)
     return SystolicFloatCell(size.cell)
 
 

@@ -10,7 +10,8 @@ from siloom.models._systolic_array import ACCUMULATORS
 from siloom.models.systolic import SystolicDesign
 from siloom.sim.contract import BF16, FP16, FP32, Contract, Float
 from siloom.sim.ops import FORMAT_BITS
-from siloom.sim.units import systolic_cell, systolic_float_cell
+from siloom.sim.units import sparse24_cell, systolic_cell, systolic_float_cell
+from siloom.sim.units.sparse24_cell import Sparse24Cell
 from siloom.sim.units.systolic_cell import SystolicCell
 from siloom.sim.units.systolic_float_cell import SystolicFloatCell
 
@@ -34,7 +35,7 @@ class ArraySize:
 
     rows: int
     cols: int
-    cell: SystolicCell | SystolicFloatCell
+    cell: SystolicCell | SystolicFloatCell | Sparse24Cell
     depth: int
 
     @cached_property
@@ -42,7 +43,14 @@ class ArraySize:
         """The promise of a cell, which has all formats."""
         if isinstance(self.cell, SystolicCell):
             return systolic_cell.contract(self.cell)
+        if isinstance(self.cell, Sparse24Cell):
+            return sparse24_cell.contract(self.cell)
         return systolic_float_cell.contract(self.cell)
+
+    @property
+    def stages(self) -> int:
+        """Registers between a cell's operands and its adder."""
+        return sparse24_cell.STAGES if isinstance(self.cell, Sparse24Cell) else 0
 
     @property
     def sum_bits(self) -> int:

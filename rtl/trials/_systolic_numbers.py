@@ -13,6 +13,7 @@ from siloom.sim.units.fp_gemm import encoded, fp_gemm
 from siloom.sim.units.fp_mac import FpMac
 from siloom.sim.units.quantizer import quantize
 from siloom.sim.units.systolic_cell import SystolicCell
+from siloom.sim.units.systolic_float_cell import SystolicFloatCell
 
 Reals = npt.NDArray[np.float32]
 
@@ -23,7 +24,7 @@ def random_codes(size: ArraySize, shape: tuple[int, int], rng: np.random.Generat
         form = Whole(size.cell.a_bits)
         return rng.integers(form.low, form.high, shape, endpoint=True)
     numbers = rng.standard_normal(shape) * 2.0 ** rng.integers(-3, 4, shape)
-    return encoded(numbers.astype(np.float32), size.cell.a)
+    return encoded(numbers.astype(np.float32), _float_cell(size).a)
 
 
 def end_codes(size: ArraySize, shape: tuple[int, int], rng: np.random.Generator) -> Codes:
@@ -31,7 +32,7 @@ def end_codes(size: ArraySize, shape: tuple[int, int], rng: np.random.Generator)
     if isinstance(size.cell, SystolicCell):
         form = Whole(size.cell.a_bits)
         return rng.choice(np.array([form.low, form.low, form.high]), shape)
-    return rng.choice(np.array(size.cell.a.corners()), shape)
+    return rng.choice(np.array(_float_cell(size).a.corners()), shape)
 
 
 def codes_of(size: ArraySize, values: Reals) -> Codes:
@@ -40,7 +41,7 @@ def codes_of(size: ArraySize, values: Reals) -> Codes:
         bits = size.cell.a_bits
         scale = np.float32((1 << (bits - 1)) - 1) / np.abs(values).max()
         return quantize(values, scale, bits).astype(np.int64)
-    return encoded(values, size.cell.a)
+    return encoded(values, _float_cell(size).a)
 
 
 def product_of(size: ArraySize, a: Codes, b: Codes) -> Product:
@@ -49,11 +50,12 @@ def product_of(size: ArraySize, a: Codes, b: Codes) -> Product:
     Of floating-point numbers as an array of ``fp_mac`` has it: where k is cut, each part is summed by itself, and the
     parts are added in the accumulator's format.
     """
-    cell = size.cell
-    if isinstance(cell, SystolicCell):
-        exact = multiply(cell.dataflow, size.rows, size.cols, a, b, double=cell.double).product
-        half = 1 << (cell.acc_bits - 1)
-        return Product(a, b, exact if cell.acc_bits == 64 else (exact + half) % (2 * half) - half)
+    if isinstance(size.cell, SystolicCell):
+        whole = size.cell
+        exact = multiply(whole.dataflow, size.rows, size.cols, a, b, double=whole.double).product
+        half = 1 << (whole.acc_bits - 1)
+        return Product(a, b, exact if whole.acc_bits == 64 else (exact + half) % (2 * half) - half)
+    cell = _float_cell(size)
     unit = FpMac(
         a_format=cell.a_format,
         b_format=cell.b_format,
@@ -63,3 +65,8 @@ def product_of(size: ArraySize, a: Codes, b: Codes) -> Product:
     )
     chunk = 0 if size.sums_stay else size.rows
     return Product(a, b, fp_gemm(a, b, unit, chunk=chunk, outer=cell.accumulator))
+
+
+def _float_cell(size: ArraySize) -> SystolicFloatCell:
+    assert isinstance(size.cell, SystolicFloatCell)
+    return size.cell

@@ -26,6 +26,12 @@ class Product:
         """``m``, ``n``, ``k``."""
         return (*self.c.shape, self.a.shape[1])
 
+    @property
+    def job(self) -> tuple[int, int]:
+        """What the machine is told of it, and the bits of that."""
+        m, n, k = self.sizes
+        return m | n << LENGTH_BITS | k << 2 * LENGTH_BITS, 3 * LENGTH_BITS
+
 
 @dataclass(frozen=True)
 class Stalls:
@@ -36,6 +42,17 @@ class Stalls:
 
     idle: Sequence[int] = (0,)
     ready: Sequence[bool] = (True,)
+
+
+_LATE = (0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 0, 7)
+_BUSY = (True, True, True, False, True, True, False, False, True, True, True, True) + (False,) * 9
+
+STALLS = {
+    "late-operands": Stalls(idle=_LATE),
+    "full-queues": Stalls(ready=_BUSY),
+    "both": Stalls(idle=_LATE, ready=_BUSY),
+}
+"""Neighbours that no model knows of."""
 
 
 def make_plan(
@@ -54,9 +71,8 @@ def make_plan(
             top.append(_filled(rng, _top(size, product, fold), size.cols))
             for j, column in enumerate(_sums(size, product, fold)):
                 sums[j].append(column)
-    jobs = [m | n << LENGTH_BITS | k << 2 * LENGTH_BITS for m, n, k in (p.sizes for p in products)]
     given = {
-        "job": (3 * LENGTH_BITS, jobs),
+        "job": (products[0].job[1], [product.job[0] for product in products]),
         "left": (size.rows * size.left_bits, packed(np.concatenate(left), size.left_bits)),
         "top": (size.cols * size.top_bits, packed(np.concatenate(top), size.top_bits)),
     }

@@ -17,7 +17,7 @@ from siloom.rtl.cosim import Trial
 from siloom.rtl.hardware import Hardware
 from siloom.rtl.machines._systolic_size import FLOAT_SUMS, FLOATS, INTEGERS, LENGTH_BITS, ArraySize, array_size
 from siloom.rtl.trials._systolic_numbers import codes_of, end_codes, product_of, random_codes
-from siloom.rtl.trials._systolic_streams import Product, Stalls, make_plan
+from siloom.rtl.trials._systolic_streams import STALLS, Product, Stalls, make_plan
 from siloom.sim.engine.systolic import array_cycles
 from siloom.sim.errors import InfeasibleError
 from siloom.sim.ops import FORMAT_BITS, Attention, MatMul
@@ -25,15 +25,6 @@ from siloom.workloads.registry import load
 
 _MOST_SIDE = 256
 _SLACK_CYCLES = 64
-
-_LATE = (0, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 0, 7)
-_BUSY = (True, True, True, False, True, True, False, False, True, True, True, True) + (False,) * 9
-
-_STALLS = {
-    "late-operands": Stalls(idle=_LATE),
-    "full-queues": Stalls(ready=_BUSY),
-    "both": Stalls(idle=_LATE, ready=_BUSY),
-}
 
 
 def buildable(design: SystolicDesign) -> None:
@@ -75,7 +66,7 @@ def trials(design: SystolicDesign, seed: int) -> list[Trial]:
         if name in shapes:
             out.append(trial_of(design, f"three-{name}", [_random(size, shapes[name], rng) for _ in range(3)], rng))
     mixed = [products[name] for name in ("whole", "short", "one", "ragged", "trickle") if name in products]
-    out += [trial_of(design, name, mixed, rng, stalls) for name, stalls in _STALLS.items()]
+    out += [trial_of(design, name, mixed, rng, stalls) for name, stalls in STALLS.items()]
     return out
 
 

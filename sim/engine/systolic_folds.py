@@ -28,6 +28,8 @@ Folds follow one another without waiting for the array to empty:
 - with one, t + r - 1 cycles later.
 
 Sums of a k cut into several folds are added below the array, one adder a column.
+Cells may hold ``stages`` registers between their operands and their adder. Sums still go down one cell a cycle, so
+all of a fold's results come that many cycles later, and nothing else changes.
 ``siloom.sim.engine.systolic_cells`` simulates every register and proves these figures, exactly and
 with nothing to spare.
 
@@ -162,6 +164,7 @@ def array_cycles(
     k: ArrayLike,
     batch: ArrayLike = 1,
     double: ArrayLike = True,
+    stages: ArrayLike = 0,
 ) -> Ints:
     """Cycles of the physical array alone, in closed form: operands always there, results always taken.
 
@@ -188,5 +191,5 @@ def array_cycles(
     begun = batch_ * over * column - apart(np.where(code == OS, last_r, first_r))
     # A narrow last column of folds may leave before the wider one ahead of it.
     tail = np.maximum(out(last_c), np.where(over > 1, out(cols_) - column, 0))
-    total: Ints = np.where(code == OS, 0, first_r) + begun + tail
+    total: Ints = np.where(code == OS, 0, first_r) + begun + tail + np.asarray(stages, np.int64)
     return total

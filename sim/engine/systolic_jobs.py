@@ -21,12 +21,12 @@ Floats = NDArray[np.float64]
 FIELDS = (
     "dataflow", "rows", "cols", "double", "m", "n", "k", "batch",
     "a_room", "b_room", "o_room", "a_bits", "b_bits", "o_bits", "sum_bits",
-    "a_unique", "a_halo", "b_unique", "latency",
+    "a_unique", "a_halo", "b_unique", "latency", "stages",
 )  # fmt: skip
 (
     DATAFLOW, ROWS, COLS, DOUBLE, M, N, K, BATCH,
     A_ROOM, B_ROOM, O_ROOM, A_BITS, B_BITS, O_BITS, SUM_BITS,
-    A_UNIQUE, A_HALO, B_UNIQUE, LATENCY,
+    A_UNIQUE, A_HALO, B_UNIQUE, LATENCY, STAGES,
 ) = range(len(FIELDS))  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def jobs(
     o_copies: ArrayLike = 1,
     bytes_per_cycle: ArrayLike = np.inf,
     latency: ArrayLike = 0,
+    stages: ArrayLike = 0,
     write_costs: ArrayLike = (1.0,),
 ) -> Jobs:
     """One job for each element of the broadcast arguments.
@@ -98,6 +99,7 @@ def jobs(
         o_copies: of C.
         bytes_per_cycle: rate of the one memory port, reads alone; infinite: ideal memory.
         latency: cycles until the first bytes come.
+        stages: registers between a cell's operands and its adder; see ``systolic_folds``.
         write_costs: time of a byte over that of reads alone, at equal steps of the share of writes from 0 to 1 along
             the last axis; each job runs at its own share, between two of them in proportion.
 

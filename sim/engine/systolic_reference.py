@@ -33,6 +33,7 @@ class Case:
     sum_bits: int = 32
     bytes_per_cycle: float = math.inf
     latency: int = 0
+    stages: int = 0
     write_costs: tuple[float, ...] = (1.0,)
 
 
@@ -143,11 +144,11 @@ def run_reference(case: Case) -> dict[str, int]:
                     begin = max(begin, ready + ahead)
                 if s - 2 in stored_at:
                     first_result = streamed + case.rows - 1 if output_stationary else case.rows
-                    begin = max(begin, stored_at[s - 2] - first_result)
+                    begin = max(begin, stored_at[s - 2] - first_result - case.stages)
             fold = (begin, r, streamed)
             compute += streamed
             last = r + c - 2 if output_stationary else c - 1
-            gone = max(gone, begin + streamed + case.rows + last)
+            gone = max(gone, begin + streamed + case.rows + last + case.stages)
         assert fold is not None
         tallest, widest = max(r for r, _ in folds), max(c for _, c in folds)
         slant = max(tallest, widest) - 1 if output_stationary else tallest - 1

@@ -46,6 +46,7 @@ from siloom.sim.engine.systolic_jobs import (
     O_BITS,
     O_COPIES,
     ROWS,
+    STAGES,
     SUM_BITS,
     Floats,
     Ints,
@@ -186,7 +187,7 @@ def walk(job: Ints, port: Floats, costs: Floats, skip: bool, out: Ints) -> None:
             inside = over * column - interval(streamed, last_r, double)
             ahead, apart = 0, interval(now[_STREAMED], now[_SHIFTED], double)
             fresh = True
-            slant, emerges = max(first_r, min(on_cols, cols)) - 1, streamed + rows - 1
+            slant, emerges = max(first_r, min(on_cols, cols)) - 1, streamed + rows - 1 + job[STAGES]
         else:
             inside = over * column - interval(streamed, first_r, double)
             moved_stationary = new_k or (new_n if dataflow == 1 else new_m)
@@ -194,12 +195,13 @@ def walk(job: Ints, port: Floats, costs: Floats, skip: bool, out: Ints) -> None:
             fresh = moved_stationary or down * over > 1
             ahead = first_r if fresh else 0
             apart = interval(now[_STREAMED], first_r, double) if fresh else now[_STREAMED]
-            slant, emerges = first_r - 1, rows
+            slant, emerges = first_r - 1, rows + job[STAGES]
         if fresh:
             out[STATIONARY_LOADS] += on_rows * on_cols
         tail = leaves(dataflow, rows, streamed, last_r, last_c)
         if over > 1:
             tail = max(tail, leaves(dataflow, rows, streamed, last_r, cols) - column)
+        tail += job[STAGES]
 
         # Load, then the store of the step before the last, then this step's folds.
         ready = now[_PORT]
@@ -320,7 +322,7 @@ def _beyond_counting(job: Ints, port: Floats, rate: float, mb: int, nb: int, kb:
         / 8.0
     )
     folds = (on_rows // job[ROWS] + 1.0) * (on_cols // job[COLS] + 1.0)
-    cycles = folds * (streamed + 2.0 * rows + cols) + job[LATENCY] + moved / rate + 4.0
+    cycles = folds * (streamed + 2.0 * rows + cols) + job[STAGES] + job[LATENCY] + moved / rate + 4.0
     steps = 1.0
     for level in range(4):
         steps *= trips[level]

@@ -135,6 +135,7 @@ def random_job(rng):
     ]
     shape = {"dataflow": dataflow, "rows": rows, "cols": cols, "m": m, "n": n, "k": k}
     shape |= {"batch": int(rng.integers(1, 4)), "double": bool(rng.integers(2)), "latency": int(rng.integers(0, 50))}
+    shape["stages"] = int(rng.integers(0, 4))
     shape["bytes_per_cycle"] = float(rng.choice([math.inf, 0.7, 3.0, 20.0]))
     shape["write_costs"] = ((1.0,), (1.0, 1.5, 1.2), (1.0, 1.1, 1.25, 1.3, 1.1))[rng.integers(3)]
     return shape, dict(zip(("ifmap_bytes", "filter_bytes", "ofmap_bytes"), rooms, strict=True))
@@ -329,5 +330,5 @@ def test_a_million_blocks_are_walked_in_some_hundred_steps():
 
 def test_jobs_broadcast_and_may_be_none():
     work = jobs(dataflow=["os", "ws"], rows=8, cols=8, m=np.array([[4], [5], [6]]), n=4, k=4)
-    assert work.table.shape == (6, 19)
+    assert work.table.shape == (6, 20)
     assert run_gemms(Jobs(work.table[:0], work.port[:0], work.write_costs[:0]))["cycles"].shape == (0,)

@@ -15,7 +15,8 @@ PROMISED = (
 )  # fmt: skip
 MORE = (
     "bank_sum", "dot_product", "exp_float", "head_mix", "low_rank_detector", "mask_threshold", "post_score",
-    "reciprocal", "scaled_code", "score_scale", "share_sum", "systolic_float_cell", "weighted_mean", "weighted_sum",
+    "reciprocal", "scaled_code", "score_scale", "share_sum", "sparse24_cell", "systolic_float_cell", "weighted_mean",
+    "weighted_sum",
 )  # fmt: skip
 
 
