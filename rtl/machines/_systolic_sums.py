@@ -4,8 +4,7 @@ Sums of a cut k are added as they come, one a cycle: the first fold's are writte
 to and written back, the last fold's leave. The place of a sum is its row in the fold, so nothing but the
 beginning of a fold is told from outside. A read is asked for a cycle before its sum comes.
 
-The queue has two places and lets a sum pass in the cycle in which it comes. While it is full the whole array must
-stop, which it is told by ``room``.
+The queue is a :class:`Passing`: while it is full the whole array must stop, which it is told by ``room``.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from siloom.rtl.float_sum import sum_of_codes
 from siloom.rtl.machines._systolic_size import ArraySize
+from siloom.rtl.passing import Passing
 from siloom.sim.units.systolic_float_cell import SystolicFloatCell
 
 
@@ -57,21 +57,15 @@ class Column(Component):
         """The adder, between memory and queue."""
         m = Module()
         total, finished = (self._total(m), self.closes) if self.size.depth else (self.sum, 1)
-        comes, waiting = Signal(), Signal(range(3))
-        oldest, youngest = Signal.like(self.sum), Signal.like(self.sum)
+        m.submodules.queue = queue = Passing(self.size.sum_bits)
         m.d.comb += [
-            comes.eq(self.run & self.valid & finished),
-            self.room.eq(waiting != 2),
-            self.o.valid.eq(waiting.any() | comes),
-            self.o.payload.eq(Mux(waiting.any(), oldest, total)),
+            queue.comes.eq(self.run & self.valid & finished),
+            queue.i.eq(total),
+            self.room.eq(queue.room),
+            self.o.valid.eq(queue.o.valid),
+            self.o.payload.eq(queue.o.payload),
+            queue.o.ready.eq(self.o.ready),
         ]
-        goes = self.o.valid & self.o.ready
-        m.d.sync += waiting.eq(waiting + comes - goes)
-        with m.If(comes):
-            m.d.sync += youngest.eq(total)
-        with m.If(goes | ~waiting.any()):
-            # What comes is the oldest, unless one is left before it.
-            m.d.sync += oldest.eq(Mux(waiting == 2, youngest, total))
         return m
 
     def _total(self, m: Module) -> Signal:
