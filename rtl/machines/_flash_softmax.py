@@ -2,8 +2,10 @@
 
 Scores wait in a queue until the last of their block has come, and the largest so far with them. Then one exponential
 makes, a power a cycle, the factor that brings older sums to the new maximum, and the weight of each score, in a
-second queue. Both queues hold what two blocks need, as many as the controller has under way, so nothing here ever
-stops, and what is made does not wait for the array.
+second queue. Both queues hold what two blocks need, as many as the controller has under way, so none is ever full.
+All moves and stops with the array: only so does a row do what the one above it did as many moves ago as it is
+delayed by, and the controller need look at the first row alone. The exponential closes gaps while it waits, so it is
+given none: in a move without a score it gets what is of no use.
 
 The largest score is kept with a bit above it that says whether there is one, as scores are with whether they count:
 so what does not count is below all others. A factor from no maximum is nothing: it clears the sums of the query before.
@@ -83,19 +85,19 @@ class Softmax(Component):
         m.d.comb += [
             exact.eq(blocks.o.p.now[:-1] - which[:-1]),
             power.i.p.x.eq(exact[:x_bits] | (exact[x_bits:].any().replicate(x_bits) if x_bits < len(exact) else 0)),
-            power.i.valid.eq(blocks.o.valid),
-            power.o.ready.eq(1),
-            scores.o.ready.eq(blocks.o.valid & within),
-            blocks.o.ready.eq(ends),
+            power.i.valid.eq(self.run),
+            power.o.ready.eq(self.run),
+            scores.o.ready.eq(self.run & blocks.o.valid & within),
+            blocks.o.ready.eq(self.run & ends),
         ]
-        with m.If(blocks.o.valid):
+        with m.If(self.run & blocks.o.valid):
             m.d.sync += within.eq(~ends)
-        # What is known of a power goes beside the unit, which never stops.
-        told: Any = delayed(m, Cat(within, which[-1]), size.exponential.stages, 1, "told")
-        made = Signal(size.power)
+        told: Any = delayed(m, Cat(within, which[-1], blocks.o.valid), size.exponential.stages, self.run, "told")
+        made, comes = Signal(size.power), Signal()
         m.d.comb += [
             made.eq(Mux(told[1], power.o.p.power, 0)),
-            weights.i.valid.eq(power.o.valid),
+            comes.eq(self.run & told[2]),
+            weights.i.valid.eq(comes),
             weights.i.payload.eq(made),
             self.x.eq(weights.o.payload),
             self.ready.eq(weights.o.valid),
@@ -103,12 +105,11 @@ class Softmax(Component):
         ]
         scaled: Any = Signal(size.weight_bits + size.power.width, name="scaled")
         m.d.comb += scaled.eq(self.weight * made)
-        with m.If(power.o.valid):
+        with m.If(comes):
             brought = half_even(Cat(scaled, 0).as_signed(), size.power_fraction)
             m.d.sync += self.weight.eq(Mux(told[0], self.weight + (made << size.guard_bits), brought))
-        unread(m, [queue.i.ready for queue in (scores, blocks, weights)])
-        unread_levels = [power.i.ready, scores.o.valid, scores.level, blocks.level, weights.level]
-        m.d.comb += Signal(len(Cat(unread_levels)), name="unused_levels", attrs={"keep": 1}).eq(Cat(unread_levels))
+        queues = [part for queue in (scores, blocks, weights) for part in (queue.i.ready, queue.level)]
+        unread(m, [*queues, power.i.ready, power.o.valid, scores.o.valid])
         return m
 
     def _key(self, m: Module) -> Any:

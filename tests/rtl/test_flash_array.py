@@ -39,7 +39,7 @@ def passes(verdict):
 
 
 def test_a_small_array_passes_in_the_amaranth_simulator():
-    names = ("one", "ragged", "causal-blocks", "heads", "causal-heads", "wild", "both")
+    names = ("one", "ragged", "causal-blocks", "heads", "causal-heads", "wild", "full-queues", "both")
     passes(judge(names=names))
 
 
