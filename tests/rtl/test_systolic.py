@@ -14,6 +14,7 @@ from amaranth.lib.wiring import Component, connect, flipped
 from scipy.io import mmread
 
 from siloom.rtl.cosim import cosimulate, score
+from siloom.rtl.machines import _systolic_array
 from siloom.rtl.machines import systolic as machine
 from siloom.rtl.machines._systolic_heads import OperandStays, SumsStay
 from siloom.rtl.machines._systolic_size import array_size
@@ -189,7 +190,7 @@ def test_rows_that_a_fold_does_not_use_must_add_nothing(monkeypatch):
         def _stream(self, m, beat, rows, first, last):
             super()._stream(m, beat, self.size.rows, first, last)
 
-    monkeypatch.setattr(machine, "OperandStays", AllRows)
+    monkeypatch.setattr(_systolic_array, "OperandStays", AllRows)
     assert judge(small("ws"), names=("ragged",)).mismatched_bits > 0
 
 
@@ -200,7 +201,7 @@ def test_a_fold_must_not_hand_over_its_sums_before_those_ahead_are_out_of_the_wa
 
     design = small("os", double_buffer=False)
     passes(judge(design, names=("ragged",)))
-    monkeypatch.setattr(machine, "SumsStay", TwiceAsDouble)
+    monkeypatch.setattr(_systolic_array, "SumsStay", TwiceAsDouble)
     assert judge(design, names=("ragged",)).mismatched_bits > 0
 
 
