@@ -14,7 +14,7 @@ query i leave by the stream ``means`` and i, an element a beat, the last one fir
 
 Row i and column j are delayed by i and j. Weights go back from the right of a row to its left on a wire of their own.
 Memories, quantisation, and what of one over the root of the dimension is no power of two are outside; so are vectors
-shorter than the array is wide.
+shorter than the array is wide. A head has at most ``max_seq`` tokens, for which sums have room; nothing checks it.
 """
 
 from __future__ import annotations

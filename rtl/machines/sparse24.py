@@ -10,7 +10,7 @@ elements, and whether B is dense:
   theirs, and does not look at the upper half. Where k is odd, the last weight must be zero.
 
 k is a multiple of four where B is sparse. Memories, and what prunes and encodes weights, are outside; waiting and
-stopping are as of ``systolic``.
+stopping are as of ``systolic``, and so is what a job may stream where k is cut.
 """
 
 from __future__ import annotations
