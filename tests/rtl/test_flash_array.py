@@ -147,6 +147,19 @@ def test_sums_that_stay_as_they_are_when_the_maximum_rises_are_caught(monkeypatc
     assert judge(names=("blocks",)).mismatched_bits > 0
 
 
+def test_an_exponential_that_goes_on_while_the_array_stands_is_caught(monkeypatch):
+    class Loose(_flash_softmax.Softmax):
+        def elaborate(self, platform):
+            m = super().elaborate(platform)
+            m.d.comb += m.submodules.power.o.ready.eq(1)
+            return m
+
+    monkeypatch.setattr(machine, "Softmax", Loose)
+    verdict = judge(names=("ragged", "full-queues"))
+    assert verdict.mismatched_bits > 0
+    assert "full-queues" in verdict.fault  # nothing else stops the array
+
+
 def test_a_row_whose_mask_never_closes_is_caught(monkeypatch):
     class Unmasked(_flash_head.Head):
         def elaborate(self, platform):
