@@ -14,7 +14,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from siloom.rtl.divider import next_left, rounded
 from siloom.rtl.hold import hold
-from siloom.rtl.machines._flash_size import FlashSize
+from siloom.rtl.machines._flash_shapes import FlashShapes
 from siloom.rtl.passing import Passing
 from siloom.rtl.rounding import clamp
 from siloom.rtl.shifts import extended
@@ -40,7 +40,7 @@ class Divide(Component):
     room: Any
     o: Any
 
-    def __init__(self, size: FlashSize) -> None:
+    def __init__(self, size: FlashShapes) -> None:
         """Make the ports."""
         self.size = size
         super().__init__(

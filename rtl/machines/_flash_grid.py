@@ -21,12 +21,13 @@ from typing import Any
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
-from siloom.rtl.machines._flash_size import FlashSize, Op
+from siloom.rtl.machines._flash_shapes import FlashShapes
+from siloom.rtl.machines._flash_size import Op
 from siloom.rtl.rounding import half_even
 from siloom.rtl.shared import place
 
 
-def ports(size: FlashSize, wide: bool) -> dict[str, Any]:
+def ports(size: FlashShapes, wide: bool) -> dict[str, Any]:
     """The ports of a cell, or of a row of them."""
     down = size.vector if wide else size.element
     sides = {"beat": size.beat, "x": size.power, "s": size.across}
@@ -60,7 +61,7 @@ class Cell(Component):
     s_out: Any
     y_out: Any
 
-    def __init__(self, size: FlashSize) -> None:
+    def __init__(self, size: FlashShapes) -> None:
         """Make the ports."""
         self.size = size
         super().__init__(ports(size, wide=False))
@@ -112,7 +113,7 @@ class Row(Component):
     s_out: Any
     y_out: Any
 
-    def __init__(self, size: FlashSize) -> None:
+    def __init__(self, size: FlashShapes) -> None:
         """Make the ports."""
         self.size = size
         super().__init__(ports(size, wide=True))

@@ -14,7 +14,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
-from siloom.rtl.machines._flash_size import FlashSize, Op
+from siloom.rtl.machines._flash_shapes import FlashShapes
+from siloom.rtl.machines._flash_size import Op
 
 
 class Head(Component):
@@ -40,7 +41,7 @@ class Head(Component):
     lanes: Any
     top: Any
 
-    def __init__(self, size: FlashSize) -> None:
+    def __init__(self, size: FlashShapes) -> None:
         """Make the ports."""
         self.size = size
         super().__init__(

@@ -20,7 +20,8 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from siloom.rtl.fifo import Fifo
-from siloom.rtl.machines._flash_size import FlashSize, Op
+from siloom.rtl.machines._flash_shapes import FlashShapes
+from siloom.rtl.machines._flash_size import Op
 from siloom.rtl.machines._systolic_grid import delayed
 from siloom.rtl.rounding import half_even
 from siloom.rtl.units.exp_split import ExpSplit
@@ -51,7 +52,7 @@ class Softmax(Component):
     ready: Any
     weight: Any
 
-    def __init__(self, size: FlashSize) -> None:
+    def __init__(self, size: FlashShapes) -> None:
         """Make the ports."""
         self.size = size
         super().__init__(

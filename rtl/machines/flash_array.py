@@ -29,7 +29,8 @@ from siloom.models._flash_design import FlashDesign
 from siloom.rtl.machines._flash_divide import Divide
 from siloom.rtl.machines._flash_grid import Row
 from siloom.rtl.machines._flash_head import Head
-from siloom.rtl.machines._flash_size import FlashSize, Op
+from siloom.rtl.machines._flash_shapes import FlashShapes
+from siloom.rtl.machines._flash_size import Op
 from siloom.rtl.machines._flash_softmax import Softmax
 from siloom.rtl.machines._systolic_grid import delayed
 from siloom.rtl.shared import place
@@ -54,7 +55,7 @@ class FlashArray(Component):
 
     def __init__(self, design: FlashDesign) -> None:
         """Make the ports."""
-        self.size = size = FlashSize(design)
+        self.size = size = FlashShapes(design)
         super().__init__(
             {
                 "job": In(stream.Signature(size.job)),

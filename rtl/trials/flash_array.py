@@ -189,6 +189,7 @@ HARDWARE = Hardware(
         _size(8, 16, 16, operand_bits=12, fraction_bits=7, exp_stages=3),
         _size(16, 16, 8),
         _size(4, 64, 64),
+        _size(16, 64, 32),
     ),
     trials=trials,
     bound=0.0,
