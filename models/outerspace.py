@@ -89,6 +89,14 @@ class OuterSpaceDesign(Design):
     links_under_way: int = parameter(
         8, unit="", source="chunks of a PE that wait for their link", status="assumed", low=1, high=64
     )
+    phase_cycles: int = parameter(
+        4,
+        unit="cycles",
+        source="to begin a phase and to see that it has ended, as the tile in rtl/machines does, rounded",
+        status="assumed",
+        low=0,
+        high=1_000_000,
+    )
     column_piece: int = parameter(
         256,
         unit="elements",
@@ -262,6 +270,7 @@ class OuterSpaceDesign(Design):
             l1_latency=self.l1_latency_cycles,
             l0_ports=self.l0_ports or self.pes_per_tile,
             links=self.links_under_way,
+            begin=self.phase_cycles,
         )
 
     def merge_array(self) -> MergeArray:
@@ -286,6 +295,7 @@ class OuterSpaceDesign(Design):
             add=self.add_cycles,
             l0_latency=self.l0_latency_cycles,
             l1_latency=self.l1_latency_cycles,
+            begin=self.phase_cycles,
         )
 
     def area_parts(self) -> dict[str, float]:

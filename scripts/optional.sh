@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs, where it can (Debian, as root), programs that only some tests ask for: Chromium, which opens the page in
-# a real browser, and Icarus, the second Verilog simulator. Without one those tests are skipped: nothing here fails.
+# a real browser, Icarus, the second Verilog simulator, and OpenSTA, which times gates. Without one those tests are
+# skipped: nothing here fails.
 set -euo pipefail
 
 missing=()
@@ -9,6 +10,7 @@ for name in chromium chromium-browser google-chrome; do
 done
 [[ -n ${browser:-} ]] || missing+=(chromium)
 command -v iverilog >/dev/null || missing+=(iverilog)
+command -v sta >/dev/null || missing+=(opensta)
 [[ ${#missing[@]} != 0 ]] || exit 0
 
 if command -v apt-get >/dev/null && [[ $(id -u) == 0 ]]; then

@@ -372,6 +372,10 @@ def rtl_synth(
     target: Annotated[
         list[str] | None, typer.Option(help="ecp5-85k (the default), ice40-hx8k; may be repeated.")
     ] = None,
+    liberty: Annotated[
+        Path | None,
+        typer.Option(help="Standard cells instead of an FPGA: a Liberty file (.lib); area and clock period."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the placement; clocks move by some per cent with it.")] = 1,
     jobs: Annotated[int | None, typer.Option(min=1, help="Designs at once; default: one for each core.")] = None,
     out: Annotated[
@@ -381,23 +385,37 @@ def rtl_synth(
     as_json: Json = False,
 ) -> None:
     """What hardware takes of an FPGA, placed and routed: LUTs, flip-flops, multipliers, memories, the clock reached."""
-    from siloom.rtl.api import synth
+    from siloom.rtl.api import map_cells, synth
     from siloom.watch import watching
 
     if every == bool(names):
         raise UsageError("rtl synth: name what is to be synthesised, or say --all")
+    if liberty is not None and target:
+        raise UsageError("rtl synth: --liberty maps to standard cells and --target to an FPGA: give one of them")
     table = out is not None and not out.is_dir() and out.suffix != ""
     if out is not None and table:
         _suffix(out, (".csv", ".json"))
         _writable(out)
     folder = None if table else out or _results("synthesis")
+    at_once = jobs or len(os.sched_getaffinity(0))
+    if liberty is not None:
+        with watching("mapping to cells") as watch:
+            rows = map_cells(
+                None if every else names,
+                liberty,
+                folder=folder,
+                jobs=at_once,
+                on_row=lambda row: watch(f"mapping to cells, {row['name']} done"),
+            )
+        _show_cells(rows, out, folder, as_json=as_json)
+        return
     with watching("synthesising") as watch:
         rows = synth(
             None if every else names,
             targets=tuple(target or ("ecp5-85k",)),
             seed=seed,
             folder=folder,
-            jobs=jobs or len(os.sched_getaffinity(0)),
+            jobs=at_once,
             on_row=lambda row: watch(f"synthesising, {row['name']} for {row['target']} done"),
         )
     if len(rows) == 1:
@@ -418,6 +436,30 @@ def rtl_synth(
         # Of everything there is, what does not fit a small part is an answer, not a refusal.
         if row["fits"] is None or not every:
             _require_implemented(row)
+
+
+def _show_cells(rows: list[dict[str, Any]], out: Path | None, folder: Path | None, *, as_json: bool) -> None:
+    """Show or write rows of standard cells; end with the first tool that died."""
+    from siloom.reports.chart import amount
+    from siloom.show import show_rows
+    from siloom.sim.errors import MissingPartError
+
+    if out is not None and folder is None:
+        _write_rows(rows, out)
+    if as_json:
+        _print_json(rows)
+    else:
+        shown = ("name", "size", "library", "area", "sequential_area", "cells")
+        periods = [{"period": "-" if row["period_s"] is None else amount(row["period_s"], "s")} for row in rows]
+        show_rows(
+            "standard cells", [{k: row[k] for k in shown} | last for row, last in zip(rows, periods, strict=True)]
+        )
+        for timed in sorted({row["timed"] for row in rows if row["timed"]}):
+            print(f"period: {timed}")
+        print(f"kept in {out or folder}")
+    for row in rows:
+        if row["fault"]:
+            raise MissingPartError(f"{row['name']} in cells of {row['library']}: {row['fault']}")
 
 
 def _require_implemented(row: dict[str, Any]) -> None:

@@ -52,6 +52,7 @@ _PACKAGES = (
 _PROGRAMS = (
     ("g++", "builds Verilator models", "apt-get install g++"),
     ("iverilog", "RTL checked in a second Verilog simulator", "apt-get install iverilog"),
+    ("sta", "clock periods in siloom rtl synth --liberty: OpenSTA", "apt-get install opensta"),
     ("chromium", "the page's test in a browser", "apt-get install chromium"),
 )
 

@@ -1,6 +1,6 @@
 """The controller while the tile multiplies: columns of A in order, and for each element the row of B that it meets.
 
-It reads ahead both lists of pointers and A itself. A column takes a cycle, and so does each of its elements; those
+It reads ahead both lists of pointers and A itself. A column takes a cycle; beside that so does each element, and those
 that meet an empty row of B are passed over. Chunks are placed one behind the other in the order in which they are
 handed out.
 """
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from siloom.rtl.machines._outerspace_multiply import WORK
@@ -22,6 +23,10 @@ from siloom.rtl.machines._outerspace_size import ELEMENT_WORDS, JOB, PLACE_BITS,
 JOB_LAYOUT = data.StructLayout(dict(JOB))
 PIECE = data.StructLayout({"work": WORK, "row": ROW_BITS})
 """A chunk, and the row of the result that it belongs to."""
+_COLUMN = data.StructLayout({"elements": PLACE_BITS, "begin": PLACE_BITS, "count": PLACE_BITS})
+"""A column's elements, and the row of B that they meet: its first word, and its elements."""
+_MET = 4
+"""Columns that wait for their elements."""
 
 
 class Columns(wiring.Component):
@@ -56,7 +61,7 @@ class Columns(wiring.Component):
                 "came": In(READERS),
                 "burst": In(size.burst_words * WORD_BITS),
                 "work": Out(stream.Signature(PIECE)),
-                "done": Out(1, init=1),
+                "done": Out(1),
             }
         )
 
@@ -79,57 +84,57 @@ class Columns(wiring.Component):
             ]  # fmt: skip
 
         a_at, b_at, columns = Signal(PLACE_BITS), Signal(PLACE_BITS), Signal(job.columns.shape())
-        left, begin, count, chunk = Signal(PLACE_BITS), Signal(PLACE_BITS), Signal(PLACE_BITS), Signal(PLACE_BITS)
         a_next, b_next = of_a.items.p.words[0], of_b.items.p.words[0]
-        both = of_a.items.valid & of_b.items.valid
-        item = elements.items.p
-        m.d.comb += [
-            work.row.eq(item.words[0]),
-            work.work.factor.eq(Cat(item.words[1], item.words[2])),
-            work.work.begin.eq(begin),
-            work.work.count.eq(count),
-            work.work.chunk.eq(chunk),
-        ]
+        both, rests = of_a.items.valid & of_b.items.valid, Signal(init=1)
+        m.submodules.met = met = SyncFIFO(width=_COLUMN.size, depth=_MET)
 
-        def pass_pointers() -> None:
-            m.d.comb += [of_a.items.ready.eq(both), of_b.items.ready.eq(both)]
-            with m.If(both):
+        def pass_pointers(passes: Any) -> None:
+            m.d.comb += [of_a.items.ready.eq(passes), of_b.items.ready.eq(passes)]
+            with m.If(passes):
                 m.d.sync += [a_at.eq(a_next), b_at.eq(b_next)]
 
         with m.FSM():
             with m.State("rest"), m.If(self.begin):
-                m.d.sync += [self.done.eq(0), columns.eq(job.columns), chunk.eq(job.chunks)]
+                m.d.sync += [rests.eq(0), columns.eq(job.columns)]
                 m.next = "first"
             with m.State("first"):
-                pass_pointers()
+                pass_pointers(both)
                 with m.If(both):
                     m.next = "column"
             with m.State("column"):
-                with m.If(columns == 0):
-                    m.d.sync += self.done.eq(1)
-                    m.next = "rest"
-                with m.Else():
-                    pass_pointers()
-                    with m.If(both):
-                        m.d.sync += [
-                            columns.eq(columns - 1),
-                            left.eq(a_next - a_at),
-                            begin.eq(job.b + b_at * ELEMENT_WORDS),
-                            count.eq(b_next - b_at),
-                        ]
-                        with m.If(a_next != a_at):
-                            m.next = "element"
-            with m.State("element"):
-                passes = Signal()
-                m.d.comb += [
-                    self.work.valid.eq(elements.items.valid & (count != 0)),
-                    elements.items.ready.eq((count == 0) | self.work.ready),
-                    passes.eq(elements.items.valid & elements.items.ready),
-                ]
+                passes = both & met.w_rdy & (columns != 0)
+                pass_pointers(passes)
+                m.d.comb += met.w_en.eq(passes & (a_next != a_at))
                 with m.If(passes):
-                    m.d.sync += left.eq(left - 1)
-                    with m.If(count != 0):
-                        m.d.sync += chunk.eq(chunk + 1 + count * ELEMENT_WORDS)
-                    with m.If(left == 1):
-                        m.next = "column"
+                    m.d.sync += columns.eq(columns - 1)
+                with m.If(columns == 0):
+                    m.d.sync += rests.eq(1)
+                    m.next = "rest"
+        begin, count = (job.b + b_at * ELEMENT_WORDS)[:PLACE_BITS], (b_next - b_at)[:PLACE_BITS]
+        m.d.comb += [
+            met.w_data.eq(Cat((a_next - a_at)[:PLACE_BITS], begin, count)),
+            self.done.eq(rests & ~met.r_rdy),
+        ]
+
+        column: Any = data.View(_COLUMN, met.r_data)
+        passed, chunk = Signal(PLACE_BITS), Signal(PLACE_BITS)
+        item, moves, skips = elements.items.p, Signal(), Signal()
+        m.d.comb += [
+            skips.eq(column.count == 0),
+            work.row.eq(item.words[0]),
+            work.work.factor.eq(Cat(item.words[1], item.words[2])),
+            work.work.begin.eq(column.begin),
+            work.work.count.eq(column.count),
+            work.work.chunk.eq(chunk),
+            self.work.valid.eq(met.r_rdy & elements.items.valid & ~skips),
+            elements.items.ready.eq(met.r_rdy & (skips | self.work.ready)),
+            moves.eq(elements.items.valid & elements.items.ready),
+            met.r_en.eq(moves & (passed + 1 == column.elements)),
+        ]
+        with m.If(moves):
+            m.d.sync += passed.eq(Mux(met.r_en, 0, passed + 1))
+            with m.If(~skips):
+                m.d.sync += chunk.eq(chunk + 1 + column.count * ELEMENT_WORDS)
+        with m.If(self.begin):
+            m.d.sync += chunk.eq(job.chunks)
         return m

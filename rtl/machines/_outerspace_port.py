@@ -22,9 +22,10 @@ from amaranth.lib.wiring import In, Out
 
 from siloom.rtl.machines._outerspace_pack import burst_layout
 from siloom.rtl.machines._outerspace_size import PIPELINE, WORD_BITS, TileSize
+from siloom.rtl.turns import Turns
 
 READERS = 3
-"""Streams that are read ahead: A's pointers, B's, and A; the first ones go first."""
+"""Streams that are read ahead: A's pointers, B's, and A; they take turns."""
 
 
 def swap_layout(size: TileSize) -> data.StructLayout:
@@ -124,6 +125,14 @@ class MemoryPort(wiring.Component):
         swap = self.swaps.p
         store: Any = data.View(burst_layout(size.burst_words), buffer.r_data)
 
+        m.submodules.turns = turns = Turns(data.StructLayout({"number": size.burst_bits, "asker": READERS}), READERS)
+        ahead = turns.chosen.p
+        for k, side in enumerate(self.reads):
+            m.d.comb += [
+                turns.asks[k].p.number.eq(side.payload), turns.asks[k].p.asker.eq(1 << k),
+                turns.asks[k].valid.eq(side.valid), side.ready.eq(turns.asks[k].ready),
+            ]  # fmt: skip
+
         def read(which: int, at: Any) -> None:
             m.d.comb += [goes.eq(room), number.eq(at), asker.eq(1 << which)]
 
@@ -160,10 +169,13 @@ class MemoryPort(wiring.Component):
         for k, block in enumerate(self.blocks):
             with m.Elif(block.valid):
                 fetch(k)
-        for k, side in enumerate(self.reads):
-            with m.Elif(side.valid):
-                read(k, side.payload)
-                m.d.comb += side.ready.eq(free & room)
+        with m.Elif(turns.chosen.valid):
+            m.d.comb += [
+                goes.eq(room),
+                number.eq(ahead.number),
+                asker.eq(ahead.asker),
+                turns.chosen.ready.eq(free & room),
+            ]
         with m.Elif(buffer.r_rdy):
             store_one()
 

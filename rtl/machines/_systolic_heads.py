@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out
 
@@ -53,13 +53,16 @@ class Head(Component):
             }
         )
 
-    def _stream(self, m: Module, beat: Value, rows: Value, first: Value, last: Value) -> None:
-        """Factors into the rows in use, nothing into the others."""
+    def _stream(self, m: Module, used: Value, first: Value, last: Value) -> None:
+        """Factors into the rows in use, a bit of ``used`` each, nothing into the others."""
         for i, lane in enumerate(self.head.lanes):
-            with m.If(beat & (i < rows)):
-                m.d.comb += [lane.a.eq(self.left.p[i]), lane.first.eq(first), lane.last.eq(last)]
-                if "live" in lane.shape().members:
-                    m.d.comb += lane.live.eq(1)
+            m.d.comb += [
+                lane.a.eq(Mux(used[i], self.left.p[i], 0)),
+                lane.first.eq(first & used[i]),
+                lane.last.eq(last & used[i]),
+            ]
+            if "live" in lane.shape().members:
+                m.d.comb += lane.live.eq(used[i])
 
 
 class SumsStay(Head):
@@ -93,7 +96,8 @@ class SumsStay(Head):
             note.cols.eq(Mux(ends, fold.cols, cols)),
             self.head.top.eq(self.top.payload),
         ]
-        self._stream(m, beat, fold.rows, first, last)
+        rows = Cat(i < fold.rows for i in range(size.rows))
+        self._stream(m, Mux(beat, rows, 0), beat & first, beat & last)
         for i, lane in enumerate(self.head.lanes):
             # Sums pass the rows that hold none of them at once, the others as soon as they have handed over their own.
             m.d.comb += lane.shift.eq(note.valid & (i >= going) if i else 0)
@@ -110,6 +114,9 @@ class OperandStays(Head):
     A tile comes from above, lowest row first, and goes down; each row keeps what passes until its own has come. Where
     cells have a second register, the next tile may come as soon as the fold before has begun to stream; else with
     that fold's last beat.
+
+    Where no factor comes the rows in use get one that means nothing: what becomes of it is no sum that counts. So
+    whether there is one need not be known before it is multiplied, which would be the array's slowest path.
     """
 
     def elaborate(self, platform: object) -> Module:
@@ -119,10 +126,10 @@ class OperandStays(Head):
         slot, full = Signal(fold_layout(size)), Signal()
         work, fold = Signal(fold_layout(size)), Signal(fold_layout(size))
 
-        at = Signal(LENGTH_BITS)
-        first, last, ready, beat, taken = Signal(), Signal(), Signal(), Signal(), Signal()
+        at, first = Signal(LENGTH_BITS), Signal(init=1)
+        last, ready, beat, taken = Signal(), Signal(), Signal(), Signal()
+        slot_rows, work_rows = Signal(size.rows), Signal(size.rows)
         m.d.comb += [
-            first.eq(at == 0),
             fold.eq(Mux(first, slot, work)),
             last.eq(at == fold.streamed - 1),
             ready.eq(self.run & (~first | full)),
@@ -135,11 +142,12 @@ class OperandStays(Head):
             note.opens.eq(fold.opens),
             note.closes.eq(fold.closes),
         ]
-        self._stream(m, beat, fold.rows, first, last)
+        # Not looking at ``run`` either: while it is low nothing moves, whatever is said.
+        self._stream(m, Mux(first, slot_rows, work_rows), first & full & self.left.valid, beat & last)
         with m.If(beat):
-            m.d.sync += at.eq(Mux(last, 0, at + 1))
+            m.d.sync += [at.eq(Mux(last, 0, at + 1)), first.eq(last)]
         with m.If(taken):
-            m.d.sync += [work.eq(slot), full.eq(0)]
+            m.d.sync += [work.eq(slot), work_rows.eq(slot_rows), full.eq(0)]
 
         come, to_come = Signal(range(size.rows)), Signal(range(size.rows + 1))
         room, allowed, loads, loaded = Signal(), Signal(), Signal(), Signal()
@@ -158,5 +166,6 @@ class OperandStays(Head):
         with m.If(loads):
             m.d.sync += come.eq(Mux(loaded, 0, come + 1))
         with m.If(loaded):
-            m.d.sync += [slot.eq(self.fold.payload), full.eq(1)]
+            rows = Cat(i < self.fold.p.rows for i in range(size.rows))
+            m.d.sync += [slot.eq(self.fold.payload), slot_rows.eq(rows), full.eq(1)]
         return m

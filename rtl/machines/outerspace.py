@@ -32,11 +32,12 @@ from siloom.rtl.machines._outerspace_dispatch import Dispatch
 from siloom.rtl.machines._outerspace_links import Links
 from siloom.rtl.machines._outerspace_merge import MergePe
 from siloom.rtl.machines._outerspace_multiply import MultiplyPe
+from siloom.rtl.machines._outerspace_pack import burst_layout
 from siloom.rtl.machines._outerspace_port import MemoryPort
 from siloom.rtl.machines._outerspace_rows import ROW, Rows
 from siloom.rtl.machines._outerspace_size import DONE_BITS, PLACE_BITS, WORD_BITS, TileSize
-from siloom.rtl.machines._outerspace_turns import Turns
 from siloom.rtl.shared import place
+from siloom.rtl.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class OuterSpaceTile(wiring.Component):
         size = self.size
         m.submodules.port = port = MemoryPort(size)
         m.submodules.cache = cache = Cache(size)
-        m.submodules.turns = turns = Turns(size, size.pes + size.mergers + 1)
+        m.submodules.turns = turns = Turns(burst_layout(size.burst_words), size.pes + size.mergers + 1)
         wiring.connect(m, port.req, wiring.flipped(self.mem_req))
         wiring.connect(m, wiring.flipped(self.mem_rsp), port.rsp)
         wiring.connect(m, cache.misses, port.blocks[0])

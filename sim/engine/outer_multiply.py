@@ -22,7 +22,10 @@ The tile's controller prepares one element ahead: after a pause two can go at on
 one block's products fill go out as one request, to the channel of the first.
 
 A tile's first element goes out when the pointers and its part of A have come; from then on the
-controllers read ahead and are not held up by what they read.
+controllers read ahead and are not held up by what they read. But the central controller passes one
+column of A in a cycle, empty ones too, and a tile's one element, those too that meet an empty row of
+B: an element is prepared from when both have come to it. ``begin`` cycles a phase are the controllers'
+own: to start, and to see that all is done.
 
 What it does not model: crossbar conflicts, instruction fetch, the last add of a dot product, and how
 the controller knows the place of a dot product's result.
@@ -79,6 +82,7 @@ class TileArray(NamedTuple):
     l1_latency: int
     l0_ports: int
     links: int
+    begin: int
 
 
 class OuterOperands(NamedTuple):
@@ -161,7 +165,9 @@ def outer_multiply(
     looked_up = np.zeros(shape.tiles, np.int64)
     looked_at = np.zeros(shape.tiles, np.int64)
     begun = np.zeros(shape.tiles, np.bool_)
+    passed = np.zeros(shape.tiles, np.int64)
     pointers_came = 0
+    walk_begins = -1
     stamp = 0
     logged = 0
     tile_of = np.arange(servers) // shape.pes
@@ -200,6 +206,8 @@ def outer_multiply(
                         pointers_came = max(pointers_came, dram.read(block, whole, now, timing, state))
                         record(channel_bins, channel_shift, dram.channel_of(block, timing), now, whole)
                     pointers += (1 << shape.block_bits) // LINK_BYTES
+                if walk_begins < 0:
+                    walk_begins = pointers_came
                 stop = min(next_at + shape.piece, op.a_ptr[next_k + 1])
                 first = (op.a_base + next_at * op.a_element) >> shape.block_bits
                 last = (op.a_base + stop * op.a_element - 1) >> shape.block_bits
@@ -213,6 +221,8 @@ def outer_multiply(
                     piece_end[tile] = stop
                     piece_k[tile] = next_k
                     counts[PIECES] += 1
+                else:
+                    passed[tile] += stop - next_at
                 next_at = stop
             if piece_at[tile] == piece_end[tile]:
                 # A chunk is not whole before its link has come.
@@ -222,13 +232,17 @@ def outer_multiply(
                 where[LATENCY, pe] += finished[pe] - now
                 replace(tree, bits, pe, NEVER)
                 continue
-            if not begun[tile]:
+            k = piece_k[tile]
+            found = walk_begins + max(k, passed[tile])
+            passed[tile] += 1
+            if begun[tile]:
+                lcp[tile] = max(lcp[tile], found + shape.dispatch)
+            else:
                 begun[tile] = True
-                lcp[tile] = max(came, pointers_came)
+                lcp[tile] = max(came, pointers_came, found)
             start = max(lcp[tile], now)
             lcp[tile] = max(lcp[tile] + shape.dispatch, start)
             where[DISPATCH, pe] += start - now
-            k = piece_k[tile]
             chunk[pe] = piece_at[tile]
             piece_at[tile] += 1
             at[pe] = op.b_ptr[k]
@@ -382,7 +396,7 @@ def outer_multiply(
         at[pe] = upto
         replace(tree, bits, pe, max(now + max(elements, 1), done[pe] if upto == end[pe] else 0))
 
-    return close_phase(servers, finished, state, where)
+    return close_phase(servers, finished, shape.begin, state, where)
 
 
 @inline_kernel
@@ -392,15 +406,17 @@ def _whole_before(block: int, base: int, block_bits: int) -> int:
 
 
 @inline_kernel
-def close_phase(servers: int, finished: Ints, state: DramState, where: Ints) -> int:
-    """End the phase when the last PE is done and the memory has drained; account for the rest."""
+def close_phase(servers: int, finished: Ints, begin: int, state: DramState, where: Ints) -> int:
+    """End the phase when the last PE is done and the memory has drained, and ``begin`` cycles later; account for it."""
     last = 0
     for pe in range(servers):
         last = max(last, finished[pe])
     drained = last
     for channel in range(len(state.bus)):
         drained = max(drained, int(np.ceil(state.bus[channel])))
+    begin = begin if drained > 0 else 0  # with nothing to do there is no phase
     for pe in range(servers):
         where[IMBALANCE, pe] += last - finished[pe]
         where[BANDWIDTH, pe] += drained - last
-    return drained
+        where[DISPATCH, pe] += begin
+    return drained + begin

@@ -186,6 +186,10 @@ class TileController:
         """The first unit is prepared when what it needs has come from memory."""
         self.prepared = came
 
+    def find(self, cycle: int) -> None:
+        """What the next unit is, is found in this cycle: it is prepared from then on at the earliest."""
+        self.prepared = max(self.prepared, cycle + self.dispatch)
+
     def hand_out(self, now: int) -> int:
         """The cycle at which a PE that asks at ``now`` has its work."""
         start = max(self.prepared, now)
@@ -212,15 +216,18 @@ def _finish(
     where: list[Counter[str]],
     counts: Counter[str],
     log: list[tuple[int, int, bool]],
+    begin: int,
 ) -> ReferenceRun:
-    """Run the phase: it ends when every PE is done and the memory has drained."""
+    """Run the phase: it ends when every PE is done, the memory has drained, and ``begin`` cycles later."""
     ends = simulate(processes)
     last = max(ends)
     drained = max(last, memory.drained())
+    begin = begin if drained else 0  # with nothing to do there is no phase
     for end, causes in zip(ends, where, strict=True):
         causes["imbalance"] += last - end
         causes["bandwidth"] += drained - last
-    return ReferenceRun(drained, where, counts, memory.counts, log)
+        causes["dispatch"] += begin
+    return ReferenceRun(drained + begin, where, counts, memory.counts, log)
 
 
 @dataclass
@@ -279,6 +286,7 @@ class MultiplyMachine:
         self.elements = [self._elements(controller) for controller in self.controllers]
         self.now = 0
         self.pointers_came = 0
+        self.walk_begins: int | None = None
 
     def _pieces(self) -> Iterator[tuple[int, int, int]]:
         """The central controller's (column, first, end): A's columns in order, cut into pieces.
@@ -297,15 +305,19 @@ class MultiplyMachine:
                         came = self.memory.read(block, self.block // self.burst, self.now)
                         self.pointers_came = max(self.pointers_came, came)
                     pointers += self.block // LINK_BYTES
+                if self.walk_begins is None:
+                    self.walk_begins = self.pointers_came
                 yield k, first, min(first + self.shape.piece, end)
 
     def _elements(self, controller: TileController) -> Iterator[tuple[int, int]]:
         """A tile's (non-zero of A, column): it asks for a piece when it has none left.
 
         The piece is read from memory while the tile goes on, but for the first one; the block that the
-        piece before ended in is still at hand. A piece that meets an empty row of B makes no work.
+        piece before ended in is still at hand. A piece that meets an empty row of B makes no work, but
+        is passed, an element in a cycle; and column k has not been found before the k-th cycle.
         """
         held = -1
+        passed = 0
         came = 0
         begun = False
         for k, first, end in self.pieces:
@@ -315,12 +327,20 @@ class MultiplyMachine:
                 if block != held:
                     came = max(came, self.memory.read(block, self.block // self.burst, self.now))
             held = high
-            if self.op.b_ptr[k + 1] > self.op.b_ptr[k]:
-                if not begun:
-                    controller.begin(max(came, self.pointers_came))
+            if self.op.b_ptr[k + 1] == self.op.b_ptr[k]:
+                passed += end - first
+                continue
+            assert self.walk_begins is not None
+            self.counts["pieces"] += 1
+            for element in range(first, end):
+                found = self.walk_begins + max(k, passed)
+                if begun:
+                    controller.find(found)
+                else:
+                    controller.begin(max(came, self.pointers_came, found))
                     begun = True
-                self.counts["pieces"] += 1
-                yield from ((element, k) for element in range(first, end))
+                passed += 1
+                yield element, k
 
     def fetch(self, tile: int, block: int, now: int) -> tuple[int, int] | int:
         """Ask for a block of B: (ready, cycles that it waited for a loaded memory).
@@ -482,7 +502,7 @@ class MultiplyMachine:
     def run(self) -> ReferenceRun:
         """The phase from idle hardware to drained memory."""
         processes = [self.pe(number) for number in range(len(self.where))]
-        return _finish(processes, self.memory, self.where, self.counts, self.log)
+        return _finish(processes, self.memory, self.where, self.counts, self.log, self.shape.begin)
 
 
 def multiply(shape: TileArray, timing: DramTiming, op: OuterOperands) -> ReferenceRun:
@@ -688,7 +708,7 @@ class MergeMachine:
         """The phase from idle hardware to drained memory, and the product."""
         processes = [self.pe(number) for number in range(len(self.pes))]
         log: list[tuple[int, int, bool]] = []
-        run = _finish(processes, self.memory, self.where, self.counts, log)
+        run = _finish(processes, self.memory, self.where, self.counts, log, self.shape.begin)
         for pe in self.pes:
             log.extend(pe.log)
         return run, ReferenceProduct(self.rows)

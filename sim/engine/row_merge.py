@@ -93,6 +93,7 @@ class MergeArray(NamedTuple):
     add: int
     l0_latency: int
     l1_latency: int
+    begin: int
 
 
 class Chunks(NamedTuple):
@@ -730,4 +731,4 @@ def row_merge(
             waiting[pe] = True
         replace(tree, bits, pe, now)
 
-    return close_phase(servers, finished, state, where)
+    return close_phase(servers, finished, shape.begin, state, where)

@@ -49,6 +49,17 @@ def emitted(tmp_path_factory):
     return folder
 
 
+def test_the_fusesoc_core_names_files_and_runs_that_are_there(emitted):
+    yaml = pytest.importorskip("yaml")
+    core = yaml.safe_load((emitted / "mac.core").read_text())
+    files = [file for fileset in core["filesets"].values() for file in fileset["files"]]
+    paths = {next(iter(file)) if isinstance(file, dict) else file for file in files}
+    there = {str(p.relative_to(emitted)) for p in emitted.rglob("*") if p.suffix in (".v", ".hex")}
+    assert paths == there
+    assert (emitted / "vectors" / core["parameters"]["run"]["default"]).is_dir()
+    assert core["targets"]["sim"]["parameters"] == ["run"]
+
+
 RULES = ("iverilog", "verilator", "cocotb")
 
 

@@ -26,8 +26,8 @@ from siloom.rtl.machines._outerspace_cache import Cache
 from siloom.rtl.machines._outerspace_links import Links
 from siloom.rtl.machines._outerspace_pack import Pack
 from siloom.rtl.machines._outerspace_size import TileSize
-from siloom.rtl.machines._outerspace_turns import Turns
 from siloom.rtl.machines.outerspace import TWIN
+from siloom.rtl.turns import Turns
 
 HARDWARE: Hardware = find_hardware("outerspace")
 SMALLEST = HARDWARE.sizes[0]

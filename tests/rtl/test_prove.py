@@ -16,8 +16,10 @@ from siloom import cli
 from siloom.rtl import prove, tools
 from siloom.rtl.fifo import Fifo
 from siloom.rtl.formal import Part
+from siloom.rtl.proofs.candidate_queue import Queue
 from siloom.rtl.proofs.chunk_merger import Marks
 from siloom.rtl.prove import find_proof, proof_names, prove_part, read_law, read_reach
+from siloom.rtl.turns import Turns
 from siloom.rtl.twin import Twin
 from siloom.sim.errors import MissingPartError
 from siloom.sim.units import chunk_merger
@@ -258,6 +260,139 @@ def test_a_bug_planted_in_the_chunk_merger_is_found_at_the_law_that_it_breaks(wr
 def test_the_same_wires_untwisted_hold():
     answers, _, _ = prove_part(find_proof("chunk_merger"), TwistedMerger(), 6, None, forever=False)
     assert {answer.result for answer in answers} == {"held"}
+
+
+class Rearranged:
+    """A part with something done to it; later assignments win."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        self.twist(m)
+        return m
+
+
+class LetsOthersOvertake(Rearranged, Turns):
+    """Chooses anew while what it offered waits."""
+
+    def twist(self, m):
+        m.d.sync += self.stays.eq(0)
+
+
+class ServesTheLowest(Rearranged, Turns):
+    def twist(self, m):
+        m.d.sync += self.behind.eq(0)
+
+
+class TakesFromTwo(Rearranged, Turns):
+    def twist(self, m):
+        with m.If(self.asks[1].valid & self.asks[2].valid & self.chosen.ready):
+            m.d.comb += [self.asks[1].ready.eq(1), self.asks[2].ready.eq(1)]
+
+
+class SpoilsAnOffer(Rearranged, Turns):
+    def twist(self, m):
+        with m.If(self.asks[2].valid & ~self.asks[0].valid & ~self.asks[1].valid):
+            m.d.comb += self.chosen.payload.eq(~self.asks[2].payload)
+
+
+class SleepsAtTimes(Rearranged, Turns):
+    def twist(self, m):
+        with m.If(~self.asks[0].valid & self.asks[1].valid):
+            m.d.comb += self.chosen.valid.eq(0)
+
+
+PLANTED_IN_ARBITER = [
+    (LetsOthersOvertake, "waits"),
+    (ServesTheLowest, "turn"),
+    (TakesFromTwo, "one"),
+    (SpoilsAnOffer, "through"),
+    (SleepsAtTimes, "busy"),
+]
+
+
+@real
+@pytest.mark.parametrize(("wrong", "law"), PLANTED_IN_ARBITER)
+def test_a_bug_planted_in_the_arbiter_is_found_at_the_law_that_it_breaks(wrong, law):
+    answers, _, _ = prove_part(find_proof("arbiter"), wrong(4, 3), 5, None, forever=False)
+    assert law in [answer.name for answer in answers if answer.result == "failed"]
+
+
+class TakesAStepTooMany(Rearranged, Queue):
+    """Has no place for the last hit, and takes the step all the same."""
+
+    def twist(self, m):
+        m.d.comb += self.i.ready.eq(1)
+
+
+class WaitsForAFreePlace(Rearranged, Queue):
+    """Does not see that a place becomes free."""
+
+    def twist(self, m):
+        leaves = self.o.valid & self.o.ready
+        with m.If(leaves):
+            m.d.comb += self.i.ready.eq(0)
+
+
+class MarksNothing(Rearranged, Queue):
+    def twist(self, m):
+        m.d.comb += self.o.p.last.eq(0)
+
+
+class GuessesTheLast(Rearranged, Queue):
+    """Does not wait to know."""
+
+    def twist(self, m):
+        m.d.comb += self.known.eq(1)
+
+
+class TurnsANumber(Rearranged, Queue):
+    def twist(self, m):
+        with m.If(self.i.p.hits.all()):
+            m.d.comb += self.o.p.local.eq(0)
+
+
+class NeverEmpty(Rearranged, Queue):
+    def twist(self, m):
+        m.d.comb += self.none.eq(self.i.p.last & ~self.i.p.hits.any())
+
+
+class HidesWhileSomeCome(Rearranged, Queue):
+    def twist(self, m):
+        with m.If(self.i.valid):
+            m.d.comb += self.o.valid.eq(0)
+
+
+class SpeaksTooEarly(Rearranged, Queue):
+    """Has the number right only when it is taken."""
+
+    def twist(self, m):
+        with m.If(~self.o.ready):
+            m.d.comb += self.o.p.local.eq(1)
+
+
+class ShowsWhatIsNotThere(Rearranged, Queue):
+    def twist(self, m):
+        m.d.comb += self.o.valid.eq(1)
+
+
+PLANTED_IN_QUEUE = [
+    (TakesAStepTooMany, "room"),
+    (WaitsForAFreePlace, "room"),
+    (MarksNothing, "moves"),
+    (GuessesTheLast, "last"),
+    (TurnsANumber, "order"),
+    (NeverEmpty, "none"),
+    (HidesWhileSomeCome, "moves"),
+    (SpeaksTooEarly, "waits"),
+    (ShowsWhatIsNotThere, "count"),
+]
+
+
+@real
+@pytest.mark.parametrize(("wrong", "law"), PLANTED_IN_QUEUE)
+def test_a_bug_planted_in_the_candidate_queue_is_found_at_the_law_that_it_breaks(wrong, law):
+    answers, _, _ = prove_part(find_proof("candidate_queue"), wrong(4, 2), 5, None, forever=False)
+    assert law in [answer.name for answer in answers if answer.result == "failed"]
 
 
 # What the logs say.

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("amaranth", reason="the optional part 'rtl' is not installed")
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Const, Module, Signal
 from amaranth.lib.wiring import Component, connect, flipped
 from scipy.io import mmread
 
@@ -187,8 +187,8 @@ def test_a_wrong_machine_is_caught(dataflow, twin, wrong):
 
 def test_rows_that_a_fold_does_not_use_must_add_nothing(monkeypatch):
     class AllRows(OperandStays):
-        def _stream(self, m, beat, rows, first, last):
-            super()._stream(m, beat, self.size.rows, first, last)
+        def _stream(self, m, used, first, last):
+            super()._stream(m, ~Const(0, self.size.rows), first, last)
 
     monkeypatch.setattr(_systolic_array, "OperandStays", AllRows)
     assert judge(small("ws"), names=("ragged",)).mismatched_bits > 0

@@ -48,11 +48,11 @@ HBM = DramTiming(
 TILES = TileArray(
     tiles=4, pes=4, tiles_per_l1=2, l0_sets=16, l0_ways=4, l1_sets=16, l1_ways=4, block_bits=6, burst_bits=5,
     l0_mshrs=8, l1_mshrs=8, outstanding=8, piece=64, dispatch=20, element=1, l0_latency=2, l1_latency=8, l0_ports=4,
-    links=8,
+    links=8, begin=3,
 )  # fmt: skip
 MERGERS = MergeArray(
     tiles=4, pes=2, tiles_per_l1=2, sets=2, ways=4, l1_sets=16, l1_ways=4, block_bits=6, burst_bits=5,
-    l1_mshrs=8, heads=16, dispatch=20, element=5, step=2, add=2, l0_latency=2, l1_latency=8,
+    l1_mshrs=8, heads=16, dispatch=20, element=5, step=2, add=2, l0_latency=2, l1_latency=8, begin=3,
 )  # fmt: skip
 
 
@@ -152,13 +152,13 @@ def random_case(seed: int) -> Case:
         l1_sets=l1_sets, l1_ways=l1_ways, block_bits=block_bits, burst_bits=burst_bits, l0_mshrs=pick(1, 2, 8, 32),
         l1_mshrs=l1_mshrs, outstanding=pick(1, 2, 3, 8, 64), piece=pick(1, 2, 7, 64), dispatch=dispatch,
         element=pick(1, 1, 2, 8), l0_latency=pick(0, 1, 2), l1_latency=l1_latency,
-        l0_ports=16, links=8,
+        l0_ports=16, links=8, begin=pick(0, 4),
     )  # fmt: skip
     merge = MergeArray(
         tiles=tiles, pes=pick(1, 2, 3), tiles_per_l1=per_l1, sets=pick(1, 2, 8), ways=pick(1, 2, 4), l1_sets=l1_sets,
         l1_ways=l1_ways, block_bits=block_bits, burst_bits=burst_bits, l1_mshrs=l1_mshrs, heads=pick(2, 3, 4, 7, 128),
         dispatch=dispatch, element=pick(1, 3, 20), step=pick(0, 1, 3), add=pick(0, 2, 5),
-        l0_latency=multiply.l0_latency, l1_latency=l1_latency,
+        l0_latency=multiply.l0_latency, l1_latency=l1_latency, begin=multiply.begin,
     )  # fmt: skip
     rows, inner, columns = (int(size) for size in rng.integers(1, 36, 3))
     density, hub = float(rng.choice([0.02, 0.1, 0.3, 0.6])), bool(rng.random() < 0.3)
@@ -434,7 +434,7 @@ def test_nothing_to_do_takes_no_cycles(rows: int, inner: int, columns: int) -> N
     a, b = (Csr.from_scipy(sp.csr_array(shape)) for shape in ((rows, inner), (inner, columns)))
     case = Case(a, b)
     multiply, (merge, product) = case.multiply(), case.merge()
-    assert (multiply.cycles, merge.cycles) == (0, 0)
+    assert multiply.cycles == merge.cycles == 0
     assert product.row_counts.tolist() == [0] * rows
     assert_same_run(multiply, case.reference_multiply(), MULTIPLY_COUNTS)
     assert_same_run(merge, case.reference_merge()[0], MERGE_COUNTS)

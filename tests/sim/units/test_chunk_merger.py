@@ -148,7 +148,7 @@ MEMORY = DramTiming(
 )  # fmt: skip
 MERGERS = MergeArray(
     tiles=2, pes=2, tiles_per_l1=2, sets=8, ways=4, l1_sets=16, l1_ways=4, block_bits=6, burst_bits=5,
-    l1_mshrs=8, heads=1, dispatch=0, element=20, step=3, add=2, l0_latency=0, l1_latency=8,
+    l1_mshrs=8, heads=1, dispatch=0, element=20, step=3, add=2, l0_latency=0, l1_latency=8, begin=0,
 )  # fmt: skip
 
 
