@@ -81,7 +81,7 @@ class A3Units:
 
 def scale_factor(dim: int) -> int:
     """1/sqrt(dim), with ``SCALE_BITS`` bits behind the point."""
-    return round(2**SCALE_BITS / math.sqrt(dim))
+    return round((1 << SCALE_BITS) / math.sqrt(dim))
 
 
 def post_bound(design: A3Design, dim: int) -> int:

@@ -1,4 +1,4 @@
-"""Operands for attention machines' trials: drawn, real ones of a BERT, and up to the formats' ends; and neighbours' stalls."""
+"""Operands for attention machines' trials: drawn, real ones of a BERT, and such as reach the formats' ends; and stalls."""
 
 from __future__ import annotations
 
