@@ -1,4 +1,4 @@
-"""Operands for attention machines' trials: drawn, real ones of a BERT, and such as reach the formats' ends; and stalls."""
+"""What attention machines' trials are made of: operands, drawn, real or to the formats' ends, and stalls."""
 
 from __future__ import annotations
 
