@@ -85,11 +85,11 @@ def _runs(design: A3Design, seed: int) -> Iterator[_Run]:
 
 
 def _opposed(seq: int, dim: int, seed: int) -> Attention:
-    """A causal head in which most queries have no product above zero."""
+    """A causal head in which most queries have no product above zero, and early ones only keys that are far below."""
     q, k, v = (np.random.default_rng(seed).standard_normal((3, 1, 1, seq, dim)) * 1.5).astype(np.float32)
     q, k = np.abs(q), -np.abs(k)
     q[..., ::4, :] *= -1
-    k[..., 1::3, 0] *= -1
+    k[..., : seq // 3, :] *= 3
     return Attention(seq=seq, heads=1, dim=dim, causal=True, q=q, k=k, v=v)
 
 
