@@ -23,6 +23,8 @@ class Scan(wiring.Component):
 
     Attributes:
         clear: A head begins, whose first query comes next.
+        rows: The head's: a bit each.
+        last_group: The last of their groups.
         causal: A query sees only keys up to its own.
         i: Queries that have been searched.
         o: The keys that are chosen for each.
@@ -32,6 +34,8 @@ class Scan(wiring.Component):
     """
 
     clear: Signal
+    rows: Signal
+    last_group: Signal
     causal: Signal
     i: stream.Interface
     o: stream.Interface
@@ -44,6 +48,8 @@ class Scan(wiring.Component):
         super().__init__(
             {
                 "clear": In(1),
+                "rows": In(size.keys),
+                "last_group": In(size.group),
                 "causal": In(1),
                 "i": In(stream.Signature(size.found)),
                 "o": Out(stream.Signature(size.chosen)),
@@ -62,8 +68,8 @@ class Scan(wiring.Component):
         turn = Turn(m, self.i, self.o)
         found: Any = Signal(size.found)
         allowed = Signal(size.keys)
-        last_group = Signal()
-        m.d.comb += [last_group.eq(self.group == size.groups - 1), turn.done.eq(turn.busy & last_group)]
+        last_group = named(m, self.group == self.last_group, "at_last_group")
+        m.d.comb += turn.done.eq(turn.busy & last_group)
         best: Any = Signal(self._best)
         now = self._better(m, "best_now", best, self._of_group(m, found, allowed))
         with m.If(turn.busy & ~last_group):
@@ -72,7 +78,7 @@ class Scan(wiring.Component):
             m.d.sync += [self.group.eq(0), best.any.eq(0), self.part.eq(after(self.part, size.parts))]
         with m.If(turn.takes):
             later = Cat(Const(1, 1), allowed)[: size.keys]
-            m.d.sync += [found.eq(self.i.payload), allowed.eq(Mux(self.causal, later, Const(-1, size.keys)))]
+            m.d.sync += [found.eq(self.i.payload), allowed.eq(Mux(self.causal, later, self.rows))]
         with m.If(self.clear):
             m.d.sync += allowed.eq(0)
 

@@ -2,7 +2,8 @@
 
 It is the search unit but for its memories of sums: they are banks, one for each row that the scan looks at in a cycle,
 and have a part for every query that is searched, scanned or waits between the two. A row lies in the bank that the
-lowest bits of its number say. Which rows have been written goes with the query.
+lowest bits of its number say. Which rows have been written goes with the query. How many iterations a query gets, and
+how many places of a column there are, is what its head wants.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Search(GreedySearch):
     """The search unit.
 
     Attributes:
+        iterations: In: of a query; ``depth``: in: places of each end of a column.
         written: What was written of ``GAIN`` and of ``LOSS`` for the query that has been searched: a bit a row.
         group: In: which rows are shown, ``width`` of them; ``part``: in: of which query.
         sums: These rows' sums of what was added and of what was taken away.
@@ -34,6 +36,8 @@ class Search(GreedySearch):
         """Make a unit of this size."""
         super().__init__(size.units.search)
         self.size = size
+        self.iterations = Signal(size.iterations)
+        self.depth = Signal(range(self.design.depth + 1))
         self.written = {name: Signal(size.keys, name=f"{name}_written") for name in (GAIN, LOSS)}
         self.group, self.part = Signal(size.group), Signal(size.part)
         self.sums: dict[str, list[Any]] = {

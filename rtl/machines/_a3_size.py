@@ -52,7 +52,9 @@ class Size:
         self.power: Any = unsigned(units.power.power.bits)
         self.total: Any = unsigned(units.share.total.bits)
 
-        self.head: Any = data.StructLayout({"seq": self.count, "causal": 1})
+        self.iterations: Any = range(design.iterations(self.keys) + 1)
+        own = {"iterations": self.iterations} if self.searches else {}
+        self.head: Any = data.StructLayout({"seq": self.count, "causal": 1, **own})
         place = {"value": self.row, "row": data.ArrayLayout(self.number, self.dim)}
         self.place: Any = data.StructLayout(place)
         self.found: Any = data.StructLayout(dict.fromkeys(("candidate", "gained", "lost"), self.keys))

@@ -11,9 +11,8 @@ Each of these modules has one query at a time, and hands it to the next one when
 that the mask allows is a candidate; without post-scoring there is no such module. What a module takes for a query is
 what ``query_cycles`` in ``models/a3.py`` says; nothing here knows of it.
 
-What it does not do: it sorts no columns (``sorters`` 0: they come sorted), its heads have as many elements as there are
-lanes, and where there is a search also as many rows as its memories have, ``keys``, as the search does so many
-iterations for each query. It holds one head: the next is announced when the last row of the output has left.
+What it does not do: it sorts no columns (``sorters`` 0: they come sorted), and its heads have as many elements as there
+are lanes. It holds one head: the next is announced when the last row of the output has left.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from siloom.models._a3_design import A3Design
 from siloom.rtl.barrel import named
-from siloom.rtl.beside import after
 from siloom.rtl.lanes import lanes
 from siloom.rtl.machines._a3_exponent import Exponent
 from siloom.rtl.machines._a3_output import Output
@@ -46,11 +44,12 @@ class A3(wiring.Component):
     """One pipeline of the design.
 
     Attributes:
-        head: Of every head its rows, and whether its mask is causal.
+        head: Of every head its rows, whether its mask is causal, and, with a search, iterations of each query.
         q: Rows of the queries.
         k: Rows of the keys.
         v: Rows of the values.
-        ends: Places of sorted columns, only with a search: values and the rows that they are from.
+        ends: Places of sorted columns, only with a search: values and the rows that they are from. There are as many
+            of each end as there are iterations, or rows if these are fewer.
         o: Rows of the output.
     """
 
@@ -84,6 +83,7 @@ class A3(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [self.known.eq(self.head.payload), self.busy.eq(1)]
 
+        self.rows = named(m, Cat(Const(key, size.number_bits) < self.known.seq for key in range(size.keys)), "rows")
         queries, stored, all_there = self._load(m)
         if size.searches:
             self._search(m, queries, stored, all_there)
@@ -127,8 +127,7 @@ class A3(wiring.Component):
         """All keys that a query may see go to the products."""
         size = self.size
         seen = Signal(size.keys)
-        rows = named(m, Cat(Const(key, size.number_bits) < self.known.seq for key in range(size.keys)), "rows")
-        now = named(m, Mux(self.known.causal, Cat(Const(1, 1), seen)[: size.keys], rows), "sees")
+        now = named(m, Mux(self.known.causal, Cat(Const(1, 1), seen)[: size.keys], self.rows), "sees")
         m.d.comb += [
             self.products.i.valid.eq(all_there & (self.number != self.known.seq)),
             self.products.i.p.keys.eq(now),
@@ -143,12 +142,18 @@ class A3(wiring.Component):
         size = self.size
         m.submodules.search = search = Search(size)
         m.submodules.scan = scan = Scan(size, search.score)
-        depth = size.units.search.depth
-        place, high, placed = Signal(range(depth)), Signal(), Signal()
+        seq, iterations = self.known.seq, self.known.iterations
+        place, high, placed = Signal(range(size.units.search.depth)), Signal(), Signal()
+        m.d.comb += [
+            search.iterations.eq(iterations),
+            search.depth.eq(Mux(iterations < seq, iterations, seq)),
+            scan.rows.eq(self.rows),
+            scan.last_group.eq((seq - 1)[size.width_bits :]),
+        ]
         with m.If(self.ends.valid & self.ends.ready):
-            m.d.sync += place.eq(after(place, depth))
-            with m.If(place == depth - 1):
-                m.d.sync += [high.eq(~high), placed.eq(high)]
+            m.d.sync += place.eq(place + 1)
+            with m.If(place == search.depth - 1):
+                m.d.sync += [place.eq(0), high.eq(~high), placed.eq(high)]
         with m.If(self.clear):
             m.d.sync += placed.eq(0)
 

@@ -66,20 +66,18 @@ class _Run:
 
 def _runs(design: A3Design, seed: int) -> Iterator[_Run]:
     seq, dim = design.keys, design.lanes
-    # A search does as many iterations as its keys want; without one a head may be shorter.
-    searches = bool(design.iterations_share)
-    odd, short = (seq, seq) if searches else (2 * seq // 3 + 1, 2)
+    odd = 2 * seq // 3 + 1
     yield _Run("drawn", drawn(seq, dim, seed))
     yield _Run("two heads, causal", drawn(odd, dim, seed + 1, heads=2, causal=True))
     yield _Run("independent", wild(seq, dim, seed + 2, 1.5))
     yield _Run("wild", wild(odd, dim, seed + 3, 12.0))
     yield _Run("alike", wild(seq, dim, seed + 4, 0.1))
     yield _Run("no candidates", _opposed(seq, dim, seed + 5))
-    yield _Run("two short heads", drawn(short, dim, seed + 6, heads=2))
+    yield _Run("two short heads", drawn(2, dim, seed + 6, heads=2))
     yield _Run("stalled", drawn(odd, dim, seed + 7, heads=2, causal=True), stalls=True)
     for first in (0, 4):
         op = real(seq, dim, first)
-        if op is not None and (op.seq == seq or not searches):
+        if op is not None:
             yield _Run(f"real, from head {first}", op)
             yield _Run(f"real, from head {first}, stalled", op, stalls=True)
 
@@ -111,14 +109,9 @@ def _trial(design: A3Design, run: _Run, rng: np.random.Generator) -> Trial:
         for name, x in (("q", given.q), ("k", given.k), ("v", given.v)):
             rows[name] += row.pack(to_codes(x[at], bits, fraction)[0].astype(np.int64))
         ends += place.pack(_places(design, to_codes(given.k[at], bits, fraction)[0]))
-    head = Stream(
-        (
-            Port("seq", Whole(design.keys.bit_length(), signed=False), "rows"),
-            Port("causal", FLAG, "1: no later keys"),
-        )
-    )
-    announced = np.tile(np.array([op.seq, op.causal], np.int64), (op.batch * op.heads, 1))
-    feeds = {"head": (head.bits, head.pack(announced))}
+    head = _head_stream(design)
+    announced = [op.seq, op.causal, *([design.iterations(op.seq)] if design.iterations_share else ())]
+    feeds = {"head": (head.bits, head.pack(np.tile(np.array(announced, np.int64), (op.batch * op.heads, 1))))}
     feeds |= {name: (row.bits, payloads) for name, payloads in rows.items()}
     if design.iterations_share:
         feeds["ends"] = (place.bits, ends)
@@ -138,6 +131,13 @@ def _trial(design: A3Design, run: _Run, rng: np.random.Generator) -> Trial:
     return Trial(plan, {"o": answers}, None if run.stalls else result.cycles)
 
 
+def _head_stream(design: A3Design) -> Stream:
+    ports = [Port("seq", Whole(design.keys.bit_length(), signed=False), "rows"), Port("causal", FLAG, "no later keys")]
+    if most := design.iterations(design.keys):
+        ports.append(Port("iterations", Whole(most.bit_length(), signed=False), "of a query"))
+    return Stream(tuple(ports))
+
+
 def _place_stream(design: A3Design) -> Stream:
     return Stream(
         (
@@ -149,7 +149,7 @@ def _place_stream(design: A3Design) -> Stream:
 
 def _places(design: A3Design, k: Codes32) -> Codes:
     """All places of the sorted columns of k that a search reaches, the low ends' first."""
-    depth = min(design.keys, design.iterations(len(k)))
+    depth = min(len(k), design.iterations(len(k)))
     low, low_row, high, high_row = (x.T.astype(np.int64) for x in sorted_ends(k, depth))
     return np.concatenate([np.hstack([low, low_row]), np.hstack([high, high_row])])
 

@@ -45,7 +45,11 @@ class End:
 
 
 class GreedySearch(Twin):
-    """A search unit of the size that ``design`` says."""
+    """A search unit of the size that ``design`` says.
+
+    ``iterations`` and ``depth`` are the design's. A machine may put signals in their place that stay at or below it
+    while a query is searched: then they are what its heads want.
+    """
 
     def __init__(self, design: greedy_search.GreedySearch) -> None:
         """Take the promise for this size."""
@@ -54,6 +58,8 @@ class GreedySearch(Twin):
         self.end = data.StructLayout({"value": signed(design.value_bits), "row": design.row.bits, "left": 1})
         # As many of the largest products as there are iterations.
         self.score = signed(2 * design.value_bits + design.iterations.bit_length())
+        self.iterations: Value = Const(design.iterations)
+        self.depth: Value = Const(design.depth)
 
     def elaborate(self, platform: object) -> Module:
         """A query starts all columns at their first places; what they show fills the chain, stage by stage."""
@@ -112,12 +118,11 @@ class GreedySearch(Twin):
 
     def _end(self, m: Module, name: str, writes: Value, starts: Value, written: Value) -> End:
         """One end of a column in a memory; ``starts`` goes to its first place."""
-        depth = self.design.depth
         # All addresses exist, so that a simulator need not care about that behind the last place.
         memory = Memory(shape=len(written), depth=1 << self.design.place.bits, init=[])
         m.submodules[name] = memory
         write, read = memory.write_port(), memory.read_port()
-        behind, left = Signal(range(depth + 1), name=f"{name}_behind"), Signal(name=f"{name}_left")
+        behind, left = Signal(range(self.design.depth + 1), name=f"{name}_behind"), Signal(name=f"{name}_left")
         called = Signal(name=f"{name}_called")
         m.d.comb += [
             write.en.eq(writes),
@@ -129,7 +134,7 @@ class GreedySearch(Twin):
         with m.If(starts):
             m.d.sync += [behind.eq(1), left.eq(1)]
         with m.Elif(called):
-            with m.If(behind == depth):
+            with m.If(behind == self.depth):
                 m.d.sync += left.eq(0)
             with m.Else():
                 m.d.sync += behind.eq(behind + 1)
@@ -149,9 +154,9 @@ class GreedySearch(Twin):
         left = Signal(range(self.design.iterations + 1), name="iterations_left")
         works, ends, total = Signal(), Signal(), Signal(self.score, name="total")
         m.d.comb += works.eq(moves | left.any())
-        m.d.comb += ends.eq(moves if self.design.iterations == 1 else left == 1)
+        m.d.comb += ends.eq((moves & (self.iterations == 1)) | (left == 1))
         with m.If(moves):
-            m.d.sync += left.eq(self.design.iterations - 1)
+            m.d.sync += left.eq(self.iterations - 1)
         with m.Elif(left.any()):
             m.d.sync += left.eq(left - 1)
 
