@@ -17,7 +17,7 @@ from siloom.rtl.barrel import named
 from siloom.rtl.beside import after
 from siloom.rtl.machines._a3_size import Size
 from siloom.rtl.pick import pick
-from siloom.rtl.units.greedy_search import GreedySearch
+from siloom.rtl.units.greedy_search import GreedySearch, one_hot
 
 GAIN, LOSS = "gain", "loss"
 
@@ -78,12 +78,10 @@ class Search(GreedySearch):
         before: dict[str, Any] = {}
         for at, row in rows.items():
             data = pick(shown[at], row[: size.width_bits])
-            before[at] = named(m, Mux(pick(list(written), row), data, 0), f"{name}_before_{at}")
+            before[at] = named(m, Mux(written.bit_select(row, 1), data, 0), f"{name}_before_{at}")
         m.d.comb += now.eq(before[name] + number)
-        with m.If(starts):
-            m.d.sync += written.eq(0)
-        with m.Elif(adds):
-            m.d.sync += written.bit_select(rows[name], 1).eq(1)
+        bit = one_hot(m, f"{name}_row_bit", rows[name], adds, size.keys)
+        m.d.sync += written.eq(Mux(starts, 0, written | bit))
         return {at: Mux(adds if at == name else adds & same, now, old) for at, old in before.items()}
 
     def _word(self, row: Any, part: Any) -> Any:
