@@ -58,17 +58,19 @@ class Search(GreedySearch):
     ) -> dict[str, Value]:
         """What has been added up under ``name`` for each of two rows, with this cycle's number in its row."""
         size, written = self.size, self.written[name]
+        banks = Module()
+        m.submodules[f"{name}s"] = banks
         shown: dict[str, list[Any]] = {at: [] for at in rows}
         now = Signal(self.score, name=f"{name}_now")
         for bank in range(size.width):
             memory = Memory(shape=self.score, depth=1 << (size.group_bits + len(self.part)), init=[])
-            m.submodules[f"{name}s_of_bank{bank}"] = memory
+            banks.submodules[f"bank{bank}"] = memory
             for at, row in rows.items():
                 port = memory.read_port(domain="comb")
-                m.d.comb += port.addr.eq(self._word(row, self._own))
+                banks.d.comb += port.addr.eq(self._word(row, self._own))
                 shown[at].append(port.data)
             scan, write = memory.read_port(domain="comb"), memory.write_port()
-            m.d.comb += [
+            banks.d.comb += [
                 scan.addr.eq(Cat(self.group[: size.group_bits], self.part)),
                 self.sums[name][bank].eq(scan.data),
                 write.en.eq(adds & (rows[name][: size.width_bits] == bank)),

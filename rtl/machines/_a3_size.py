@@ -35,7 +35,6 @@ class Size:
         self.width = min(design.scan_width, 1 << self.number_bits)
         self.width_bits = self.width.bit_length() - 1
         self.group_bits = self.number_bits - self.width_bits
-        self.groups = -(-self.keys // self.width)
         self.parts = 2 + waiting
         self.slots = 3 + 2 * waiting if self.posts else 2 + waiting
         self.power_slots = 2 + waiting

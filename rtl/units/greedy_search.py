@@ -60,9 +60,12 @@ class GreedySearch(Twin):
             starts.eq(takes & (self.i.p.kind > HIGH)),
             leaves.eq(self.o.valid & self.o.ready),
         ]
+        # A module for each tournament: what is text of one module alone grows beyond what a compiler likes.
+        trees = {name: Module() for name in (LARGE, SMALL)}
+        m.submodules.largest, m.submodules.smallest = trees[LARGE], trees[SMALL]
         steps = [
             Step(partial(self._columns, platform, takes, starts), MULTIPLY),
-            *[Step(self._level, COMPARE)] * (self.design.columns - 1).bit_length(),
+            *[Step(partial(self._level, trees), COMPARE)] * (self.design.columns - 1).bit_length(),
             Step(partial(self._decide, starts), 2 * ADD),
             Step(partial(self._score, starts), LOOK_UP + 2 * ADD),
         ]
@@ -75,7 +78,12 @@ class GreedySearch(Twin):
             fills = after(m, f"fills{number}", fills)  # high in the cycle in which the stage gets its first values
             values = stage(m, values, fills)
             if number + 1 < len(stages):
-                values = {name: handed_on(m, f"{name}_{number}", value, fills) for name, value in values.items()}
+                values = {
+                    name: waiting(trees[tournament(name)], f"{name}_{number}", value, fills)
+                    if isinstance(value, Entrant)
+                    else handed_on(m, f"{name}_{number}", value)
+                    for name, value in values.items()
+                }
         with m.If(leaves):
             m.d.sync += [busy.eq(0), self.o.valid.eq(0)]
         with m.If(starts):
@@ -109,11 +117,11 @@ class GreedySearch(Twin):
                 found[f"{name}{number}"] = one
         return found
 
-    def _level(self, m: Module, given: Values, moves: Value) -> Values:
+    def _level(self, trees: dict[str, Module], m: Module, given: Values, moves: Value) -> Values:
         found: dict[str, Any] = {}
-        for name in (LARGE, SMALL):
-            those = [value for key, value in given.items() if key.startswith(name)]
-            best = winners(m, f"{name}_of{len(those)}_", those, largest=name == LARGE)
+        for name, tree in trees.items():
+            those = [value for key, value in given.items() if tournament(key) == name]
+            best = winners(tree, f"{name}_of{len(those)}_", those, largest=name == LARGE)
             found |= {f"{name}{number}": one for number, one in enumerate(best)}
         return found
 
@@ -192,10 +200,13 @@ def after(m: Module, name: str, value: Value) -> Signal:
     return register
 
 
-def handed_on(m: Module, name: str, value: Any, fills: Value) -> Any:
-    """A value behind a stage: entrants wait there to be called, what was decided goes on every cycle."""
-    if isinstance(value, Entrant):
-        return waiting(m, name, value, fills)
+def tournament(name: str) -> str:
+    """Whose entrant a value of this name is."""
+    return LARGE if name.startswith(LARGE) else SMALL
+
+
+def handed_on(m: Module, name: str, value: Any) -> Any:
+    """What was decided, behind a stage: it goes on every cycle, while entrants wait to be called."""
     register = Signal(Value.cast(value).shape(), name=name)
     m.d.sync += register.eq(value)
     return register
