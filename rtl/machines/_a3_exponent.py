@@ -113,7 +113,7 @@ class Exponent(wiring.Component):
     def _choose(self, m: Module, begins: Any, query: Any, ends: Any) -> None:
         """Which score is read in a cycle; ``ends`` with the last one."""
         if self._size.posts:
-            walk = Walk(m, begins, self.kept, self._size.number_bits)
+            walk = Walk(m, begins, self.kept)
             m.d.comb += [self.fetches.eq(walk.steps), self.ordinal.eq(walk.number), ends.eq(walk.last)]
             return
         goes, place = Signal(), Signal(self._size.number)

@@ -64,7 +64,7 @@ class Products(wiring.Component):
         m.d.sync += begins.eq(turn.takes)
         with m.If(turn.takes):
             m.d.sync += chosen.eq(self.i.p.keys)
-        walk = Walk(m, begins, chosen, size.number_bits)
+        walk = Walk(m, begins, chosen)
 
         memory = Memory(shape=size.row, depth=1 << size.number_bits, init=[])
         m.submodules.keys = memory

@@ -83,7 +83,7 @@ class Scan(wiring.Component):
             m.d.sync += allowed.eq(0)
 
         chosen = named(m, found.candidate & allowed, "chosen")
-        alone = Cat(now.row == key for key in range(size.keys))
+        alone = (Const(1, 1) << now.row)[: size.keys]
         m.d.comb += self.o.p.keys.eq(Mux(chosen.any(), chosen, alone))
         return m
 

@@ -83,7 +83,7 @@ class A3(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [self.known.eq(self.head.payload), self.busy.eq(1)]
 
-        self.rows = named(m, Cat(Const(key, size.number_bits) < self.known.seq for key in range(size.keys)), "rows")
+        self.rows = named(m, ((Const(1, 1) << self.known.seq) - 1)[: size.keys], "rows")
         queries, stored, all_there = self._load(m)
         if size.searches:
             self._search(m, queries, stored, all_there)

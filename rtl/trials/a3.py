@@ -173,7 +173,6 @@ HARDWARE = Hardware(
         _PIPELINE(keys=64, lanes=32, iterations_share=1.0, post_threshold_percent=0.0, refinement="off"),
         _BASE(keys=128, lanes=64),
         _PIPELINE(keys=128, lanes=64),
-        _PIPELINE(keys=320, lanes=64, iterations_share=0.125, post_threshold_percent=10.0),
     ),
     trials=_trials,
     bound=0.0,

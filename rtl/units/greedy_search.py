@@ -163,8 +163,7 @@ class GreedySearch(Twin):
         for name, row in rows.items():
             score = named(m, gained[name] + lost[name], f"score_of_{name}")
             bit = one_hot(m, f"bit_of_{name}", row, changes[name], self.design.rows)
-            above = (score > 0).replicate(self.design.rows)
-            marked = named(m, (marked & ~bit) | (bit & above), f"marked_with_{name}")
+            marked = named(m, (marked & ~bit) | Mux(score > 0, bit, 0), f"marked_with_{name}")
         m.d.sync += candidates.eq(Mux(starts, 0, marked))
         return {"ends": given["ends"]}
 

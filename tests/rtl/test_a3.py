@@ -51,6 +51,11 @@ def test_every_size_passes(design, simulator):
 
 
 @pytest.mark.slow
+def test_the_chips_size_passes_where_it_is_compiled_in_minutes():
+    passes(judge(replace(HARDWARE.base, keys=320, iterations_share=0.125, post_threshold_percent=10.0), "verilator"))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
