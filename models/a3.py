@@ -13,7 +13,8 @@ base machine. Modules then take as long as there are iterations, candidates and 
 Times. Queries go through the modules in order (:mod:`siloom.sim.engine.pipeline`), on the counts of every single query;
 the chain of services that fills the time (``pipeline_path.py``) says what it was spent on. Heads follow one another:
 the bytes of a head, those of its result too, come through one port that all copies share, once the pipeline that they
-go to is free; then queries run, the pipeline drains.
+go to is free; then queries run, the pipeline drains. However fast the port, a head takes :func:`write_cycles` to be
+written to the pipeline's memories.
 
 The columns of K are sorted beforehand, off the critical path, as the paper has it. Of both ends of a column a search
 reaches no more than ``iterations`` places, and only these are kept. With ``sorters`` 0 they come from memory beside K,
@@ -35,15 +36,15 @@ Fields and their sources: ``_a3_design.py``; energy and area: ``_a3_cost.py``; s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from siloom.models._a3_cost import area_parts, energy_parts
 from siloom.models._a3_design import A3Design, row_bits
+from siloom.models._a3_units import SCALE_BITS, post_bound, scale_factor
 from siloom.models._attention import (
     FORWARD_ONLY,
     Codes32,
@@ -70,10 +71,9 @@ from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result
 from siloom.sim.units.exp_split import exp_split_stream, split_tables
 from siloom.sim.units.greedy_search import REFINEMENTS, greedy_scores, sorted_ends
-from siloom.sim.units.post_score import bound_code, near_largest
+from siloom.sim.units.post_score import near_largest
 from siloom.sim.units.share_sum import share_sums
 
-_SCALE_BITS = 16
 _UNBOUNDED = 2**62
 _QUERIES = 1024
 """Queries of a head that are worked on at once here: long heads would take gigabytes."""
@@ -128,6 +128,7 @@ class A3(Machine):
         op, design = require_attention(self.label, op), self.design
         moved = head_bytes(design, op)
         port = Port.of(design.memory, design.memory_channels, sum(moved.values()), design.clock_hz)
+        port = replace(port, cycles=max(port.cycles, write_cycles(design, op.seq)))
         whole = run_heads(op, op.operands(), self._head, on_copies(design.copies, port, held=1))
         traffic = {name: each * whole.heads for name, each in moved.items()}
         traffic = with_dram(traffic, traffic["o"] + traffic.get("sorted_k", 0) // 2)
@@ -214,7 +215,7 @@ def choose(design: A3Design, q: Codes32, k: Codes32, allowed: Mask) -> Choice:
     scores = exact_products(q, k, design.operand_bits)
     bound = _UNBOUNDED
     if design.post_threshold_percent:
-        bound = bound_code(design.post_threshold_percent, 2.0 ** (-2 * design.fraction_bits) / math.sqrt(dim))
+        bound = post_bound(design, dim)
     kept, largest = near_largest(scores, candidates, bound)
     return Choice(candidates, kept, scores, largest, rescued)
 
@@ -280,11 +281,20 @@ def _attend(design: A3Design, v: Codes32, choice: Choice, dim: int) -> Reals32:
     """The output of one head, back from its codes."""
     unit = design.exponential
     below = np.where(choice.kept, choice.largest[:, None] - choice.scores, 0)
-    factor = round(2**_SCALE_BITS / math.sqrt(dim))
-    x = np.minimum((below * factor + (1 << (_SCALE_BITS - 1))) >> _SCALE_BITS, unit.largest)
+    x = np.minimum((below * scale_factor(dim) + (1 << (SCALE_BITS - 1))) >> SCALE_BITS, unit.largest)
     powers = exp_split_stream(x.ravel(), *split_tables(unit), unit.low_bits, unit.power_fraction).reshape(x.shape)
     sums = share_sums(powers, v.astype(np.int64), choice.kept, design.weight_fraction_bits, design.operand_bits)
     return (sums / (1 << design.fraction_bits)).astype(np.float32)
+
+
+def write_cycles(design: A3Design, seq: int) -> int:
+    """Cycles before a head's first query: one to announce it, then its rows are written, then the query is taken up.
+
+    Rows of K, V and Q go to memories of their own, side by side, one of each a cycle. So do the places of sorted
+    columns, a place of all columns and of one end a cycle, unless they are made here.
+    """
+    places = 0 if design.sorters else design.sorted_places(seq)
+    return 1 + max(seq, places) + 1
 
 
 def head_bytes(design: A3Design, op: Attention) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Operands for attention machines' trials: drawn ones, real ones of a BERT, and ones that run to the formats' ends."""
+"""What attention machines' trials are made of: operands, drawn, real or to the formats' ends, and stalls."""
 
 from __future__ import annotations
 
@@ -40,6 +40,18 @@ def real(seq: int, dim: int, first: int = 0) -> Attention | None:
     joined = [np.concatenate(list(x[0, first : first - -dim // own]), axis=1) for x in (found.q, found.k, found.v)]
     q, k, v = (np.ascontiguousarray(x[None, None, :seq, :dim]) for x in joined)
     return Attention(seq=seq, heads=1, dim=dim, q=q, k=k, v=v)
+
+
+def idle(rng: np.random.Generator, beats: int) -> list[int]:
+    """Mostly none, sometimes a few cycles, now and then many."""
+    waits = np.where(rng.random(beats) < 0.9, rng.integers(0, 4, beats), rng.integers(0, 60, beats))
+    return [int(wait) for wait in waits]
+
+
+def ready(rng: np.random.Generator, cycles: int) -> list[bool]:
+    """Single cycles and long bursts of not being ready."""
+    bursts = np.repeat(rng.random(cycles // 40 + 1) < 0.7, 40)[:cycles]
+    return [bool(r) for r in (rng.random(cycles) < 0.7) & bursts]
 
 
 @cache

@@ -18,7 +18,7 @@ from siloom.models.elsa import Elsa, head_threshold
 from siloom.rtl.cosim import Trial
 from siloom.rtl.exchange import Drain, Feed, Plan
 from siloom.rtl.hardware import Hardware
-from siloom.rtl.trials._attention import drawn, real, wild
+from siloom.rtl.trials._attention import drawn, idle, ready, real, wild
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.contract import FLAG, Codes, Port, Stream, Whole
 from siloom.sim.errors import InfeasibleError, InputError
@@ -102,10 +102,10 @@ def _trial(design: ElsaDesign, run: _Run, rng: np.random.Generator) -> Trial:
     plan = Plan(
         name=run.name,
         feeds={
-            name: Feed(width, payloads, _idle(rng, len(payloads)) if run.stalls else [0] * len(payloads))
+            name: Feed(width, payloads, idle(rng, len(payloads)) if run.stalls else [0] * len(payloads))
             for name, (width, payloads) in feeds.items()
         },
-        drains={"o": Drain(chunk.bits, len(answers), _ready(rng, limit) if run.stalls else ())},
+        drains={"o": Drain(chunk.bits, len(answers), ready(rng, limit) if run.stalls else ())},
         limit=limit,
         seed=int(rng.integers(2**31)),
     )
@@ -130,18 +130,6 @@ def _chunks(design: ElsaDesign, codes: Codes) -> tuple[Stream, list[int]]:
     padded[:, : design.dim] = codes
     stream = Stream((Port("code", Whole(design.operand_bits), "elements", lanes),))
     return stream, stream.pack(padded.reshape(-1, lanes))
-
-
-def _idle(rng: np.random.Generator, beats: int) -> list[int]:
-    """Mostly none, sometimes a few cycles, now and then many."""
-    waits = np.where(rng.random(beats) < 0.9, rng.integers(0, 4, beats), rng.integers(0, 60, beats))
-    return [int(wait) for wait in waits]
-
-
-def _ready(rng: np.random.Generator, cycles: int) -> list[bool]:
-    """Single cycles and long bursts of not being ready."""
-    bursts = np.repeat(rng.random(cycles // 40 + 1) < 0.7, 40)[:cycles]
-    return [bool(r) for r in (rng.random(cycles) < 0.7) & bursts]
 
 
 HARDWARE = Hardware(

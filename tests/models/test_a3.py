@@ -297,6 +297,16 @@ def test_heads_that_share_keys_are_run_and_fetched_each_for_itself(kv_heads):
     assert any(f"though {4 // kv_heads} heads share them" in note for note in here.notes)
 
 
+@pytest.mark.parametrize(("fields", "rows"), [(BASE, 40), ({}, 40), ({"iterations_share": 2.0}, 80)], ids=str)
+@pytest.mark.parametrize("heads", [1, 3])
+def test_a_head_is_written_row_by_row_however_fast_the_memory(fields, rows, heads):
+    op = attention(seq=40, dim=16, heads=heads)
+    ideal, fast, slow = (run(op, memory=memory, **fields) for memory in ("ideal", "hbm2-2.0", "ddr3-1866"))
+    loads = {p.name: p.cycles for p in ideal.phases}["loads"]
+    assert loads == heads * (1 + rows + 1)
+    assert loads < ideal.cycles <= fast.cycles < slow.cycles
+
+
 def test_sorting_costs_time_only_where_it_is_done_here_and_energy_in_any_case():
     op = attention(seq=40, dim=16)
     amortised, here, faster = (run(op, memory="hbm2-2.0", sorters=s) for s in (0, 1, 16))
