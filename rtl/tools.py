@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -66,7 +67,8 @@ def run(
     """
     tool = " ".join(Path(a).name for a in argv[:3]) if argv[1:2] == ["-m"] else Path(argv[0]).name
     try:
-        done = subprocess.run(
+        # A session of its own: compilers have children, which must not outlive them.
+        process = subprocess.Popen(
             list(argv),
             cwd=folder,
             env=None if env is None else dict(env),
@@ -75,18 +77,24 @@ def run(
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=timeout_s,
-            check=False,
+            start_new_session=True,
         )
     except OSError as error:
         raise MissingPartError(f"{tool} cannot be started: {error.strerror}; reinstall it with: {install}") from None
-    except subprocess.TimeoutExpired:
-        raise MissingPartError(f"{tool} did not end within {timeout_s:g} s; choose a smaller design") from None
-    if done.returncode != 0:
+    with process:
+        try:
+            said, _ = process.communicate(timeout=timeout_s)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            raise MissingPartError(f"{tool} did not end within {timeout_s:g} s; choose a smaller design") from None
+    if process.returncode != 0:
         raise MissingPartError(
-            f"{tool} ended with exit code {done.returncode}: {telling_line(done.stdout)}; reinstall it with: {install}"
+            f"{tool} ended with exit code {process.returncode}: {telling_line(said)}; reinstall it with: {install}"
         )
-    return done.stdout
+    return said
 
 
 def telling_line(text: str) -> str:

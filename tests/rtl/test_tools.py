@@ -100,3 +100,11 @@ def test_a_build_that_nobody_used_for_a_month_goes(cache_root):
     os.utime(old, (0, 0))
     cache.kept("thing", ["new"], lambda folder: None)
     assert not old.exists()
+
+
+def test_a_tool_that_takes_too_long_leaves_no_child_behind(tmp_path):
+    left = tmp_path / "left"
+    with pytest.raises(MissingPartError, match=r"did not end within 0\.5 s"):
+        tools.run(["sh", "-c", f"(sleep 1.5; touch {left}) & wait"], folder=tmp_path, timeout_s=0.5)
+    time.sleep(2)
+    assert not left.exists()
