@@ -39,7 +39,7 @@ class ExpFloat(Design):
     unit: float = parameter(
         2.0**-9, unit="", source="9-bit operands of length 64", status="assumed", low=1e-12, high=1.0
     )
-    scale_bits: int = parameter(24, unit="bit", source=_CHOICE, status="assumed", low=4, high=30)
+    scale_bits: int = parameter(24, unit="bit", source=_CHOICE, status="assumed", low=4, high=60)
     table_bits: int = parameter(6, unit="bit", source=_CHOICE, status="assumed", low=1, high=12)
     mantissa_bits: int = parameter(10, unit="bit", source=_CHOICE, status="assumed", low=1, high=23)
     largest_exponent: int = parameter(96, unit="", source=_CHOICE, status="assumed", low=0, high=127)
