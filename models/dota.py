@@ -72,8 +72,8 @@ from siloom.sim.units.token_scheduler import buffer_order
 
 Counts = npt.NDArray[np.int64]
 
-TRANSFORM_FILL = 7
-"""Cycles from a vector's last addition until its low-rank vector can be read: quantizer, weights, memories."""
+TRANSFORM_FILL = 8
+"""Cycles of a head beside its projections: until the first vector is read, and from the last to the array."""
 
 
 class Dota(Machine):

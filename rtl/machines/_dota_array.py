@@ -1,0 +1,124 @@
+"""The array: PEs that do detection, scores and values, trees of adders behind them, and the rounding of results.
+
+A step that is issued in some cycle has its operands in registers two cycles later, its products two cycles after that,
+and a cycle later sums of PEs. In detection PE ``block * rank + r`` has element r of the low-rank vectors of a block of
+keys; for scores and values PE ``row * per_row + l`` has ``each`` elements of the row, one a cycle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, signed
+from amaranth.lib import data
+
+from siloom.rtl.machines._dota_layouts import detect_step, group_layout, later, low_layout, total, visit_step
+from siloom.rtl.machines._dota_pe import Pe
+from siloom.rtl.machines._dota_size import DotaSize
+from siloom.rtl.pick import pick
+from siloom.rtl.rounding import clamp, half_even
+from siloom.rtl.shared import place
+
+
+class Array(Elaboratable):
+    """The array.
+
+    Attributes:
+        detect, visit: In: what is issued in this cycle; never both.
+        low_group, low_keys: In: operands of detection, a cycle after it is issued.
+        queries: In: a vector for each row, a cycle after a round's first step is issued.
+        vectors: In: keys or values of each row, at the same time.
+        weights: In: a weight of each row, at the same time; zero where a row is not at work.
+        detected: Out: scores [keys, rows], five cycles after ``detect``, which is then ``detected_step``.
+        scores: Out: a score of each row, five cycles after the last step of a round, which is then ``scored_step``.
+        results: Out: rounded sums of values, six cycles after a group's last step.
+    """
+
+    def __init__(self, size: DotaSize) -> None:
+        self.size = size
+        self.detect: Any = Signal(detect_step(size))
+        self.visit: Any = Signal(visit_step(size))
+        self.low_group: Any = Signal(data.ArrayLayout(low_layout(size), size.tokens))
+        self.low_keys: Any = Signal(data.ArrayLayout(low_layout(size), size.keys_at_once))
+        self.queries: Any = Signal(group_layout(size))
+        self.vectors: Any = Signal(group_layout(size))
+        self.weights: Any = Signal(data.ArrayLayout(signed(size.design.operand_bits), size.tokens))
+        row = data.ArrayLayout(signed(size.detected_bits), size.tokens)
+        self.detected: Any = Signal(data.ArrayLayout(row, size.keys_at_once))
+        self.detected_step: Any = Signal(detect_step(size))
+        self.scores: Any = Signal(data.ArrayLayout(signed(size.score_bits), size.tokens))
+        self.scored_step: Any = Signal(visit_step(size))
+        self.results: Any = Signal(group_layout(size))
+
+    def elaborate(self, platform: object) -> Module:
+        """Registers for operands, PEs, trees."""
+        m = Module()
+        size = self.size
+        detect2 = later(m, self.detect, 2, "detect")
+        visit1 = later(m, self.visit, 1, "visit")
+        visit2 = later(m, visit1, 1, "visit_at_pes")
+        visit4 = later(m, visit2, 2, "visit_at_sums")
+        detect4 = later(m, detect2, 2, "detect_at_sums")
+        m.d.sync += [self.detected_step.eq(detect4), self.scored_step.eq(visit4)]
+
+        low_group: Any = Signal(self.low_group.shape(), name="low_group_held")
+        low_keys: Any = Signal(self.low_keys.shape(), name="low_keys_held")
+        m.d.sync += [low_group.eq(self.low_group), low_keys.eq(self.low_keys)]
+        queries: Any = Signal(group_layout(size), name="queries_held")
+        vectors: Any = Signal(group_layout(size), name="vectors_held")
+        weights: Any = Signal(self.weights.shape(), name="weights_held")
+        with m.If(visit1.valid & (visit1.slice == 0)):
+            m.d.sync += [queries.eq(self.queries), vectors.eq(self.vectors), weights.eq(self.weights)]
+
+        mode: Any = Signal(size.multiplier.mode.bits)
+        m.d.comb += mode.eq(Mux(detect2.valid, (size.numbers - 1).bit_length(), 0))
+        pes = []
+        for p in range(size.pes):
+            pe: Any = Pe(size)
+            place(m, platform, pe, f"pe{p}", "dota_pe")
+            block, r = divmod(p, size.rank)
+            t, part = divmod(p, size.per_row)
+            first = part * size.each
+            mine = [list(x[t])[first : first + size.each] for x in (queries, vectors)]
+            query, vector = (pick(x, visit2.slice[: max(1, (size.each - 1).bit_length())]) for x in mine)
+            # PEs that no block of keys has do nothing in detection.
+            keys = range(block * size.numbers, (block + 1) * size.numbers) if block < size.key_blocks else range(0)
+            low_a = Cat(low_group[i][r] for i in range(size.tokens)) if keys else Const(0, 1)
+            low_b = Cat(low_keys[key][r] for key in keys) if keys else Const(0, 1)
+            m.d.comb += [
+                pe.valid.eq(detect2.valid | visit2.valid),
+                pe.mode.eq(mode),
+                pe.a.eq(Mux(detect2.valid, low_a, Mux(visit2.values, weights[t], query))),
+                pe.b.eq(Mux(detect2.valid, low_b, vector)),
+                pe.add.eq(visit4.valid & visit4.values),
+                pe.slice.eq(visit4.slice),
+                pe.first.eq(visit4.first),
+            ]
+            pes.append(pe)
+        self._trees(m, pes, visit4)
+        return m
+
+    def _trees(self, m: Module, pes: list[Any], visit4: Any) -> None:
+        """Sums of PEs, and the rounding of their own."""
+        size = self.size
+        for block in range(size.key_blocks):
+            for j in range(size.numbers):
+                for i in range(size.tokens):
+                    products = [pes[block * size.rank + r].parts[i * size.numbers + j] for r in range(size.rank)]
+                    score = total(m, f"detected{block}_{j}_{i}", products)
+                    m.d.sync += self.detected[block * size.numbers + j][i].eq(score)
+        for t in range(size.tokens):
+            mine = pes[t * size.per_row : (t + 1) * size.per_row]
+            now: Any = Signal(signed(size.score_bits), name=f"part_of_score{t}")
+            before: Any = Signal(signed(size.score_bits), name=f"score_before{t}")
+            whole: Any = Signal(signed(size.score_bits), name=f"score{t}")
+            m.d.sync += [now.eq(total(m, f"row{t}", [pe.whole for pe in mine])), before.eq(whole)]
+            m.d.comb += [
+                whole.eq(now + Mux(self.scored_step.slice == 0, 0, before)),
+                self.scores[t].eq(whole),
+            ]
+            top = (1 << (size.design.operand_bits - 1)) - 1
+            for c in range(size.dim):
+                rounded: Any = Signal(signed(size.sum_bits - size.weight_bits + 1), name=f"rounded{t}_{c}")
+                m.d.comb += rounded.eq(half_even(mine[c // size.each].sums[c % size.each], size.weight_bits))
+                m.d.sync += self.results[t][c].eq(clamp(rounded, -top, top))
