@@ -12,7 +12,7 @@ from typing import Any
 from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, signed
 from amaranth.lib import data
 
-from siloom.rtl.machines._dota_layouts import detect_step, group_layout, later, low_layout, total, visit_step
+from siloom.rtl.machines._dota_layouts import detect_step, lane, later, low_bits, total, vector_bits, visit_step
 from siloom.rtl.machines._dota_pe import Pe
 from siloom.rtl.machines._dota_size import DotaSize
 from siloom.rtl.pick import pick
@@ -38,17 +38,16 @@ class Array(Elaboratable):
         self.size = size
         self.detect: Any = Signal(detect_step(size))
         self.visit: Any = Signal(visit_step(size))
-        self.low_group: Any = Signal(data.ArrayLayout(low_layout(size), size.tokens))
-        self.low_keys: Any = Signal(data.ArrayLayout(low_layout(size), size.keys_at_once))
-        self.queries: Any = Signal(group_layout(size))
-        self.vectors: Any = Signal(group_layout(size))
-        self.weights: Any = Signal(data.ArrayLayout(signed(size.design.operand_bits), size.tokens))
-        row = data.ArrayLayout(signed(size.detected_bits), size.tokens)
-        self.detected: Any = Signal(data.ArrayLayout(row, size.keys_at_once))
+        self.low_group: Any = Signal(size.tokens * low_bits(size))
+        self.low_keys: Any = Signal(size.keys_at_once * low_bits(size))
+        self.queries: Any = Signal(size.tokens * vector_bits(size))
+        self.vectors: Any = Signal(size.tokens * vector_bits(size))
+        self.weights: Any = Signal(size.tokens * size.design.operand_bits)
+        self.detected: Any = Signal(size.keys_at_once * size.tokens * size.detected_bits)
         self.detected_step: Any = Signal(detect_step(size))
         self.scores: Any = Signal(data.ArrayLayout(signed(size.score_bits), size.tokens))
         self.scored_step: Any = Signal(visit_step(size))
-        self.results: Any = Signal(group_layout(size))
+        self.results: Any = Signal(size.tokens * vector_bits(size))
 
     def elaborate(self, platform: object) -> Module:
         """Registers for operands, PEs, trees."""
@@ -64,31 +63,31 @@ class Array(Elaboratable):
         low_group: Any = Signal(self.low_group.shape(), name="low_group_held")
         low_keys: Any = Signal(self.low_keys.shape(), name="low_keys_held")
         m.d.sync += [low_group.eq(self.low_group), low_keys.eq(self.low_keys)]
-        queries: Any = Signal(group_layout(size), name="queries_held")
-        vectors: Any = Signal(group_layout(size), name="vectors_held")
+        queries: Any = Signal(size.tokens * vector_bits(size), name="queries_held")
+        vectors: Any = Signal(size.tokens * vector_bits(size), name="vectors_held")
         weights: Any = Signal(self.weights.shape(), name="weights_held")
         with m.If(visit1.valid & (visit1.slice == 0)):
             m.d.sync += [queries.eq(self.queries), vectors.eq(self.vectors), weights.eq(self.weights)]
 
         mode: Any = Signal(size.multiplier.mode.bits)
         m.d.comb += mode.eq(Mux(detect2.valid, (size.numbers - 1).bit_length(), 0))
-        pes = []
+        pes, width = [], size.design.operand_bits
         for p in range(size.pes):
             pe: Any = Pe(size)
             place(m, platform, pe, f"pe{p}", "dota_pe")
             block, r = divmod(p, size.rank)
             t, part = divmod(p, size.per_row)
             first = part * size.each
-            mine = [list(x[t])[first : first + size.each] for x in (queries, vectors)]
+            mine = [[lane(x, t * size.dim + first + n, width) for n in range(size.each)] for x in (queries, vectors)]
             query, vector = (pick(x, visit2.slice[: max(1, (size.each - 1).bit_length())]) for x in mine)
             # PEs that no block of keys has do nothing in detection.
             keys = range(block * size.numbers, (block + 1) * size.numbers) if block < size.key_blocks else range(0)
-            low_a = Cat(low_group[i][r] for i in range(size.tokens)) if keys else Const(0, 1)
-            low_b = Cat(low_keys[key][r] for key in keys) if keys else Const(0, 1)
+            low_a = Cat(lane(low_group, i * size.rank + r, size.bits) for i in range(size.tokens)) if keys else Const(0, 1)
+            low_b = Cat(lane(low_keys, key * size.rank + r, size.bits) for key in keys) if keys else Const(0, 1)
             m.d.comb += [
                 pe.valid.eq(detect2.valid | visit2.valid),
                 pe.mode.eq(mode),
-                pe.a.eq(Mux(detect2.valid, low_a, Mux(visit2.values, weights[t], query))),
+                pe.a.eq(Mux(detect2.valid, low_a, Mux(visit2.values, lane(weights, t, width), query))),
                 pe.b.eq(Mux(detect2.valid, low_b, vector)),
                 pe.add.eq(visit4.valid & visit4.values),
                 pe.slice.eq(visit4.slice),
@@ -101,12 +100,17 @@ class Array(Elaboratable):
     def _trees(self, m: Module, pes: list[Any], visit4: Any) -> None:
         """Sums of PEs, and the rounding of their own."""
         size = self.size
+        detected: list[Any] = []
         for block in range(size.key_blocks):
             for j in range(size.numbers):
                 for i in range(size.tokens):
                     products = [pes[block * size.rank + r].parts[i * size.numbers + j] for r in range(size.rank)]
-                    score = total(m, f"detected{block}_{j}_{i}", products)
-                    m.d.sync += self.detected[block * size.numbers + j][i].eq(score)
+                    score = total(m, f"score{block}_{j}_{i}", products)
+                    held: Any = Signal(signed(size.detected_bits), name=f"detected{block}_{j}_{i}")
+                    m.d.sync += held.eq(score)
+                    detected.append(held)
+        m.d.comb += self.detected.eq(Cat(detected))
+        results = []
         for t in range(size.tokens):
             mine = pes[t * size.per_row : (t + 1) * size.per_row]
             now: Any = Signal(signed(size.score_bits), name=f"part_of_score{t}")
@@ -121,4 +125,7 @@ class Array(Elaboratable):
             for c in range(size.dim):
                 rounded: Any = Signal(signed(size.sum_bits - size.weight_bits + 1), name=f"rounded{t}_{c}")
                 m.d.comb += rounded.eq(half_even(mine[c // size.each].sums[c % size.each], size.weight_bits))
-                m.d.sync += self.results[t][c].eq(clamp(rounded, -top, top))
+                result: Any = Signal(signed(size.design.operand_bits), name=f"result{t}_{c}")
+                m.d.sync += result.eq(clamp(rounded, -top, top))
+                results.append(result)
+        m.d.comb += self.results.eq(Cat(results))

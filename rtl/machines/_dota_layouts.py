@@ -37,9 +37,19 @@ def low_layout(size: DotaSize) -> data.ArrayLayout:
     return data.ArrayLayout(signed(size.bits), size.rank)
 
 
-def group_layout(size: DotaSize) -> data.ArrayLayout:
-    """A vector of each row of a group."""
-    return data.ArrayLayout(vector_layout(size), size.tokens)
+def vector_bits(size: DotaSize) -> int:
+    """Bits of a vector; a group of vectors is flat, because a wire for each element would be very many."""
+    return size.dim * size.design.operand_bits
+
+
+def low_bits(size: DotaSize) -> int:
+    """Bits of a low-rank vector."""
+    return size.rank * size.bits
+
+
+def lane(value: Any, number: int, bits: int) -> Any:
+    """One of the numbers, or of the vectors, of so many bits that lie side by side."""
+    return value[number * bits : (number + 1) * bits]
 
 
 def round_layout(size: DotaSize) -> data.StructLayout:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
-from amaranth.lib import data, stream
+from amaranth.hdl import Cat, Elaboratable, Module, Signal
+from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 
-from siloom.rtl.machines._dota_layouts import group_layout, head_layout, low_layout, vector_layout
+from siloom.rtl.machines._dota_layouts import head_layout, lane, low_bits, low_layout, vector_bits, vector_layout
 from siloom.rtl.machines._dota_size import DotaSize
 from siloom.rtl.pick import pick
 
@@ -44,10 +44,10 @@ class Load(Elaboratable):
         self.group_at: Any = Signal(size.group_bits)
         self.key_en: Any = Signal()
         self.group_en: Any = Signal()
-        self.key: Any = Signal(vector_layout(size))
-        self.value: Any = Signal(vector_layout(size))
-        self.group: Any = Signal(group_layout(size))
-        self.columns: Any = Signal(data.ArrayLayout(low_layout(size), 2 * size.rank))
+        self.key: Any = Signal(vector_bits(size))
+        self.value: Any = Signal(vector_bits(size))
+        self.group: Any = Signal(size.tokens * vector_bits(size))
+        self.columns: Any = Signal(2 * size.rank * low_bits(size))
 
     def elaborate(self, platform: object) -> Module:
         """Counters, halves and memories."""
@@ -75,7 +75,7 @@ class Load(Elaboratable):
         m.d.comb += self.full.eq(known & Cat(counts[name] == end for name, end in ends.items()).all())
 
         for name, at, word in (("k", self.key_at, self.key), ("v", self.value_at, self.value)):
-            memory = Memory(shape=vector_layout(size), depth=2 << size.key_bits, init=[])
+            memory = Memory(shape=vector_bits(size), depth=2 << size.key_bits, init=[])
             m.submodules[f"{name}_memory"] = memory
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
@@ -87,22 +87,26 @@ class Load(Elaboratable):
                 word.eq(read.data),
             ]
         row_bits = size.tokens.bit_length() - 1
-        m.submodules.q_memory = memory = Memory(shape=group_layout(size), depth=2 << size.group_bits, init=[])
-        write, read = memory.write_port(granularity=1), memory.read_port()
-        m.d.comb += [
-            write.en.eq(Mux(moves["q"], 1 << counts["q"][:row_bits], 0)),
-            write.addr.eq(Cat(counts["q"][row_bits : row_bits + size.group_bits], fills)),
-            *(write.data[t].eq(self.q.payload) for t in range(size.tokens)),
-            read.addr.eq(Cat(self.group_at, ~fills)),
-            read.en.eq(self.group_en),
-            self.group.eq(read.data),
-        ]
-        banks: list[Any] = []
-        for half in range(2):
-            bank: Any = Signal(data.ArrayLayout(low_layout(size), 2 * size.rank), name=f"weights{half}")
-            for n in range(2 * size.rank):
+        for t in range(size.tokens):
+            memory = Memory(shape=vector_bits(size), depth=2 << size.group_bits, init=[])
+            m.submodules[f"q_memory{t}"] = memory
+            write, read = memory.write_port(), memory.read_port()
+            m.d.comb += [
+                write.en.eq(moves["q"] & (counts["q"][:row_bits] == t)),
+                write.addr.eq(Cat(counts["q"][row_bits : row_bits + size.group_bits], fills)),
+                write.data.eq(self.q.payload),
+                read.addr.eq(Cat(self.group_at, ~fills)),
+                read.en.eq(self.group_en),
+                lane(self.group, t, vector_bits(size)).eq(read.data),
+            ]
+        columns = []
+        for n in range(2 * size.rank):
+            halves: list[Any] = []
+            for half in range(2):
+                column: Any = Signal(low_bits(size), name=f"column{n}_{half}")
                 with m.If(moves["weights"] & (fills == half) & (counts["weights"] == n)):
-                    m.d.sync += bank[n].eq(self.weights.payload)
-            banks.append(bank)
-        m.d.comb += self.columns.eq(pick(banks, ~fills))
+                    m.d.sync += column.eq(self.weights.payload)
+                halves.append(column)
+            columns.append(pick(halves, ~fills))
+        m.d.comb += self.columns.eq(Cat(columns))
         return m

@@ -13,9 +13,10 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, s
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
-from siloom.rtl.machines._dota_layouts import detect_step, head_layout, later, round_layout, share
+from siloom.rtl.machines._dota_layouts import detect_step, head_layout, lane, later, round_layout, share
 from siloom.rtl.machines._dota_size import DotaSize
 from siloom.rtl.pick import pick
+from siloom.rtl.shared import place
 from siloom.rtl.units.row_topk import RowTopk
 from siloom.rtl.units.token_scheduler import TokenScheduler
 
@@ -36,8 +37,7 @@ class Select(Elaboratable):
         self.head: Any = Signal(head_layout(size))
         self.issued: Any = Signal()
         self.step: Any = Signal(detect_step(size))
-        row = data.ArrayLayout(signed(size.detected_bits), size.tokens)
-        self.scores: Any = Signal(data.ArrayLayout(row, size.keys_at_once))
+        self.scores: Any = Signal(size.keys_at_once * size.tokens * size.detected_bits)
         self.round: Any = Signal(round_layout(size))
         self.gives: Any = Signal()
         self.ends: Any = Signal()
@@ -48,7 +48,7 @@ class Select(Elaboratable):
     def elaborate(self, platform: object) -> Module:
         """Two machines, one behind the other."""
         m = Module()
-        chosen, masks = self._sort(m)
+        chosen, masks = self._sort(m, platform)
         self._schedule(m, chosen, masks)
         return m
 
@@ -64,12 +64,12 @@ class Select(Elaboratable):
         return keys
 
     def _read(self, m: Module, parity: Any, beat: Any) -> list[Any]:
-        """Scores [lanes][rows] of a beat, a cycle after it is asked for."""
+        """Scores of a beat for each row, a cycle after it is asked for."""
         size = self.size
         wide, lanes = max(size.keys_at_once, size.lanes), size.lanes
         words = max(2, size.words(wide))
         bits = (words - 1).bit_length()
-        row = data.ArrayLayout(signed(size.detected_bits), size.tokens)
+        row = size.tokens * size.detected_bits
         m.submodules.scores = memory = Memory(shape=data.ArrayLayout(row, wide), depth=2 << bits, init=[])
         write, read = memory.write_port(granularity=size.keys_at_once), memory.read_port()
         part_bits = (wide // size.keys_at_once - 1).bit_length()
@@ -81,17 +81,20 @@ class Select(Elaboratable):
             write.en.eq(Mux(self.step.valid, enable, 0)),
             word.eq(self.step.word[part_bits:]),
             write.addr.eq(Cat(word, self.step.parity)),
-            *(write.data[k].eq(self.scores[k % size.keys_at_once]) for k in range(wide)),
+            Value.cast(write.data).eq(self.scores.replicate(wide // size.keys_at_once)),
         ]
         beat_bits = (wide // lanes - 1).bit_length()
         at: Any = Signal(bits, name="score_at")
         m.d.comb += [at.eq(beat[beat_bits:]), read.addr.eq(Cat(at, parity))]
-        parts = [Cat(*(read.data[k].as_value() for k in range(p, p + lanes))) for p in range(0, wide, lanes)]
-        found: Any = Signal(data.ArrayLayout(row, lanes), name="beat")
+        whole = Value.cast(read.data)
+        parts = [lane(whole, p, lanes * row) for p in range(wide // lanes)]
+        found: Any = Signal(lanes * row, name="beat")
         m.d.comb += found.eq(pick(parts, later(m, beat[: max(1, beat_bits)], 1, "part")) if beat_bits else parts[0])
-        return list(found)
+        return [
+            Cat(lane(found, k * size.tokens + t, size.detected_bits) for k in range(lanes)) for t in range(size.tokens)
+        ]
 
-    def _sort(self, m: Module) -> tuple[Any, list[Any]]:
+    def _sort(self, m: Module, platform: object) -> tuple[Any, list[Any]]:
         """Groups into sorters and out of them; whether a group's mask is complete next cycle, and all masks."""
         size = self.size
         lane_bits = size.lanes.bit_length() - 1
@@ -106,7 +109,8 @@ class Select(Elaboratable):
         gives = share(m, "gives_low", given, lane_bits)
         sorters: list[Any] = []
         for t in range(size.tokens):
-            m.submodules[f"sorter{t}"] = sorter = RowTopk(size.topk)
+            sorter = RowTopk(size.topk)
+            place(m, platform, sorter, f"sorter{t}", "dota_sorter")
             sorters.append(sorter)
         m.d.comb += [
             starts.eq(~runs & (waiting != 0) & Cat(sorter.i.ready for sorter in sorters).all()),
@@ -145,7 +149,7 @@ class Select(Elaboratable):
                 sorter.i.valid.eq(feeds),
                 sorter.i.p.count.eq(Mux(left < 0, 0, Mux(left > size.lanes, size.lanes, left))),
                 sorter.i.p.last.eq(feeds_last),
-                Value.cast(sorter.i.p.score).eq(Cat(found[lane][t] for lane in range(size.lanes))),
+                Value.cast(sorter.i.p.score).eq(found[t]),
                 sorter.o.ready.eq(1),
             ]
             given_before: Any = Signal(range(size.keys + size.lanes), name=f"given_before{t}")
@@ -156,8 +160,8 @@ class Select(Elaboratable):
             hits: Any = Signal(size.keys, name=f"hits{t}")
             indices = list(sorter.o.p.index) if size.lanes > 1 else [sorter.o.p.index]
             bits: Any = Const(0, 1)
-            for lane, index in enumerate(indices):
-                bits = bits | Mux(given_before + lane < self.head.keep, Const(1, 1) << index, 0)
+            for number, index in enumerate(indices):
+                bits = bits | Mux(given_before + number < self.head.keep, Const(1, 1) << index, 0)
             m.d.comb += hits.eq(bits)
             for half in range(2):
                 mask = masks[half][t]

@@ -16,7 +16,7 @@ from amaranth.lib.memory import Memory
 
 from siloom.models._dota_softmax import POWER_BITS
 from siloom.rtl.barrel import barrel_right, named
-from siloom.rtl.machines._dota_layouts import later, total, visit_step
+from siloom.rtl.machines._dota_layouts import lane, later, total, visit_step
 from siloom.rtl.machines._dota_quotient import Quotient
 from siloom.rtl.machines._dota_size import DotaSize
 from siloom.rtl.pick import pick
@@ -52,7 +52,7 @@ class Softmax(Elaboratable):
         self.parity: Any = Signal()
         self.begins: Any = Signal(size.tokens)
         self.restarts: Any = Signal()
-        self.weights: Any = Signal(data.ArrayLayout(signed(size.design.operand_bits), size.tokens))
+        self.weights: Any = Signal(size.tokens * size.design.operand_bits)
 
     def elaborate(self, platform: object) -> Module:
         """The two passes' counter, and rows."""
@@ -117,7 +117,7 @@ class Softmax(Elaboratable):
                 row.takes.eq(self.begins[t]),
                 row.takes_parity.eq(self.parity),
                 row.restarts.eq(self.restarts),
-                self.weights[t].eq(row.weight),
+                lane(self.weights, t, size.design.operand_bits).eq(row.weight),
             ]
         return m
 
@@ -165,7 +165,7 @@ class _Row(Elaboratable):
             write.en.eq(Mux(self.comes & self.owns, Const(1, 1) << count[:lane_bits], 0)),
             write.addr.eq(Cat(count[lane_bits : lane_bits + bits], Const(0, max(0, bits - len(count[lane_bits:]))),
                               self.parity)),
-            *(write.data[lane].eq(self.score) for lane in range(size.row_lanes)),
+            *(write.data[n].eq(self.score) for n in range(size.row_lanes)),
             read.addr.eq(Cat(self.at[:bits], self.group)),
         ]
         for half in range(2):
@@ -181,22 +181,22 @@ class _Row(Elaboratable):
         unit = size.exponential
         powers = []
         starts = later(m, self.exponentials & (self.at == 0), _UNTIL_SUM - 1, "starts")
-        for lane in range(size.row_lanes):
+        for n in range(size.row_lanes):
             exp: Any = ExpFloat(unit)
-            place(m, platform, exp, f"exp{lane}", "dota_exp")
-            below = named(m, read.data[lane] - largest, f"below{lane}")
+            place(m, platform, exp, f"exp{n}", "dota_exp")
+            below = named(m, read.data[n] - largest, f"below{n}")
             least = -(1 << (unit.score_bits - 1))
-            inside = named(m, Cat(at1, Const(0, 1)) * size.row_lanes + lane < held, f"inside{lane}")
+            inside = named(m, Cat(at1, Const(0, 1)) * size.row_lanes + n < held, f"inside{n}")
             m.d.comb += [
                 exp.i.valid.eq(1),
                 exp.i.p.score.eq(Mux(below < least, least, below)),
                 exp.o.ready.eq(1),
             ]
             code = exp.o.p.power
-            down = named(m, (127 - code[POWER_BITS:])[:8], f"down{lane}")
+            down = named(m, (127 - code[POWER_BITS:])[:8], f"down{n}")
             power, _ = barrel_right(m, Cat(code[:POWER_BITS], Const(1, 1)), down)
-            fixed: Any = Signal(size.power_bits, name=f"power{lane}")
-            m.d.sync += fixed.eq(Mux(later(m, inside, unit.stages, f"inside{lane}_"), power, 0))
+            fixed: Any = Signal(size.power_bits, name=f"power{n}")
+            m.d.sync += fixed.eq(Mux(later(m, inside, unit.stages, f"inside{n}_"), power, 0))
             powers.append(fixed)
         whole: Any = Signal(size.total_bits, name="total")
         works = later(m, self.exponentials, _UNTIL_SUM - 1, "works")
@@ -208,17 +208,17 @@ class _Row(Elaboratable):
         m.d.comb += [
             write_power.en.eq(works),
             write_power.addr.eq(later(m, self.at, _UNTIL_SUM - 1, "at_power")[:bits]),
-            *(write_power.data[lane].eq(power) for lane, power in enumerate(powers)),
+            *(write_power.data[n].eq(power) for n, power in enumerate(powers)),
             read_power.addr.eq(self.at[:bits]),
         ]
         write_weight, read_weight = listed("weights", size.weight_bits, 2 << bits, None)
-        for lane in range(size.row_lanes):
+        for n in range(size.row_lanes):
             quotient: Any = Quotient(size)
-            place(m, platform, quotient, f"quotient{lane}", "dota_quotient")
+            place(m, platform, quotient, f"quotient{n}", "dota_quotient")
             m.d.comb += [
-                quotient.power.eq(read_power.data[lane]),
+                quotient.power.eq(read_power.data[n]),
                 quotient.total.eq(whole),
-                write_weight.data[lane].eq(quotient.weight),
+                write_weight.data[n].eq(quotient.weight),
             ]
         given: Any = Signal(size.keep.bit_length() + 1)
         m.d.comb += [

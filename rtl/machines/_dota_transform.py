@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
-from siloom.rtl.machines._dota_layouts import group_layout, head_layout, low_layout, vector_layout
+from siloom.rtl.machines._dota_layouts import head_layout, lane, low_bits, vector_bits
 from siloom.rtl.machines._dota_size import DotaSize
 from siloom.rtl.pick import pick
 from siloom.rtl.units.low_rank_detector import LowRankDetector
@@ -42,14 +42,14 @@ class Transform(Elaboratable):
         self.group_at: Any = Signal(size.group_bits)
         self.key_en: Any = Signal()
         self.group_en: Any = Signal()
-        self.key: Any = Signal(vector_layout(size))
-        self.group: Any = Signal(group_layout(size))
-        self.columns: Any = Signal(data.ArrayLayout(low_layout(size), 2 * size.rank))
+        self.key: Any = Signal(vector_bits(size))
+        self.group: Any = Signal(size.tokens * vector_bits(size))
+        self.columns: Any = Signal(2 * size.rank * low_bits(size))
         self.done: Any = Signal()
         self.low_keys_at: Any = Signal(range(max(2, size.words(size.keys_at_once))))
         self.low_group_at: Any = Signal(size.group_bits)
-        self.low_keys: Any = Signal(data.ArrayLayout(low_layout(size), size.keys_at_once))
-        self.low_group: Any = Signal(data.ArrayLayout(low_layout(size), size.tokens))
+        self.low_keys: Any = Signal(size.keys_at_once * low_bits(size))
+        self.low_group: Any = Signal(size.tokens * low_bits(size))
 
     def elaborate(self, platform: object) -> Module:
         """The chain of units, and counters before and behind it."""
@@ -65,6 +65,7 @@ class Transform(Elaboratable):
         at: Any = Signal(size.seq_bits)
         held, held_query, row = Signal(), Signal(), Signal(max(1, row_bits))
         goes, last = Signal(), Signal()
+        rows = [lane(self.group, t, vector_bits(size)) for t in range(size.tokens)]
         m.d.comb += [
             goes.eq(left & (~held | projection.i.ready)),
             last.eq(at + 1 == self.head.seq),
@@ -73,7 +74,7 @@ class Transform(Elaboratable):
             self.key_en.eq(goes & ~queries),
             self.group_en.eq(goes & queries),
             projection.i.valid.eq(held),
-            projection.i.p.x.eq(Mux(held_query, pick(list(self.group), row), self.key.as_value())),
+            Value.cast(projection.i.p.x).eq(Mux(held_query, pick(rows, row), self.key)),
         ]
         with m.If(goes):
             m.d.sync += [held.eq(1), held_query.eq(queries), row.eq(at[:row_bits]), at.eq(Mux(last, 0, at + 1))]
@@ -102,7 +103,7 @@ class Transform(Elaboratable):
         m.d.comb += [
             projection.o.ready.eq(quantizer.i.ready),
             quantizer.i.valid.eq(projection.o.valid),
-            quantizer.i.p.x.eq(projection.o.p.y.as_value() if size.rank > 1 else projection.o.p.y),
+            Value.cast(quantizer.i.p.x).eq(Value.cast(projection.o.p.y)),
             quantizer.i.p.scale.eq(Mux(sides[0], self.head.query_before, self.head.key_before)),
         ]
         elements = []
@@ -110,8 +111,14 @@ class Transform(Elaboratable):
             m.submodules[f"element{j}"] = element = LowRankDetector(size.low_rank)
             m.d.comb += [
                 element.i.valid.eq(quantizer.o.valid),
-                element.i.p.x.eq(quantizer.o.p.y.as_value() if size.rank > 1 else quantizer.o.p.y),
-                element.i.p.w.eq(Mux(sides[1], self.columns[size.rank + j].as_value(), self.columns[j].as_value())),
+                Value.cast(element.i.p.x).eq(Value.cast(quantizer.o.p.y)),
+                Value.cast(element.i.p.w).eq(
+                    Mux(
+                        sides[1],
+                        lane(self.columns, size.rank + j, low_bits(size)),
+                        lane(self.columns, j, low_bits(size)),
+                    )
+                ),
                 element.i.p.scale.eq(Mux(sides[1], self.head.query_after, self.head.key_after)),
                 element.o.ready.eq(1),
             ]
@@ -137,14 +144,14 @@ class Transform(Elaboratable):
             ("group", size.tokens, comes & query, self.low_group_at, self.low_group),
         ):
             lane_bits = lanes.bit_length() - 1
-            memory = Memory(shape=word.shape(), depth=1 << len(address), init=[])
+            memory = Memory(shape=data.ArrayLayout(low_bits(size), lanes), depth=1 << len(address), init=[])
             m.submodules[f"low_{name}"] = memory
             write, read = memory.write_port(granularity=1), memory.read_port()
             m.d.comb += [
                 write.en.eq(Mux(enable, 1 << count[:lane_bits], 0)),
                 write.addr.eq(count[lane_bits:]),
-                *(write.data[lane].eq(low) for lane in range(lanes)),
+                Value.cast(write.data).eq(low.replicate(lanes)),
                 read.addr.eq(address),
-                word.eq(read.data),
+                word.eq(Value.cast(read.data)),
             ]
         return m

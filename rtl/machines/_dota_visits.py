@@ -13,7 +13,7 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal
 from amaranth.lib.memory import Memory
 
 from siloom.rtl.beside import after
-from siloom.rtl.machines._dota_layouts import group_layout, later, round_layout, vector_layout, visit_step
+from siloom.rtl.machines._dota_layouts import lane, later, round_layout, vector_bits, visit_step
 from siloom.rtl.machines._dota_size import BUFFERS, DotaSize
 from siloom.rtl.pick import pick
 
@@ -42,11 +42,11 @@ class Visits(Elaboratable):
         self.group: Any = Signal(BUFFERS.bit_length() - 1)
         self.values: Any = Signal()
         self.key_at: Any = Signal(size.key_bits)
-        self.vector: Any = Signal(vector_layout(size))
+        self.vector: Any = Signal(vector_bits(size))
         self.step: Any = Signal(visit_step(size))
         self.begins: Any = Signal(size.tokens)
         self.last: Any = Signal()
-        self.vectors: Any = Signal(group_layout(size))
+        self.vectors: Any = Signal(size.tokens * vector_bits(size))
 
     def elaborate(self, platform: object) -> Module:
         """Kept rounds, fetches, beginnings."""
@@ -107,7 +107,7 @@ class Visits(Elaboratable):
         comes, slot1, first1 = later(m, fetch, 1, "comes"), later(m, slot, 1, "into"), later(m, first_slot, 1, "from")
         rows1 = later(m, owner, 1, "rows")
         for t in range(size.tokens):
-            memory = Memory(shape=vector_layout(size), depth=max(2, ahead), init=[])
+            memory = Memory(shape=vector_bits(size), depth=max(2, ahead), init=[])
             m.submodules[f"row{t}"] = memory
             write, read = memory.write_port(), memory.read_port(domain="comb")
             m.d.comb += [
@@ -115,7 +115,7 @@ class Visits(Elaboratable):
                 write.addr.eq(slot1),
                 write.data.eq(self.vector),
                 read.addr.eq(first1),
-                self.vectors[t].eq(read.data),
+                lane(self.vectors, t, vector_bits(size)).eq(read.data),
             ]
         return m
 

@@ -22,7 +22,7 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 from siloom.models.dota import DotaDesign
 from siloom.rtl.fifo import Fifo
 from siloom.rtl.machines._dota_array import Array
-from siloom.rtl.machines._dota_layouts import group_layout, head_layout, later, low_layout, share, vector_layout
+from siloom.rtl.machines._dota_layouts import head_layout, later, low_layout, share, vector_bits, vector_layout
 from siloom.rtl.machines._dota_load import Load
 from siloom.rtl.machines._dota_select import Select
 from siloom.rtl.machines._dota_size import OUTPUTS, DotaSize
@@ -116,7 +116,7 @@ class Dota(Component):
                 "q": In(vector),
                 "k": In(vector),
                 "v": In(vector),
-                "o": Out(stream.Signature(group_layout(size))),
+                "o": Out(stream.Signature(size.tokens * vector_bits(size))),
             }
         )
 
@@ -221,7 +221,7 @@ class Dota(Component):
     def _results(self, m: Module, array: Array, issued: Any, room: Any) -> None:
         """Results leave ``latency_cycles`` after their last step, or wait; values are begun where one has room."""
         size = self.size
-        m.submodules.results = results = Fifo(group_layout(size), OUTPUTS)
+        m.submodules.results = results = Fifo(size.tokens * vector_bits(size), OUTPUTS)
         owed: Any = Signal(range(OUTPUTS + 1))
         due: Any = Signal(range(OUTPUTS + 1))
         leaves = Signal()

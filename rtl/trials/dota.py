@@ -203,8 +203,8 @@ _SIZES = (
         array_rows=4, array_columns=2, port_bytes=16, sram_bytes=1024, select_lanes=4, mfu_lanes=8, retention=0.25,
         rounds_ahead=2,
     ),
-    _LANE(array_rows=8, array_columns=8, port_bytes=32, sram_bytes=8192, retention=0.15),
-    _LANE(array_rows=8, array_columns=8, port_bytes=128, sram_bytes=65536),
+    _LANE(array_rows=8, array_columns=8, port_bytes=32, sram_bytes=8192, select_lanes=4, retention=0.15),
+    _LANE(array_rows=8, array_columns=8, port_bytes=128, sram_bytes=65536, select_lanes=4),
 )  # fmt: skip
 
 HARDWARE = Hardware(
