@@ -1,4 +1,4 @@
-"""The array: PEs that do detection, scores and values, trees of adders behind them, and the rounding of results.
+"""The array: PEs that do detection, scores and values, and trees of adders behind them.
 
 A step that is issued in some cycle has its operands in registers two cycles later, its products two cycles after that,
 and a cycle later sums of PEs. In detection PE ``block * rank + r`` has element r of the low-rank vectors of a block of
@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, signed
 from amaranth.lib import data
 
 from siloom.rtl.machines._dota_layouts import detect_step, lane, later, low_bits, total, vector_bits, visit_step
-from siloom.rtl.machines._dota_pe import Pe
+from siloom.rtl.machines._dota_pe import Block, Pe
 from siloom.rtl.machines._dota_size import DotaSize
-from siloom.rtl.pick import pick
-from siloom.rtl.rounding import clamp, half_even
 from siloom.rtl.shared import place
 
 
@@ -69,63 +67,49 @@ class Array(Elaboratable):
         with m.If(visit1.valid & (visit1.slice == 0)):
             m.d.sync += [queries.eq(self.queries), vectors.eq(self.vectors), weights.eq(self.weights)]
 
-        mode: Any = Signal(size.multiplier.mode.bits)
-        m.d.comb += mode.eq(Mux(detect2.valid, (size.numbers - 1).bit_length(), 0))
-        pes, width = [], size.design.operand_bits
+        pes: list[Any] = []
+        width = size.design.operand_bits
         for p in range(size.pes):
             pe: Any = Pe(size)
             place(m, platform, pe, f"pe{p}", "dota_pe")
             block, r = divmod(p, size.rank)
             t, part = divmod(p, size.per_row)
-            first = part * size.each
-            mine = [[lane(x, t * size.dim + first + n, width) for n in range(size.each)] for x in (queries, vectors)]
-            query, vector = (pick(x, visit2.slice[: max(1, (size.each - 1).bit_length())]) for x in mine)
             # PEs that no block of keys has do nothing in detection.
             keys = range(block * size.numbers, (block + 1) * size.numbers) if block < size.key_blocks else range(0)
-            low_a = Cat(lane(low_group, i * size.rank + r, size.bits) for i in range(size.tokens)) if keys else Const(0, 1)
-            low_b = Cat(lane(low_keys, key * size.rank + r, size.bits) for key in keys) if keys else Const(0, 1)
+            low_a = Cat(lane(low_group, i * size.rank + r, size.bits) for i in range(size.tokens))
+            low_b = Cat(lane(low_keys, key * size.rank + r, size.bits) for key in keys)
             m.d.comb += [
                 pe.valid.eq(detect2.valid | visit2.valid),
-                pe.mode.eq(mode),
-                pe.a.eq(Mux(detect2.valid, low_a, Mux(visit2.values, lane(weights, t, width), query))),
-                pe.b.eq(Mux(detect2.valid, low_b, vector)),
+                pe.detects.eq(detect2.valid),
+                pe.values.eq(visit2.values),
+                pe.at.eq(visit2.slice),
+                pe.low_a.eq(low_a if keys else 0),
+                pe.low_b.eq(low_b if keys else 0),
+                pe.query.eq(lane(queries, t * size.per_row + part, size.each * width)),
+                pe.vector.eq(lane(vectors, t * size.per_row + part, size.each * width)),
+                pe.weight.eq(lane(weights, t, width)),
                 pe.add.eq(visit4.valid & visit4.values),
                 pe.slice.eq(visit4.slice),
                 pe.first.eq(visit4.first),
             ]
             pes.append(pe)
-        self._trees(m, pes, visit4)
+        self._sums(m, platform, pes)
         return m
 
-    def _trees(self, m: Module, pes: list[Any], visit4: Any) -> None:
-        """Sums of PEs, and the rounding of their own."""
+    def _sums(self, m: Module, platform: object, pes: list[Any]) -> None:
+        """Sums of PEs, for detection and for scores."""
         size = self.size
-        detected: list[Any] = []
-        for block in range(size.key_blocks):
-            for j in range(size.numbers):
-                for i in range(size.tokens):
-                    products = [pes[block * size.rank + r].parts[i * size.numbers + j] for r in range(size.rank)]
-                    score = total(m, f"score{block}_{j}_{i}", products)
-                    held: Any = Signal(signed(size.detected_bits), name=f"detected{block}_{j}_{i}")
-                    m.d.sync += held.eq(score)
-                    detected.append(held)
-        m.d.comb += self.detected.eq(Cat(detected))
-        results = []
+        detected = []
+        for number in range(size.key_blocks):
+            block: Any = Block(size)
+            place(m, platform, block, f"block{number}", "dota_block")
+            m.d.comb += block.parts.eq(Cat(pe.parts for pe in pes[number * size.rank : (number + 1) * size.rank]))
+            detected.append(block.scores)
+        m.d.comb += [self.detected.eq(Cat(detected)), self.results.eq(Cat(pe.results for pe in pes))]
         for t in range(size.tokens):
             mine = pes[t * size.per_row : (t + 1) * size.per_row]
             now: Any = Signal(signed(size.score_bits), name=f"part_of_score{t}")
             before: Any = Signal(signed(size.score_bits), name=f"score_before{t}")
             whole: Any = Signal(signed(size.score_bits), name=f"score{t}")
             m.d.sync += [now.eq(total(m, f"row{t}", [pe.whole for pe in mine])), before.eq(whole)]
-            m.d.comb += [
-                whole.eq(now + Mux(self.scored_step.slice == 0, 0, before)),
-                self.scores[t].eq(whole),
-            ]
-            top = (1 << (size.design.operand_bits - 1)) - 1
-            for c in range(size.dim):
-                rounded: Any = Signal(signed(size.sum_bits - size.weight_bits + 1), name=f"rounded{t}_{c}")
-                m.d.comb += rounded.eq(half_even(mine[c // size.each].sums[c % size.each], size.weight_bits))
-                result: Any = Signal(signed(size.design.operand_bits), name=f"result{t}_{c}")
-                m.d.sync += result.eq(clamp(rounded, -top, top))
-                results.append(result)
-        m.d.comb += self.results.eq(Cat(results))
+            m.d.comb += [whole.eq(now + Mux(self.scored_step.slice == 0, 0, before)), self.scores[t].eq(whole)]

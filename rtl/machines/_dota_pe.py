@@ -1,73 +1,141 @@
-"""A PE of DOTA's array: a multiplier that comes apart, and the sums of the values' elements that are its own."""
+"""What DOTA's array is made of: PEs, and adders that sum up what PEs detect for a block of keys."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, signed
-from amaranth.lib import data
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib.wiring import Component, In, Out
 
 from siloom.rtl.lanes import lanes
+from siloom.rtl.machines._dota_layouts import lane, total
 from siloom.rtl.machines._dota_size import DotaSize
+from siloom.rtl.pick import pick
+from siloom.rtl.rounding import clamp, half_even
 from siloom.rtl.units.multi_precision_mul import MultiPrecisionMul
 
 
 class Pe(Component):
-    """One PE.
+    """A multiplier that comes apart, and sums of the values' elements that are the PE's own.
 
     Attributes:
-        valid, a, b, mode: In: operands.
-        whole: Out: their product, two cycles later.
-        parts: Out: products of all pairs of the numbers that the detector's mode makes of them.
+        valid, detects, values: In: operands are there, and of what: detection, values, else scores.
+        at: In: which of the PE's elements.
+        low_a, low_b: In: numbers of queries and of keys for detection.
+        query, vector: In: elements of a query, and of a key or value.
+        weight: In: of the value.
+        whole: Out: the product, two cycles later.
+        parts: Out: products of all pairs of numbers.
         add, slice, first: In: the product is added to the sum of this element, or is its first.
-        sums: Out: of its elements.
+        results: Out: sums of all elements, rounded, two cycles after the last product.
     """
 
     valid: Any
-    a: Any
-    b: Any
-    mode: Any
+    detects: Any
+    values: Any
+    at: Any
+    low_a: Any
+    low_b: Any
+    query: Any
+    vector: Any
+    weight: Any
     whole: Any
     parts: Any
     add: Any
     slice: Any
     first: Any
-    sums: Any
+    results: Any
 
     def __init__(self, size: DotaSize) -> None:
         self.size = size
-        unit = size.multiplier
+        wide = size.multiplier.wide_bits
+        number = range(max(2, size.each))
         super().__init__(
             {
                 "valid": In(1),
-                "a": In(signed(unit.wide_bits)),
-                "b": In(signed(unit.wide_bits)),
-                "mode": In(unit.mode.bits),
-                "whole": Out(signed(2 * unit.wide_bits)),
-                "parts": Out(data.ArrayLayout(signed(2 * size.bits), size.numbers**2)),
+                "detects": In(1),
+                "values": In(1),
+                "at": In(number),
+                "low_a": In(wide),
+                "low_b": In(wide),
+                "query": In(size.each * wide),
+                "vector": In(size.each * wide),
+                "weight": In(wide),
+                "whole": Out(signed(2 * wide)),
+                "parts": Out(2 * size.bits * size.numbers**2),
                 "add": In(1),
-                "slice": In(range(max(2, size.each))),
+                "slice": In(number),
                 "first": In(1),
-                "sums": Out(data.ArrayLayout(signed(size.sum_bits), size.each)),
+                "results": Out(size.each * wide),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """The multiplier, which always moves, and registers."""
+        """Choices of operands, the multiplier, which always moves, and registers."""
         m = Module()
-        m.submodules.multiplier = unit = MultiPrecisionMul(self.size.multiplier)
+        size = self.size
+        wide = size.multiplier.wide_bits
+        m.submodules.multiplier = unit = MultiPrecisionMul(size.multiplier)
         products = lanes(unit.o.p.product)
+        at = self.at[: max(1, (size.each - 1).bit_length())]
+        query, vector = (
+            pick([lane(x, n, wide) for n in range(size.each)], at) for x in (self.query, self.vector)
+        )
         m.d.comb += [
             unit.i.valid.eq(self.valid),
-            unit.i.p.a.eq(self.a),
-            unit.i.p.b.eq(self.b),
-            unit.i.p.mode.eq(self.mode),
+            unit.i.p.a.eq(Mux(self.detects, self.low_a, Mux(self.values, self.weight, query))),
+            unit.i.p.b.eq(Mux(self.detects, self.low_b, vector)),
+            unit.i.p.mode.eq(Mux(self.detects, (size.numbers - 1).bit_length(), 0)),
             unit.o.ready.eq(1),
             self.whole.eq(products[0]),
-            *(part.eq(product) for part, product in zip(self.parts, products, strict=False)),
+            self.parts.eq(Cat(product[: 2 * size.bits] for product in products[: size.numbers**2])),
         ]
-        for n in range(self.size.each):
+        top = (1 << (size.design.operand_bits - 1)) - 1
+        for n in range(size.each):
+            held: Any = Signal(signed(size.sum_bits), name=f"sum{n}")
             with m.If(self.add & (self.slice == n)):
-                m.d.sync += self.sums[n].eq(Mux(self.first, 0, self.sums[n]) + self.whole)
+                m.d.sync += held.eq(Mux(self.first, 0, held) + self.whole)
+            rounded: Any = Signal(signed(size.sum_bits - size.weight_bits + 1), name=f"rounded{n}")
+            result: Any = Signal(signed(wide), name=f"result{n}")
+            m.d.comb += [
+                rounded.eq(half_even(held, size.weight_bits)),
+                lane(self.results, n, wide).eq(result),
+            ]
+            m.d.sync += result.eq(clamp(rounded, -top, top))
+        return m
+
+
+class Block(Component):
+    """Scores of a block of keys, from the PEs that have one element each of their low-rank vectors.
+
+    Attributes:
+        parts: In: products of these PEs, side by side.
+        scores: Out: their sums a cycle later, of each key those of all rows.
+    """
+
+    parts: Any
+    scores: Any
+
+    def __init__(self, size: DotaSize) -> None:
+        self.size = size
+        super().__init__(
+            {
+                "parts": In(size.rank * 2 * size.bits * size.numbers**2),
+                "scores": Out(size.numbers * size.tokens * size.detected_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """A tree for each score."""
+        m = Module()
+        size = self.size
+        pairs, bits = size.numbers**2, 2 * size.bits
+        for j in range(size.numbers):
+            for i in range(size.tokens):
+                products = [
+                    lane(self.parts, r * pairs + i * size.numbers + j, bits).as_signed() for r in range(size.rank)
+                ]
+                held: Any = Signal(signed(size.detected_bits), name=f"score{j}_{i}")
+                m.d.sync += held.eq(total(m, f"score{j}_{i}", products))
+                m.d.comb += lane(self.scores, j * size.tokens + i, size.detected_bits).eq(held)
         return m
