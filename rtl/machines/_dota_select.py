@@ -13,6 +13,7 @@ from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, s
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
+from siloom.rtl.barrel import named
 from siloom.rtl.machines._dota_layouts import detect_step, head_layout, lane, later, round_layout, share
 from siloom.rtl.machines._dota_size import DotaSize
 from siloom.rtl.pick import pick
@@ -183,13 +184,13 @@ class Select(Elaboratable):
         fed: Any = Signal(size.group_bits + 1, name="fed_group")
         keys = self._keys(m, "schedule", fed)
         beats = share(m, "mask_beats_low", keys, lane_bits)
-        parts = []
-        for half in range(2):
-            columns = [
-                Cat(Cat(mask[key] for mask in masks[half]) for key in range(first, first + size.lanes))
-                for first in range(0, size.keys, size.lanes)
-            ]
-            parts.append(pick(columns, beat) if len(columns) > 1 else columns[0])
+        words = [
+            [named(m, mask.word_select(beat[: max(1, (size.keys // size.lanes - 1).bit_length())], size.lanes), f"word{half}_{t}")
+             for t, mask in enumerate(each)]
+            for half, each in enumerate(masks)
+        ]
+        chosen_words = [pick([words[0][t], words[1][t]], fed[0]) for t in range(size.tokens)]
+        columns = Cat(Cat(word[lane_] for word in chosen_words) for lane_ in range(size.lanes))
         # The group that is fed is one further than that whose rounds come, until the last of them has come.
         m.d.comb += [
             self.ends.eq(gives & ~unit.o.valid),
@@ -200,7 +201,7 @@ class Select(Elaboratable):
         m.d.comb += [
             fed.eq(self.group + self.ends),
             unit.i.valid.eq(feeds | starts),
-            Value.cast(unit.i.p.owners).eq(pick(parts, fed[0])),
+            Value.cast(unit.i.p.owners).eq(columns),
             unit.i.p.last.eq(last),
             unit.o.ready.eq(1),
             self.gives.eq(unit.o.valid),

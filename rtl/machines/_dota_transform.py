@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value
-from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
 from siloom.rtl.machines._dota_layouts import head_layout, lane, low_bits, vector_bits
@@ -144,14 +143,15 @@ class Transform(Elaboratable):
             ("group", size.tokens, comes & query, self.low_group_at, self.low_group),
         ):
             lane_bits = lanes.bit_length() - 1
-            memory = Memory(shape=data.ArrayLayout(low_bits(size), lanes), depth=1 << len(address), init=[])
-            m.submodules[f"low_{name}"] = memory
-            write, read = memory.write_port(granularity=1), memory.read_port()
-            m.d.comb += [
-                write.en.eq(Mux(enable, 1 << count[:lane_bits], 0)),
-                write.addr.eq(count[lane_bits:]),
-                Value.cast(write.data).eq(low.replicate(lanes)),
-                read.addr.eq(address),
-                word.eq(Value.cast(read.data)),
-            ]
+            for number in range(lanes):
+                memory = Memory(shape=low_bits(size), depth=1 << len(address), init=[])
+                m.submodules[f"low_{name}{number}"] = memory
+                write, read = memory.write_port(), memory.read_port()
+                m.d.comb += [
+                    write.en.eq(enable & (count[:lane_bits] == number)),
+                    write.addr.eq(count[lane_bits:]),
+                    write.data.eq(low),
+                    read.addr.eq(address),
+                    lane(word, number, low_bits(size)).eq(read.data),
+                ]
         return m

@@ -204,7 +204,7 @@ _SIZES = (
         rounds_ahead=2,
     ),
     _LANE(array_rows=8, array_columns=8, port_bytes=32, sram_bytes=8192, select_lanes=4, retention=0.15),
-    _LANE(array_rows=8, array_columns=8, port_bytes=128, sram_bytes=65536, select_lanes=4),
+    _LANE(array_rows=8, array_columns=8, port_bytes=128, sram_bytes=65536, select_lanes=2),
 )  # fmt: skip
 
 HARDWARE = Hardware(
