@@ -24,9 +24,10 @@ many rounds as fit run side by side, and a longer one takes several cycles. PEs 
 round that is not full (``shape``).
 
 Where the paper, which was not at hand, is silent: detection fills the array whatever its shape; each query of a
-group has an equal share of its PEs and of the softmax unit; the scheduler gives a round a cycle; lanes exchange K~ at no
-cost; K and V of a head lie in every lane's memory; of causal scores those behind a group's last query are not computed,
-and rows with fewer than r keys keep all.
+group has an equal share of its PEs and of the softmax unit; the scheduler gives a round a cycle; lanes exchange K~ at
+no cost; K and V of a head lie in every lane's memory; of causal scores those behind a group's last query are not
+computed, and rows with fewer than r keys keep all.
+
 What is recalled and what assumed stands with each field, in ``_dota_design.py``; energy and area: ``_dota_cost.py``.
 """
 

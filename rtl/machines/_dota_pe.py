@@ -78,9 +78,7 @@ class Pe(Component):
         m.submodules.multiplier = unit = MultiPrecisionMul(size.multiplier)
         products = lanes(unit.o.p.product)
         at = self.at[: max(1, (size.each - 1).bit_length())]
-        query, vector = (
-            pick([lane(x, n, wide) for n in range(size.each)], at) for x in (self.query, self.vector)
-        )
+        query, vector = (pick([lane(x, n, wide) for n in range(size.each)], at) for x in (self.query, self.vector))
         m.d.comb += [
             unit.i.valid.eq(self.valid),
             unit.i.p.a.eq(Mux(self.detects, self.low_a, Mux(self.values, self.weight, query))),

@@ -132,9 +132,7 @@ class Select(Elaboratable):
         base = Cat(Const(0, lane_bits), here)
         group1 = later(m, group, 1, "group")
         found = self._read(m, group[0], beat)
-        masks = [
-            [Signal(size.keys, name=f"mask{half}_{t}") for t in range(size.tokens)] for half in range(2)
-        ]
+        masks = [[Signal(size.keys, name=f"mask{half}_{t}") for t in range(size.tokens)] for half in range(2)]
         starts1 = later(m, starts, 1, "starts")
         for t, sorter in enumerate(sorters):
             # Keys of this row: none where there is no such query, and none behind it.
@@ -185,12 +183,18 @@ class Select(Elaboratable):
         keys = self._keys(m, "schedule", fed)
         beats = share(m, "mask_beats_low", keys, lane_bits)
         words = [
-            [named(m, mask.word_select(beat[: max(1, (size.keys // size.lanes - 1).bit_length())], size.lanes), f"word{half}_{t}")
-             for t, mask in enumerate(each)]
+            [
+                named(
+                    m,
+                    mask.word_select(beat[: max(1, (size.keys // size.lanes - 1).bit_length())], size.lanes),
+                    f"word{half}_{t}",
+                )
+                for t, mask in enumerate(each)
+            ]
             for half, each in enumerate(masks)
         ]
         chosen_words = [pick([words[0][t], words[1][t]], fed[0]) for t in range(size.tokens)]
-        columns = Cat(Cat(word[lane_] for word in chosen_words) for lane_ in range(size.lanes))
+        columns = Cat(Cat(word[number] for word in chosen_words) for number in range(size.lanes))
         # The group that is fed is one further than that whose rounds come, until the last of them has come.
         m.d.comb += [
             self.ends.eq(gives & ~unit.o.valid),

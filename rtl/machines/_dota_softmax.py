@@ -163,8 +163,9 @@ class _Row(Elaboratable):
         m.d.comb += [
             count.eq(Mux(self.first, 0, before)),
             write.en.eq(Mux(self.comes & self.owns, Const(1, 1) << count[:lane_bits], 0)),
-            write.addr.eq(Cat(count[lane_bits : lane_bits + bits], Const(0, max(0, bits - len(count[lane_bits:]))),
-                              self.parity)),
+            write.addr.eq(
+                Cat(count[lane_bits : lane_bits + bits], Const(0, max(0, bits - len(count[lane_bits:]))), self.parity)
+            ),
             *(write.data[n].eq(self.score) for n in range(size.row_lanes)),
             read.addr.eq(Cat(self.at[:bits], self.group)),
         ]
@@ -226,8 +227,13 @@ class _Row(Elaboratable):
             write_weight.addr.eq(
                 Cat(later(m, self.at, _UNTIL_WEIGHT, "at_weight")[:bits], later(m, self.group, _UNTIL_WEIGHT, "half"))
             ),
-            read_weight.addr.eq(Cat(given[lane_bits : lane_bits + bits],
-                                    Const(0, max(0, bits - len(given[lane_bits:]))), self.takes_parity)),
+            read_weight.addr.eq(
+                Cat(
+                    given[lane_bits : lane_bits + bits],
+                    Const(0, max(0, bits - len(given[lane_bits:]))),
+                    self.takes_parity,
+                )
+            ),
         ]
         with m.If(self.takes):
             m.d.sync += given.eq(given + 1)

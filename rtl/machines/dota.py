@@ -6,20 +6,23 @@ of the one before, values of the one before that - while other groups are sorted
 made. A group's results leave together, a vector for each of its rows; rows that are beyond the last query hold zeros.
 
 This is one lane with its own memories, for 16-bit operands and rows that keep their best keys. Vectors are as long as
-the port of keys is wide, so that a key comes each cycle; a group has as many rows as a PE's operand holds numbers of the
-detector's width. Heads are at least one vector long and at most as long as the memories are; nothing checks that.
-Quantizing operands and fitting the detector are outside, as is the memory's controller.
+the port of keys is wide, so that a key comes each cycle, and take all PEs of a row one cycle or more; a group has as
+many rows as a PE's operand holds numbers of the detector's width. Heads are at least one vector long and at most as
+long as the memories are; nothing checks that. Not here: several lanes, which exchange low-rank keys; rows that keep
+all keys above a threshold; ports for several keys or for parts of one; several rounds side by side; the quantizing of
+operands, the fitting of the detector, and the memory's controller.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
 from amaranth.hdl import Elaboratable, Module, Mux, Signal
-from amaranth.lib import enum, stream
+from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from siloom.models.dota import DotaDesign
+from siloom.models._dota_design import DotaDesign
 from siloom.rtl.fifo import Fifo
 from siloom.rtl.machines._dota_array import Array
 from siloom.rtl.machines._dota_layouts import head_layout, later, low_layout, share, vector_bits, vector_layout
@@ -31,7 +34,7 @@ from siloom.rtl.machines._dota_transform import Transform
 from siloom.rtl.machines._dota_visits import Visits
 
 
-class Part(enum.Enum, shape=2):
+class Part(IntEnum):
     """What the array is doing."""
 
     NOTHING = 0
@@ -70,9 +73,7 @@ class Order(Elaboratable):
             has_values.eq(turn >= 2),
             following.eq(turn + 1),
             more.eq(turn != groups + 1),
-            opening.eq(
-                Mux(following < groups, Part.DETECTION, Mux(following == groups, Part.SCORES, Part.VALUES))
-            ),
+            opening.eq(Mux(following < groups, Part.DETECTION, Mux(following == groups, Part.SCORES, Part.VALUES))),
             self.group.eq(Mux(part == Part.VALUES, turn - 2, Mux(part == Part.SCORES, turn - 1, turn))),
             self.finished.eq(self.ends & (part == Part.VALUES) & ~more),
         ]

@@ -14,15 +14,15 @@ import numpy as np
 
 from siloom.models._attention import Port as Loads
 from siloom.models._attention import to_codes
-from siloom.models._dota_design import WIDE_BITS
+from siloom.models._dota_design import WIDE_BITS, DotaDesign
 from siloom.models._dota_detector import Side, calibrate
-from siloom.models.dota import Dota, DotaDesign
+from siloom.models.dota import Dota
 from siloom.rtl.cosim import Trial
 from siloom.rtl.exchange import Drain, Feed, Plan
 from siloom.rtl.hardware import Hardware
 from siloom.rtl.machines._dota_size import LATENCY, MOST_SEQ, DotaSize
 from siloom.rtl.trials._attention import drawn, real, wild
-from siloom.sim.contract import FLAG, Codes, Port, Stream, Whole
+from siloom.sim.contract import FLAG, Port, Stream, Whole
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.ops import Attention
 from siloom.sim.units.ternary_projection import ternary_matrix
@@ -94,7 +94,7 @@ def _runs(size: DotaSize, seed: int) -> Iterator[_Run]:
     yield _Run("wild", wild(seq, dim, seed + 4, 40.0))
     yield _Run("small", wild(odd, dim, seed + 5, 0.25))
     yield _Run("short", drawn(3, dim, seed + 6, heads=3))
-    yield _Run("stalled", drawn(odd, dim, seed + 7, heads=2), stalls=True)
+    yield _Run("stalled", drawn(odd, dim, seed + 7, heads=4), stalls=True)
     op = real(seq, dim)
     if op is not None:
         yield _Run("real", op)

@@ -12,9 +12,9 @@ because keys with overlapping owners cannot share one; ``key_port``, waiting for
 
 :func:`share_array` sends groups through detection, selection, scheduling, scores, softmax and values. Detection, scores
 and values are done by the one array, in the fixed order D(t), Q(t - 1), A(t - 2), D(t + 1), ...; selection, scheduling
-and softmax by units of their own meanwhile. A group's rounds leave the scheduler one a cycle, and only then does it take
-the next group. ``latency`` cycles pass between the array's last result of a part and the unit behind, and from the last
-value to the end.
+and softmax by units of their own meanwhile. A group's rounds leave the scheduler one a cycle, and only then does it
+take the next group. ``latency`` cycles pass between the array's last result of a part and the unit behind, and from the
+last value to the end.
 
 Source: the stages are DOTA's (ASPLOS 2022, recalled); their order on the array, room and latencies are assumed.
 """

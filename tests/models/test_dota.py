@@ -215,7 +215,8 @@ def test_keeping_everything_is_exact_attention_within_its_formats(seed, causal):
     result = run(op, retention=1.0)
     o = op.operands()
     assert result.quality["mass_kept"] == pytest.approx(1.0)
-    # Exponentials off by less than a 1400th, some more than others. Operands off by half a 256th: scores by at most (sum|q| + sum|k|) / 512 and a little; then V, shares and output.
+    # Exponentials off by less than a 1400th, some more than others.
+    # Operands off by half a 256th: scores by at most (sum|q| + sum|k|) / 512 and a little; then V, shares and output.
     spread = max(np.abs(x).sum(axis=-1).max() for x in (o.q, o.k))
     shift = (2 * spread / 512 + 16 / 512**2) / 4
     bound = 2 * np.expm1(2 * shift) * np.abs(o.v).max() + 2 / 512 + 24 * np.abs(o.v).max() / 2**16
