@@ -34,12 +34,12 @@ class Quotient(Component):
         m = Module()
         places = self.size.weight_bits
         count = -(-(places + 1) // STAGES)  # digits a stage
-        # Digits that are all behind the weight's last one would be too many: the first stage has less to do.
         width = self.size.total_bits + places + 1
-        remainder: Any = Signal(width, name="remainder0")
+        power: Any = Signal(self.size.power_bits)
         divisor: Any = Signal(self.size.total_bits, name="divisor0")
         quotient: Any = Const(0, 0)
-        m.d.sync += [remainder.eq(Cat(Const(0, places), self.power)), divisor.eq(self.total)]
+        m.d.sync += [power.eq(self.power), divisor.eq(self.total)]
+        remainder: Any = Cat(Const(0, places), power, Const(0, width - places - len(power)))
         left = places + 1
         for stage in range(1, STAGES + 1):
             now = min(count, left)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Elaboratable, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
@@ -138,13 +138,12 @@ class Select(Elaboratable):
             # Keys of this row: none where there is no such query, and none behind it.
             query: Any = Signal(size.group_bits + size.tokens.bit_length() + 1, name=f"query{t}")
             length: Any = Signal(size.seq_bits, name=f"length{t}")
-            left: Any = Signal(signed(size.seq_bits + lane_bits + 3), name=f"left{t}")
+            left = named(m, length - base, f"left{t}")
             m.d.comb += [
                 query.eq(group1 * size.tokens + t),
                 length.eq(
                     Mux(query >= self.head.seq, 0, Mux(self.head.causal & (query < row_keys), query + 1, row_keys))
                 ),
-                left.eq(length - base),
                 sorter.i.valid.eq(feeds),
                 sorter.i.p.count.eq(Mux(left < 0, 0, Mux(left > size.lanes, size.lanes, left))),
                 sorter.i.p.last.eq(feeds_last),

@@ -170,5 +170,7 @@ UNIT = Unit(
         ExpFloat(score_bits=20, unit=0.01, scale_bits=16, table_bits=8, mantissa_bits=12, stages=5),
         # Mantissas that round up to two, at the largest exponent as well.
         ExpFloat(score_bits=12, scale_bits=20, table_bits=8, mantissa_bits=2, largest_exponent=3, stages=2),
+        # Single precision of numbers of at most 1, and a constant that is finer than a score's error can be.
+        ExpFloat(score_bits=25, unit=2.0**-19, scale_bits=40, table_bits=10, mantissa_bits=23, largest_exponent=0),
     ),
 )

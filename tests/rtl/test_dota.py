@@ -110,6 +110,7 @@ def test_sums_that_are_not_begun_anew_are_seen(monkeypatch):
     assert found.fault.startswith("drawn: stream o: result 1")
 
 
+@pytest.mark.slow
 def test_results_that_find_no_room_are_missed(monkeypatch):
     right = Dota._results
 
