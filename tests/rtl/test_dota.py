@@ -58,7 +58,6 @@ def test_every_size_passes_all_trials(number, simulator):
         {"latency_cycles": 17, "retention": 1.0},
         {"select_lanes": 2, "mfu_lanes": 4, "retention": 0.4},
         {"detector_bits": 8, "tokens": 2, "keys_per_round": 2},
-        {"detector_bits": 2, "tokens": 8, "ranges": "least-error", "array_rows": 8, "port_bytes": 32},
         {"array_rows": 8, "array_columns": 4, "select_lanes": 8, "fraction_bits": 11},
     ],
     ids=lambda change: "-".join(map(str, change.values())),
@@ -68,6 +67,17 @@ def test_other_choices_are_built_as_modelled(change):
     design = dataclasses.replace(SMALLEST, **fields)
     HARDWARE.buildable(design)
     found = verdict(design, "cxxrtl", {"two heads, causal", "three heads", "wild", "short", "stalled"})
+    assert found.passed, found.fault
+    assert found.cycle_error == 0.0
+
+
+@pytest.mark.slow
+def test_a_detector_of_2_bits_has_groups_of_eight_rows():
+    # Its scheduler has 255 buffers, which is much to compile and little to interpret.
+    fields = {"detector_bits": 2, "tokens": 8, "ranges": "least-error", "array_rows": 8, "port_bytes": 32}
+    design = dataclasses.replace(SMALLEST, sram_bytes=2048, select_lanes=2, **fields)
+    HARDWARE.buildable(design)
+    found = verdict(design, "amaranth", {"two heads, causal", "short"})
     assert found.passed, found.fault
     assert found.cycle_error == 0.0
 
