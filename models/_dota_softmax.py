@@ -5,7 +5,8 @@ the table of ``sim/units/exp_float.py``, whose constant holds the scale of score
 left in ``POWER_BITS`` bits behind the point are held at that. Powers are cut to these bits, so that their sum is exact
 and does not depend on the order in which rounds bring a row's keys; a quotient is rounded to nearest, ties to even.
 
-A power is off by at most ``2**(2**-TABLE_BITS) - 1`` (0.07 %) of itself, always downwards, and ``2**-POWER_BITS``.
+A power is too small by at most ``2**(2**-TABLE_BITS) - 1`` (0.07 %) of itself and a unit in its last place, beside half
+such a unit for the table's rounding and a hundred-thousandth for the constant's.
 
 Source: the paper has scale and softmax in FP32 (from a reading note); how its exponentials and sums are made is not
 known. Table, cut and sum are assumed: such as hardware can give, a row's next keys in every cycle.

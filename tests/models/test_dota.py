@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from siloom.models._attention import exact_products, to_codes
 from siloom.models._dota_detector import calibrate, least_squares_weights
-from siloom.models._dota_softmax import SOFTMAX_FILL
+from siloom.models._dota_softmax import SOFTMAX_FILL, exponential, powers_of
 from siloom.models.dota import (
     TRANSFORM_FILL,
     Dota,
@@ -32,6 +32,7 @@ from siloom.sim.engine.token_groups_reference import array_cycles, round_cycles
 from siloom.sim.errors import InputError
 from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
 from siloom.sim.ops import Attention
+from siloom.sim.units.exp_float import exp_float_codes
 from siloom.sim.units.ternary_projection import ternary_matrix
 from siloom.sim.units.token_scheduler import token_scheduler_reference
 
@@ -244,6 +245,21 @@ def test_output_is_what_the_stated_arithmetic_gives_element_by_element():
         for c in range(8):
             code = round(Fraction(sum(w * int(v[j, c]) for w, j in zip(weights, keys, strict=True)), 2**15))
             assert out[i, c] == code / 256
+
+
+@pytest.mark.parametrize(("fraction", "dim"), [(0, 1), (8, 8), (8, 64), (12, 200), (15, 1024)])
+def test_exponentials_are_off_by_what_they_say(fraction, dim):
+    unit = exponential(replace(IDEAL, fraction_bits=fraction), dim)
+    below = -np.random.default_rng(0).integers(0, 1 << (unit.score_bits - 1), 5000)
+    below[:2] = 0, -1
+    exact = np.exp(below * unit.unit)
+    off = exact - powers_of(exp_float_codes(below, unit)) / 2**23
+    # Upwards only by the rounding of the constant and of the table.
+    assert (off >= -1e-5 * exact - 2**-24).all()
+    assert (off <= (2**2**-10 - 1 + 1e-5) * exact + 1.5 * 2**-23).all()
+    assert off[0] == 0
+    # What is held at the largest difference has no bit left, or is one whose scores do not go as far.
+    assert unit.score_bits == 40 or math.exp(-(1 << (unit.score_bits - 1)) * unit.unit) < 2**-23
 
 
 def test_constant_and_zero_operands_run():
