@@ -33,7 +33,8 @@ def energy_parts(design: DotaDesign, op: Attention, whole: Whole, dram_bytes: in
         "selection and scheduling": (events["pairs"] + events["kept"]) * compare,
         "products": events["kept"] * dim * wide,
         "weighted sums": events["kept"] * dim * wide,
-        # Scale, about six multiplies and additions for an exponential, the sum, a quotient like four multiplies.
+        # As in FP32 throughout: scale, about six multiplies and additions for an exponential, the sum, a quotient like
+        # four multiplies. A table and whole numbers, as in _dota_softmax.py, take less.
         "softmax": events["kept"] * (11 * multiply + 7 * add),
         # K and V are written to every lane; Q is read once, the output written once and read once.
         "key and value memory": 2 * events["fetches"] * read + 2 * design.lanes * rows * write,

@@ -4,7 +4,7 @@ A head's queries and keys go through a fixed ternary projection and learnt low-r
 of the two says which scores matter (:mod:`siloom.models._dota_detector`). Each row keeps its ``r`` best keys,
 ``r = ceil(retention * n)``, or all above a threshold. ``tokens`` rows at a time then work on their keys together,
 out of order, so that a key that several rows keep is fetched once (``sim/units/token_scheduler.py``). Scores are
-computed in FX16, dequantised for scale and softmax in FP32, and quantised to FX16 before they meet V.
+computed in FX16, their exponentials in FP32, and the softmax is quantised to FX16 before it meets V.
 
 Times. Groups of rows are dealt to ``lanes`` in turn. In a lane one array, the RMMU, does detection, scores and values
 of its groups in a fixed order while selection, scheduling and softmax go on beside it; the rounds of every group
@@ -12,19 +12,22 @@ come from its own mask: :mod:`siloom.sim.engine.token_groups`. A head begins whe
 all lanes, because its K~ has to be there, made in equal shares by the lanes. The next head's operands are fetched
 meanwhile: :mod:`siloom.sim.engine.pipeline`.
 
-Arithmetic. A score's code is rounded to FP32, times the scale in FP32; exponentials are those of double precision,
-rounded to FP32; a row's sum is taken in FP32 in rising order of keys; quotients are FP32, rounded to a signed
-number of ``operand_bits`` with all but the sign behind the point. The product with V is exact and rounded, half to even
-and cut off symmetrically, to V's own format.
+Arithmetic. Scores are exact; softmax is that of ``_dota_softmax.py``: exponentials by a table, an exact sum, quotients
+rounded to a signed number of ``operand_bits`` with all but the sign behind the point. The product with V is exact and
+rounded, half to even and cut off symmetrically, to V's own format.
+
+Queries and keys are projected by additions, as many in a cycle as a lane has PEs, and go on through a quantizer and all
+columns of the weights at once: a vector for each projection, ``TRANSFORM_FILL`` cycles until the first is through.
 
 Of scores and values ``compute`` is what they would take of all PEs. A round takes ``tokens`` times ``dim`` of them: as
 many rounds as fit run side by side, and a longer one takes several cycles. PEs left over idle, as do those of a last
 round that is not full (``shape``).
 
-Where the paper, which was not at hand, is silent: the projection, weights and detection fill the array whatever their
-shape; each query of a group has an equal share of its PEs; the scheduler keeps up with it; lanes exchange K~ at no
-cost; K and V of a head lie in every lane's memory; of causal scores those behind a group's last query are not computed,
-and rows with fewer than r keys keep all.
+Where the paper, which was not at hand, is silent: detection fills the array whatever its shape; each query of a
+group has an equal share of its PEs and of the softmax unit; the scheduler gives a round a cycle; lanes exchange K~ at
+no cost; K and V of a head lie in every lane's memory; of causal scores those behind a group's last query are not
+computed, and rows with fewer than r keys keep all.
+
 What is recalled and what assumed stands with each field, in ``_dota_design.py``; energy and area: ``_dota_cost.py``.
 """
 
@@ -42,6 +45,7 @@ from siloom.models._attention import (
     HeadRun,
     Phases,
     Port,
+    Whole,
     attention_result,
     exact_products,
     keep_best_where_none,
@@ -56,6 +60,7 @@ from siloom.models._attention import (
 from siloom.models._dota_cost import area_parts, energy_parts
 from siloom.models._dota_design import DotaDesign, vector_bytes
 from siloom.models._dota_detector import calibrate
+from siloom.models._dota_softmax import SOFTMAX_FILL, softmax_weights
 from siloom.sim.approximation import Mask
 from siloom.sim.drawn_attention import Reals32
 from siloom.sim.engine.token_groups import VISIT_CAUSES, WAIT_CAUSES, owner_bitmaps, share_array, visit_groups
@@ -63,10 +68,13 @@ from siloom.sim.machine import Machine
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result
 from siloom.sim.units.row_topk import top_of_rows
-from siloom.sim.units.ternary_projection import ternary_matrix
+from siloom.sim.units.ternary_projection import TernaryProjection, ternary_matrix
 from siloom.sim.units.token_scheduler import buffer_order
 
 Counts = npt.NDArray[np.int64]
+
+TRANSFORM_FILL = 8
+"""Cycles of a head beside its projections: until the first vector is read, and from the last to the array."""
 
 
 class Dota(Machine):
@@ -96,7 +104,7 @@ class Dota(Machine):
         op, design = require_attention(self.label, op), self.design
         moved = head_bytes(design, op)
         port = Port.of(design.memory, design.memory_channels, sum(moved.values()), design.clock_hz)
-        whole = run_heads(op, op.operands(), self._head, pipelined(port))
+        whole = self.through(op, port)
         traffic = {name: each * whole.heads for name, each in moved.items()}
         traffic = with_dram(traffic, (traffic["o"] + traffic["k"]) // 2)  # of k trips, k - 1 come back
         vector = vector_bytes(design, op.dim)
@@ -116,6 +124,10 @@ class Dota(Machine):
             notes=_notes(design),
             values=values,
         )
+
+    def through(self, op: Attention, port: Port) -> Whole:
+        """All heads, whose operands come through ``port``."""
+        return run_heads(op, op.operands(), self._head, pipelined(port))
 
     def _head(self, head: Head) -> HeadRun:
         design = self.design
@@ -197,14 +209,9 @@ def retention_for(probabilities: Reals32, mass: float) -> float:
 
 def attend(design: DotaDesign, q: Codes32, k: Codes32, v: Codes32, kept: Mask) -> Reals32:
     """The output [seq, dim] of operands' codes, back from its codes; the arithmetic stands in the module."""
-    scale = np.float32(2.0 ** (-2 * design.fraction_bits) / math.sqrt(q.shape[1]))
-    scores = exact_products(q, k, design.operand_bits).astype(np.float32) * scale
-    scores[~kept] = -np.inf
-    scores -= scores.max(axis=1, keepdims=True)
-    powers = np.exp(scores.astype(np.float64)).astype(np.float32)
-    totals = np.add.accumulate(powers, axis=1, dtype=np.float32)[:, -1:]
+    scores = exact_products(q, k, design.operand_bits)
+    weights = softmax_weights(design, q.shape[1], scores, kept)
     one = 1 << (design.operand_bits - 1)
-    weights = np.minimum(np.rint((powers / totals).astype(np.float64) * one), one - 1)
     sums = np.rint(weights @ v.astype(np.float64) / one)
     out: Reals32 = (np.clip(sums, 1 - one, one - 1) / (1 << design.fraction_bits)).astype(np.float32)
     return out
@@ -239,20 +246,21 @@ def head_phases(design: DotaDesign, kept: Mask, dim: int, causal: bool) -> tuple
     if design.selection == "topk":  # a sorter gives its keys only once the row has been through
         select = select + -(-np.minimum(keys, design.keep(seq)) // design.select_lanes)
     bitmaps = -(-keys // design.select_lanes)
-    softmax = 2 * -(-counts[:, 0] // design.mfu_lanes)  # exponentials and sums, then quotients
+    # Exponentials and sums, then quotients; each row of a group has an equal share of the lanes.
+    softmax = 2 * -(-tokens * counts[:, 1] // design.mfu_lanes) + SOFTMAX_FILL
     # Q~ and K~ of a lane's share of the tokens.
-    vectors = 2 * -(-seq // design.lanes)
-    transform = -(-vectors * dim * rank // design.pes) + -(-vectors * rank * rank // (design.pes * design.rate))
+    projection = TernaryProjection(dim=dim, rank=rank, adders=design.pes, seed=design.seed)
+    transform = 2 * -(-seq // design.lanes) * projection.cycles + TRANSFORM_FILL
     longest, last, waits = -1, 0, np.zeros(len(WAIT_CAUSES), np.int64)
     for lane in range(min(design.lanes, groups)):
         own = slice(lane, None, design.lanes)
-        detection, selection, scheduling, weighing = (
-            np.ascontiguousarray(cycles[own]) for cycles in (detect_cycles, select, bitmaps, softmax)
+        detection, selection, scheduling, given, weighing = (
+            np.ascontiguousarray(cycles[own]) for cycles in (detect_cycles, select, bitmaps, counts[:, 3], softmax)
         )
         waited = np.empty(len(WAIT_CAUSES), np.int64)
         took = int(
             share_array(
-                detection, selection, scheduling, spent[own].sum(axis=1), weighing, design.latency_cycles, waited
+                detection, selection, scheduling, given, spent[own].sum(axis=1), weighing, design.latency_cycles, waited
             )
         )  # fmt: skip
         if took > longest:

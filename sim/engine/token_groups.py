@@ -12,8 +12,9 @@ because keys with overlapping owners cannot share one; ``key_port``, waiting for
 
 :func:`share_array` sends groups through detection, selection, scheduling, scores, softmax and values. Detection, scores
 and values are done by the one array, in the fixed order D(t), Q(t - 1), A(t - 2), D(t + 1), ...; selection, scheduling
-and softmax by units of their own meanwhile. ``latency`` cycles pass between the array's last result of a part
-and the unit behind, and from the last value to the end.
+and softmax by units of their own meanwhile. A group's rounds leave the scheduler one a cycle, and only then does it
+take the next group. ``latency`` cycles pass between the array's last result of a part and the unit behind, and from the
+last value to the end.
 
 Source: the stages are DOTA's (ASPLOS 2022, recalled); their order on the array, room and latencies are assumed.
 """
@@ -122,7 +123,14 @@ def visit_groups(
 
 @kernel
 def share_array(
-    detect: Counts, select: Counts, schedule: Counts, visits: Counts, softmax: Counts, latency: int, waits: Counts
+    detect: Counts,
+    select: Counts,
+    schedule: Counts,
+    rounds: Counts,
+    visits: Counts,
+    softmax: Counts,
+    latency: int,
+    waits: Counts,
 ) -> np.int64:
     """Cycles of all groups, [groups] each; scores and values take ``visits`` each. Fills ``waits`` by WAIT_CAUSES."""
     groups = len(detect)
@@ -139,6 +147,7 @@ def share_array(
             selected = max(selected, array + latency) + select[t]
             done = max(done, selected) + schedule[t]
             scheduled[t] = done
+            done += rounds[t]
         if 1 <= t <= groups:
             g = t - 1
             wait = max(np.int64(0), scheduled[g] - array)

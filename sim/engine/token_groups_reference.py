@@ -32,11 +32,16 @@ def round_cycles(keys: Sequence[int], key_bytes: int, port: int, ahead: int, sid
 
 
 class _Worker:
-    """A unit that works on one group after another, in the order in which they come."""
+    """A unit that works on one group after another, in the order in which they come.
 
-    def __init__(self, service: Sequence[int], delay: int) -> None:
+    For ``after`` cycles behind a group that is done it takes no other.
+    """
+
+    def __init__(self, service: Sequence[int], delay: int, after: Sequence[int] | None = None) -> None:
         self.service = service
         self.delay = delay
+        self.after = [0] * len(service) if after is None else after
+        self.giving = 0
         self.coming: deque[list[int]] = deque()  # cycles until it is there, group
         self.rest = 0
         self.group: int | None = None
@@ -50,8 +55,9 @@ class _Worker:
         while True:
             if self.group is not None and self.rest == 0:
                 self.done.append(self.group)
+                self.giving = self.after[self.group]
                 self.group = None
-            elif self.group is None and self.coming and self.coming[0][0] == 0:
+            elif self.group is None and not self.giving and self.coming and self.coming[0][0] == 0:
                 self.group = self.coming.popleft()[1]
                 self.rest = self.service[self.group]
             else:
@@ -62,12 +68,15 @@ class _Worker:
             entry[0] = max(0, entry[0] - 1)
         if self.group is not None:
             self.rest -= 1
+        elif self.giving:
+            self.giving -= 1
 
 
 def array_cycles(
     detect: Sequence[int],
     select: Sequence[int],
     schedule: Sequence[int],
+    rounds: Sequence[int],
     visits: Sequence[int],
     softmax: Sequence[int],
     latency: int,
@@ -77,7 +86,7 @@ def array_cycles(
     jobs: deque[tuple[str, int]] = deque()
     for t in range(groups + 2):
         jobs += [("D", t)] * (t < groups) + [("Q", t - 1)] * (1 <= t <= groups) + [("A", t - 2)] * (t >= 2)
-    selector, scheduler, mfu = _Worker(select, latency), _Worker(schedule, 0), _Worker(softmax, latency)
+    selector, scheduler, mfu = _Worker(select, latency), _Worker(schedule, 0, rounds), _Worker(softmax, latency)
     passed = 0
     job: tuple[str, int] | None = None
     rest = now = for_schedule = for_softmax = 0

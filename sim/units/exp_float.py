@@ -39,7 +39,7 @@ class ExpFloat(Design):
     unit: float = parameter(
         2.0**-9, unit="", source="9-bit operands of length 64", status="assumed", low=1e-12, high=1.0
     )
-    scale_bits: int = parameter(24, unit="bit", source=_CHOICE, status="assumed", low=4, high=30)
+    scale_bits: int = parameter(24, unit="bit", source=_CHOICE, status="assumed", low=4, high=60)
     table_bits: int = parameter(6, unit="bit", source=_CHOICE, status="assumed", low=1, high=12)
     mantissa_bits: int = parameter(10, unit="bit", source=_CHOICE, status="assumed", low=1, high=23)
     largest_exponent: int = parameter(96, unit="", source=_CHOICE, status="assumed", low=0, high=127)
@@ -170,5 +170,7 @@ UNIT = Unit(
         ExpFloat(score_bits=20, unit=0.01, scale_bits=16, table_bits=8, mantissa_bits=12, stages=5),
         # Mantissas that round up to two, at the largest exponent as well.
         ExpFloat(score_bits=12, scale_bits=20, table_bits=8, mantissa_bits=2, largest_exponent=3, stages=2),
+        # Single precision of numbers of at most 1, and a constant that is finer than a score's error can be.
+        ExpFloat(score_bits=25, unit=2.0**-19, scale_bits=40, table_bits=10, mantissa_bits=23, largest_exponent=0),
     ),
 )

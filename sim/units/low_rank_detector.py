@@ -40,6 +40,7 @@ class LowRankDetector(Design):
     rank: int = parameter(16, unit="", source=_DOTA, status="recalled", low=1, high=1024)
     bits: int = parameter(4, unit="bit", source=_DOTA, status="recalled", low=2, high=16)
     shift: int = parameter(20, unit="bit", source=_CHOICE, status="assumed", low=0, high=61)
+    scale_bits: int = parameter(SCALE_BITS, unit="bit", source=_CHOICE, status="assumed", low=1, high=31)
     stages: int = parameter(3, unit="cycle", source=_CHOICE, status="assumed", low=1, high=16)
 
     def __post_init__(self) -> None:
@@ -121,7 +122,7 @@ def contract(design: LowRankDetector) -> Contract:
             (
                 Port("x", operand, "codes of the projection", design.rank),
                 Port("w", operand, "codes of one column of the weights", design.rank),
-                Port("scale", Whole(SCALE_BITS, signed=False, fraction=design.shift), "of the sum, a constant"),
+                Port("scale", Whole(design.scale_bits, signed=False, fraction=design.shift), "of the sum, a constant"),
             )
         ),
         outputs=Stream((Port("y", operand, "nearest even, symmetric"),)),
@@ -142,5 +143,6 @@ UNIT = Unit(
         LowRankDetector(rank=2, bits=2, shift=15, stages=1),
         LowRankDetector(),
         LowRankDetector(rank=32, bits=8, shift=31, stages=5),
+        LowRankDetector(rank=4, shift=23, scale_bits=24, stages=2),
     ),
 )

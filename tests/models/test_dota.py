@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from siloom.models._attention import exact_products, to_codes
 from siloom.models._dota_detector import calibrate, least_squares_weights
+from siloom.models._dota_softmax import SOFTMAX_FILL, exponential, powers_of
 from siloom.models.dota import (
+    TRANSFORM_FILL,
     Dota,
     DotaDesign,
     attend,
@@ -29,6 +32,7 @@ from siloom.sim.engine.token_groups_reference import array_cycles, round_cycles
 from siloom.sim.errors import InputError
 from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
 from siloom.sim.ops import Attention
+from siloom.sim.units.exp_float import exp_float_codes
 from siloom.sim.units.ternary_projection import ternary_matrix
 from siloom.sim.units.token_scheduler import token_scheduler_reference
 
@@ -212,10 +216,12 @@ def test_keeping_everything_is_exact_attention_within_its_formats(seed, causal):
     result = run(op, retention=1.0)
     o = op.operands()
     assert result.quality["mass_kept"] == pytest.approx(1.0)
+    # Exponentials off by less than a 1400th, some more than others.
     # Operands off by half a 256th: scores by at most (sum|q| + sum|k|) / 512 and a little; then V, shares and output.
     spread = max(np.abs(x).sum(axis=-1).max() for x in (o.q, o.k))
     shift = (2 * spread / 512 + 16 / 512**2) / 4
     bound = 2 * np.expm1(2 * shift) * np.abs(o.v).max() + 2 / 512 + 24 * np.abs(o.v).max() / 2**16
+    bound += np.abs(o.v).max() / 1400
     assert np.abs(result.values - exact_output(op)).max() <= bound
 
 
@@ -225,19 +231,35 @@ def test_output_is_what_the_stated_arithmetic_gives_element_by_element():
     kept = np.random.default_rng(1).random((20, 20)) < 0.4
     kept[:, 3] = True
     out = attend(IDEAL, q, k, v, kept)
-    scale = np.float32(2.0**-16 / np.sqrt(8.0))
+    # e to a score's difference is 2 to that times this, in units of 2^-39; 2^10 steps to the next power.
+    factor = round(2.0**-16 / math.sqrt(8.0) * math.log2(math.e) * 2**39)
     for i in range(20):
         keys = np.flatnonzero(kept[i]).tolist()
         dots = [sum(int(a) * int(b) for a, b in zip(q[i], k[j], strict=True)) for j in keys]
-        scores = [np.float32(dot) * scale for dot in dots]
-        powers = [np.float32(np.exp(np.float64(s - max(scores)))) for s in scores]
-        total = np.float32(0)
-        for power in powers:
-            total = np.float32(total + power)
-        weights = [min(round(Fraction(float(np.float32(p / total))) * 2**15), 2**15 - 1) for p in powers]
+        steps = [max(dot - max(dots), -(2**24)) * factor >> 29 for dot in dots]
+        powers = [round(2**23 * 2 ** ((step % 2**10) / 2**10)) >> -(step >> 10) for step in steps]
+        for power, dot in zip(powers, dots, strict=True):
+            exact = math.exp((dot - max(dots)) * 2.0**-16 / math.sqrt(8.0))
+            assert 0 <= exact - power / 2**23 <= 7e-4 * exact + 2**-23
+        weights = [min(round(Fraction(p * 2**15, sum(powers))), 2**15 - 1) for p in powers]
         for c in range(8):
             code = round(Fraction(sum(w * int(v[j, c]) for w, j in zip(weights, keys, strict=True)), 2**15))
             assert out[i, c] == code / 256
+
+
+@pytest.mark.parametrize(("fraction", "dim"), [(0, 1), (8, 8), (8, 64), (12, 200), (15, 1024)])
+def test_exponentials_are_off_by_what_they_say(fraction, dim):
+    unit = exponential(replace(IDEAL, fraction_bits=fraction), dim)
+    below = -np.random.default_rng(0).integers(0, 1 << (unit.score_bits - 1), 5000)
+    below[:2] = 0, -1
+    exact = np.exp(below * unit.unit)
+    off = exact - powers_of(exp_float_codes(below, unit)) / 2**23
+    # Upwards only by the rounding of the constant and of the table.
+    assert (off >= -1e-5 * exact - 2**-24).all()
+    assert (off <= (2**2**-10 - 1 + 1e-5) * exact + 1.5 * 2**-23).all()
+    assert off[0] == 0
+    # What is held at the largest difference has no bit left, or is one whose scores do not go as far.
+    assert unit.score_bits == 40 or math.exp(-(1 << (unit.score_bits - 1)) * unit.unit) < 2**-23
 
 
 def test_constant_and_zero_operands_run():
@@ -295,16 +317,17 @@ def test_a_head_takes_as_long_as_its_groups_do_cycle_by_cycle(seed, ordered, cau
                 -(-4 * keys * rank // (pes * 16)),
                 -(-keys // design.select_lanes) - (-out // design.select_lanes),
                 -(-keys // design.select_lanes),
+                len(rounds),
                 visits,
-                -2 * (-int(rows.sum()) // design.mfu_lanes),
+                -2 * (-4 * max(int(row.sum()) for row in rows) // design.mfu_lanes) + SOFTMAX_FILL,
             )
         )
     slowest = max(
         array_cycles(*zip(*stages[lane :: design.lanes], strict=True), 10)[0]
         for lane in range(min(design.lanes, len(stages)))
     )
-    vectors = 2 * -(-seq // design.lanes)
-    transform = -(-vectors * dim * rank // pes) + -(-vectors * rank * rank // (pes * 16))
+    additions = int(np.count_nonzero(ternary_matrix(dim, rank, 0)))
+    transform = 2 * -(-seq // design.lanes) * max(1, -(-additions // pes)) + TRANSFORM_FILL
     assert cycles_of(mask, dim, causal, **fields)[0] == transform + slowest
 
 
