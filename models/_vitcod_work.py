@@ -13,6 +13,7 @@ from siloom.models._attention import with_dram
 from siloom.models._masked import as_csr
 from siloom.models._vitcod_cost import Events
 from siloom.models._vitcod_design import ViTCoDDesign, whole_steps
+from siloom.models._vitcod_units import OUTPUT_CYCLES
 from siloom.sim.approximation import Mask
 from siloom.sim.budget import check_bytes
 from siloom.sim.engine.column_engines import DENSER, NONE, SPARSER, Product
@@ -93,7 +94,7 @@ def scores_work(design: ViTCoDDesign, mask: Csr, depth: int, heads: int, decoder
     )
     store = int(design.port_cycles(np.array([float(out)]))[0])
     product = Product(
-        np.where(first, design.port_cycles(moved)[columns_of], 0),
+        np.where(first, design.token_cycles(moved)[columns_of], 0),
         np.where(first, whole_steps(decode)[columns_of], 0),
         work[columns_of],
         engine[columns_of],
@@ -153,8 +154,9 @@ def sums_work(design: ViTCoDDesign, weights: Csr, width: int, decoder: int, fetc
     )
     store = int(design.port_cycles(np.array([float(result + again)]))[0])
     product = Product(
-        design.port_cycles(moved), np.zeros(items, np.int64), work, engine, denser, sparser, store,
-        0 if fetched else design.softmax_cycles,
+        np.concatenate((design.token_cycles(moved[:columns]), np.zeros(items - columns, np.int64))),
+        np.zeros(items, np.int64), work, engine, denser, sparser, store, 0 if fetched else design.softmax_cycles,
+        OUTPUT_CYCLES,
     )  # fmt: skip
     return Work(product, events, with_dram(traffic, result + again), held)
 

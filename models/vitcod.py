@@ -39,18 +39,19 @@ from siloom.models._attention import (
     HeadRun,
     Port,
     attention_result,
+    divided_sums,
     exact_products,
     pins_bytes_per_s,
     require_attention,
     run_heads,
     supports_attention,
     to_codes,
-    weighted_output,
 )
 from siloom.models._masked import head_masks
 from siloom.models._vitcod_authors import authors_result
 from siloom.models._vitcod_cost import Events, area_parts, energy_parts
 from siloom.models._vitcod_design import ViTCoDDesign
+from siloom.models._vitcod_units import power_unit
 from siloom.models._vitcod_work import Part, Work, attention_parts, works_of
 from siloom.sim.approximation import Mask, exact_probabilities
 from siloom.sim.cost import table_hash
@@ -60,8 +61,9 @@ from siloom.sim.machine import Machine
 from siloom.sim.ops import SDDMM, Attention, Item, Operation, SpMM, Workload
 from siloom.sim.result import Phase, Result, utilization
 from siloom.sim.split_conquer import prune
-from siloom.sim.units.exp_float import exp_float_codes, for_scores
+from siloom.sim.units.exp_float import exp_float_codes
 from siloom.sim.units.head_mix import fit_codec, mixed_heads, weight_codes
+from siloom.sim.units.weighted_sum import weighted_sums
 
 __all__ = ["ViTCoD", "ViTCoDDesign"]
 
@@ -322,16 +324,18 @@ def attend(
     v: npt.NDArray[np.int32],
     kept: Mask,
 ) -> Reals32:
-    """The output of one head, back from its codes: exact scores, powers below each row's largest, sums in singles."""
-    dim = q.shape[1]
-    step = 2.0 ** (-2 * design.fraction_bits) / math.sqrt(dim)
-    score_bits = 2 * design.operand_bits + (dim - 1).bit_length() + 1
-    unit = for_scores(step, score_bits, design.mantissa_bits)
+    """The output of one head, back from its codes: exact scores, powers below each row's largest, sums in singles.
+
+    Each engine sums its own columns, in rising order; the sparser one's sums are added to the denser one's.
+    """
+    unit = power_unit(design, q.shape[1])
     scores = exact_products(q, k, design.operand_bits)
-    scores -= np.max(scores, axis=1, keepdims=True, where=kept, initial=-(1 << (score_bits - 2)))
+    scores -= np.max(scores, axis=1, keepdims=True, where=kept, initial=-(1 << (unit.score_bits - 2)))
     np.minimum(scores, 0, out=scores)  # those that are not kept, and are not read
     weights = (exp_float_codes(scores, unit) << (23 - unit.mantissa_bits)).astype(np.uint32).view(np.float32)
-    return weighted_output(weights, v, kept, 1, design.operand_bits, design.fraction_bits)
+    globals_ = np.count_nonzero(kept, axis=0) > design.theta_d
+    denser, sparser = (weighted_sums(weights, v.astype(np.float32), kept & own, 1) for own in (globals_, ~globals_))
+    return divided_sums(denser + sparser, design.operand_bits, design.fraction_bits)
 
 
 def _pair(ops: Sequence[Operation], at: int) -> bool:

@@ -8,7 +8,8 @@ a product before all lines have ended with the one before and ``between`` cycles
 
 Operands of ``held`` products are on the chip at a time: the port fetches for a product as soon as the one so many
 places before it has been worked on. Results are written by the same port, after the operands of the next product have
-been read.
+been read; a product that has none to write does not hold the port. The last result of a product is there ``drain``
+cycles after its end, when most have left already and the next one is worked on: of the last product this shows.
 
 Each product's share of the time, from the end of the one before to its own, is laid to causes that add up:
 
@@ -43,7 +44,8 @@ class Product:
     """One product's items, [items] each: cycles to load, to decode and of work, and the engine that does it.
 
     ``denser`` and ``sparser`` are the lines of each engine; the work of an item in the denser one is in cycles of all
-    its lines together. ``store``: cycles of the port for the results; ``between``: to wait before this product.
+    its lines together. ``store``: cycles of the port for the results; ``between``: to wait before this product;
+    ``drain``: from its end to its last result.
     """
 
     load: Ints
@@ -54,26 +56,32 @@ class Product:
     sparser: int
     store: int = 0
     between: int = 0
+    drain: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """``ends`` [products]; ``causes`` [products, CAUSES]; ``makespan`` with the last results written."""
+    """``ends`` [products]; ``causes`` [products, CAUSES]; ``makespan`` with the last results written.
+
+    ``lines``: of each item in the sparser engine which of its lines works on it, [items] of all products; else -1.
+    """
 
     ends: Ints
     causes: Ints
     makespan: int
+    lines: Ints
 
 
 @kernel
 def _run(
     pointers: Ints, load: Ints, decode: Ints, work: Ints, engine: Ints, sparser: Ints, store: Ints, between: Ints,
-    held: int, ends: Ints,
+    drain: Ints, held: int, ends: Ints, lines: Ints,
 ) -> int:  # fmt: skip
-    """Fill ``ends`` [products]; return when the last results are written."""
+    """Fill ``ends`` [products] and ``lines`` [items]; return when the last results are written."""
     port = 0
     decoder = 0
     waiting = 0  # results of the product before, in cycles of the port
+    last = 0
     for p in range(len(pointers) - 1):
         room = ends[p - held] if p >= held else 0
         before = ends[p - 1] if p > 0 else 0
@@ -96,12 +104,13 @@ def _run(
                         line = other
                 head = max(head, max(free[line], decoder))
                 free[line] = head + work[i]
+                lines[i] = line
                 end = max(end, free[line])
         ends[p] = end
-        port = max(port, before) + waiting
+        if waiting > 0:
+            port = max(port, before) + waiting
         waiting = store[p]
-    products = len(pointers) - 1
-    last = ends[products - 1] if products else 0
+        last = end + drain[p]
     return max(port, last) + waiting
 
 
@@ -124,20 +133,23 @@ def run_columns(products: Sequence[Product], held: int = 2) -> Columns:
     load, decode, work, engine = joined
     own = {
         name: np.array([getattr(product, name) for product in products], np.int64)
-        for name in ("denser", "sparser", "store", "between")
+        for name in ("denser", "sparser", "store", "between", "drain")
     }
-    bound = sum(exact_sum(part) for part in (load, decode, work, own["store"], own["between"]))
+    waits = [own[name] for name in ("store", "between", "drain")]
+    bound = sum(exact_sum(part) for part in (load, decode, work, *waits))
     require_below("column engines", bound, MAX_COUNT)
 
-    def ends_with(loads: Ints, decodes: Ints, stores: Ints) -> tuple[Ints, int]:
-        ends = np.zeros(len(products), np.int64)
-        last = _run(sizes, loads, decodes, work, engine, own["sparser"], stores, own["between"], held, ends)
-        return ends, last
+    def ends_with(loads: Ints, decodes: Ints, stores: Ints) -> tuple[Ints, int, Ints]:
+        ends, lines = np.zeros(len(products), np.int64), np.full(len(work), -1, np.int64)
+        last = _run(
+            sizes, loads, decodes, work, engine, own["sparser"], stores, own["between"], own["drain"], held, ends, lines
+        )
+        return ends, last, lines
 
     nothing = np.zeros_like(load)
-    ends, makespan = ends_with(load, decode, own["store"])
-    undecoded, _ = ends_with(load, nothing, own["store"])
-    alone, _ = ends_with(nothing, nothing, np.zeros_like(own["store"]))
+    ends, makespan, lines = ends_with(load, decode, own["store"])
+    undecoded, _, _ = ends_with(load, nothing, own["store"])
+    alone, _, _ = ends_with(nothing, nothing, np.zeros_like(own["store"]))
     causes = np.zeros((len(products), len(CAUSES)), np.int64)
     shares, free, own_time = (np.diff(found, prepend=0) for found in (ends, undecoded, alone))
     for at, product in enumerate(products):
@@ -148,7 +160,7 @@ def run_columns(products: Sequence[Product], held: int = 2) -> Columns:
         causes[at] = (even, split - even, working - split, product.between, decoding, late - decoding)
     if len(products):
         causes[-1, CAUSES.index("memory")] += makespan - int(ends[-1])
-    return Columns(ends, causes, makespan)
+    return Columns(ends, causes, makespan, lines)
 
 
 def even_cycles(product: Product) -> tuple[int, int]:
@@ -171,5 +183,6 @@ def _check(at: int, product: Product) -> None:
         least = int((product.engine == engine).any())
         if not least <= lines <= MAX_LINES:
             raise InputError(f"{where}: {name} must be {least} to {MAX_LINES} lines, got {lines}")
-    if product.store < 0 or product.between < 0:
-        raise InputError(f"{where}: store and between must be at least 0, got {product.store} and {product.between}")
+    for name in ("store", "between", "drain"):
+        if (cycles := getattr(product, name)) < 0:
+            raise InputError(f"{where}: {name} must be at least 0, got {cycles}")

@@ -29,8 +29,16 @@ def products(draw: st.DrawFn) -> list[Product]:
         work[engine == NONE] = 0
         out.append(
             Product(
-                load, decode, work, engine, draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(cycles), draw(cycles)
-            )
+                load,
+                decode,
+                work,
+                engine,
+                draw(st.integers(1, 3)),
+                draw(st.integers(1, 3)),
+                draw(cycles),
+                draw(cycles),
+                draw(cycles),
+            )  # fmt: skip
         )
     return out
 
@@ -109,5 +117,5 @@ def test_lines_and_lengths_are_checked() -> None:
         run_columns([whole(load=np.array([-1, 0, 0, 0]))])
     with pytest.raises(InputError, match="held must be at least 1 product, got 0"):
         run_columns([whole()], 0)
-    with pytest.raises(InputError, match="store and between must be at least 0"):
+    with pytest.raises(InputError, match="store must be at least 0, got -1"):
         run_columns([whole(store=-1)])
