@@ -134,6 +134,10 @@ class ViTCoD(Machine):
         """The authors' convention, which reads one head of each layer."""
         return self._by_authors(workload) if self.design.convention == "authors" else None
 
+    def masks(self, op: Attention) -> Mask:
+        """Masks of an operation, [batch, heads, seq, seq]."""
+        return self._masks(op, self._calibration(op))
+
     def _by_authors(self, workload: Workload) -> Result:
         return authors_result(self.label, self.design, workload)
 
