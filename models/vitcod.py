@@ -356,11 +356,11 @@ def _pair(ops: Sequence[Operation], at: int) -> bool:
 
 
 def _with_latency(design: ViTCoDDesign, products: list[Product]) -> list[Product]:
-    """The first operand waits for the memory's answer; nothing is there to hide it."""
+    """The first operand waits until its head is announced, and for the memory's answer; nothing is there to hide it."""
     if not products or not len(products[0].load):
         return products
     first = products[0].load.copy()
-    first[0] += Port.of(design.memory, design.memory_channels, 0, design.clock_hz).latency
+    first[0] += 1 + Port.of(design.memory, design.memory_channels, 0, design.clock_hz).latency
     return [replace(products[0], load=first), *products[1:]]
 
 

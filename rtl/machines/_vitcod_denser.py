@@ -139,7 +139,7 @@ class Denser(Elaboratable):
         """The largest of each line's next row; ``turned`` when all have theirs, until they turn to it."""
         layouts = self._layouts
         row, number = Signal(layouts.count), Signal(range(max(2, self._layouts.size.lines)))
-        looks = named(m, self.settled & ~turned & (row < self.head.seq), "looks")
+        looks = named(m, self.settled & (~turned | turns) & (row < self.head.seq), "looks")
         last = named(m, (number + 1 == self.head.denser) | (row + 1 == self.head.seq), "last")
         largest, known = largest_of(m, "largest", [line.denser_held for line in self.lines])
         with m.If(turns):

@@ -166,7 +166,7 @@ class Rows(wiring.Component):
             queue.i.valid.eq(self.given),
             queue.i.payload.eq(self.item),
             # Rows that are claimed are of this head, and out of the queue.
-            self.asks.eq((left > claimed) & (claimed != 2)),
+            self.asks.eq((left > claimed) & ((claimed != 2) | ends)),
             self.asked.eq(queue.o.p.number),
             queue.o.ready.eq(self.granted),
         ]

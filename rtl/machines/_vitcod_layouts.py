@@ -17,7 +17,8 @@ class Layouts:
 
     ``head``: its tokens, its global ones, and the lines of the denser engine. ``token``: of a query or a key, with the
     mask's bits of its row or column and the line of the sparser engine that works on these. ``command``: what lines of
-    the denser engine do. ``scored``: a score on its way to its memory. ``result``: a row's sums.
+    the denser engine do. ``scored``: a score on its way to its memory. ``result``: a row's sums. ``row``: one that
+    leaves.
     """
 
     def __init__(self, size: ViTCoDSize) -> None:
@@ -30,6 +31,7 @@ class Layouts:
         self.place = data.StructLayout(self._place)
         self.item = data.StructLayout({"kept": size.seq, "number": self.index})
         self.address = data.StructLayout({"number": self.index, "half": 1})
+        self.row = data.StructLayout({"codes": self.codes, "row": self.address})
         self.command = data.StructLayout(
             {"valid": 1, "row": self.index, "column": self.index, "kept": 1, "first": 1, "last": 1}
         )

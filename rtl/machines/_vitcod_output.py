@@ -1,7 +1,8 @@
-"""Results: sums of both engines are gathered by row, added up, divided by the weights' sum, and leave in order.
+"""Results: sums of both engines are gathered by row, added up, and divided by the weights' sum.
 
 Each engine's sums have a memory of their own, a place for every row. A row's place is taken again when it has left.
-A row goes through in every cycle; the reciprocal of its weights' sum is made while its sums wait beside.
+Rows leave as they are done, one in a cycle, the lowest of those first, but head after head. The reciprocal of a row's
+weights' sum is made while its sums wait beside.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from amaranth.lib.memory import Memory
 from siloom.rtl.barrel import named
 from siloom.rtl.beside import beside
 from siloom.rtl.lanes import lanes
-from siloom.rtl.machines._vitcod_layouts import Layouts
-from siloom.rtl.pick import the_one
+from siloom.rtl.machines._vitcod_layouts import Layouts, lowest
+from siloom.rtl.machines._vitcod_size import SLOTS
+from siloom.rtl.pick import pick, the_one
 from siloom.rtl.units.bank_sum import BankSum
 from siloom.rtl.units.reciprocal import Reciprocal
 from siloom.rtl.units.scaled_code import ScaledCode
@@ -33,7 +35,7 @@ class Output(Elaboratable):
         allowed: In: that head's products with V have begun.
         row_given, row_at, row_kept: In: of the head in place ``row_place``, whether a row has keys in the sparser
             engine.
-        o: Stream out: a row.
+        o: Stream out: a row, and whose it is.
     """
 
     def __init__(self, layouts: Layouts, lines: list[Any]) -> None:
@@ -45,12 +47,13 @@ class Output(Elaboratable):
         self.row_at: Any = Signal(layouts.index)
         self.row_place: Any = Signal(2)
         self.row_kept: Any = Signal()
-        self.o: Any = stream.Signature(layouts.codes).create()
+        self.o: Any = stream.Signature(layouts.row).create()
 
     def elaborate(self, platform: object) -> Module:
         """Gather, then divide row by row."""
         m = Module()
         layouts = self._layouts
+        rows = layouts.size.seq
         row: Any = Signal(layouts.index)
         takes, used = Signal(), Signal(2)
         taken: dict[int, list[Any]] = {number: [] for number in range(len(self.lines))}
@@ -61,37 +64,40 @@ class Output(Elaboratable):
             there.append(here)
         for number, line in enumerate(self.lines):
             m.d.comb += line.taken.eq(Cat(taken[number]).any())
-        m.d.comb += used.eq(Cat(self.head.globals.any(), self._rest(m, row)))
-        may = named(m, self.allowed & (there[0] | ~used[0]) & (there[1] | ~used[1]), "may")
-        last = named(m, row + 1 == self.head.seq, "last")
+        rest, gone = self._rest(m), Signal(rows)
+        dense = self.head.globals.any()
+        within = named(m, Cat(number < self.head.seq for number in range(rows)), "within")
+        done = named(m, within & ~gone & (there[0] | ~dense.replicate(rows)) & (there[1] | ~rest), "done")
+        first, _ = lowest(m, "first", done, layouts.index)
+        count: Any = Signal(layouts.count)
+        last = named(m, count + 1 == self.head.seq, "last")
+        m.d.comb += [row.eq(first), used.eq(Cat(dense, rest.bit_select(row, 1)))]
         with m.If(takes):
-            m.d.sync += [row.eq(Mux(last, 0, row + 1)), self.leaving.eq(self.leaving + last)]
-        self._divide(m, may, takes, used, parts)
+            m.d.sync += [
+                gone.eq(Mux(last, 0, gone | (1 << row)[:rows])),
+                count.eq(Mux(last, 0, count + 1)),
+                self.leaving.eq(self.leaving + last),
+            ]
+        self._divide(m, named(m, self.allowed & done.any(), "may"), takes, used, row, parts)
         return m
 
-    def _rest(self, m: Module, row: Any) -> Any:
-        """Whether the row has keys in the sparser engine."""
-        layouts = self._layouts
-        memory = Memory(shape=1, depth=4 << layouts.index, init=[])
-        m.submodules.rest = memory
-        write, read = memory.write_port(), memory.read_port(domain="comb")
-        m.d.comb += [
-            write.en.eq(self.row_given),
-            write.addr.eq(Cat(self.row_at, self.row_place)),
-            write.data.eq(self.row_kept),
-            read.addr.eq(Cat(row, self.leaving[:2])),
-        ]
-        return read.data
+    def _rest(self, m: Module) -> Any:
+        """Which rows have keys in the sparser engine."""
+        places = [Signal(self._layouts.size.seq, name=f"rest{n}") for n in range(SLOTS)]
+        for n, place in enumerate(places):
+            with m.If(self.row_given & (self.row_place == n)):
+                m.d.sync += place.bit_select(self.row_at, 1).eq(self.row_kept)
+        return named(m, pick(places, self.leaving[:2]), "rest")
 
     def _gather(
         self, m: Module, name: str, dense: int, row: Any, leaves: Any, taken: dict[int, list[Any]]
     ) -> tuple[Any, Any]:
-        """One engine's sums: those of a row, a cycle after it leaves, and whether they are there."""
+        """One engine's sums: those of a row, a cycle after it leaves, and of which rows they are there."""
         layouts = self._layouts
         memory = Memory(shape=layouts.sums, depth=1 << layouts.index, init=[])
         m.submodules[name] = memory
         write, read = memory.write_port(), memory.read_port()
-        full = Signal(1 << layouts.index, name=f"{name}_full")
+        full = Signal(layouts.size.seq, name=f"{name}_full")
         asks = named(
             m,
             Cat(
@@ -118,22 +124,27 @@ class Output(Elaboratable):
             m.d.sync += full.bit_select(at, 1).eq(1)
         with m.If(leaves):
             m.d.sync += full.bit_select(row, 1).eq(0)
-        return read.data, full.bit_select(row, 1)
+        return read.data, full
 
-    def _divide(self, m: Module, may: Any, takes: Any, used: Any, parts: list[Any]) -> None:
+    def _divide(self, m: Module, may: Any, takes: Any, used: Any, row: Any, parts: list[Any]) -> None:
+        """Two sums become one, and that is divided; the row's number waits beside."""
         size = self._layouts.size
         adder: Any = BankSum(bank_sum.BankSum(banks=2, lanes=size.dim + 1))
         shares: Any = Reciprocal(reciprocal.Reciprocal())
         scaled: Any = ScaledCode(scaled_code.ScaledCode(lanes=size.dim, code_bits=size.bits))
         m.submodules.adder, m.submodules.reciprocal, m.submodules.scaled = adder, shares, scaled
         held, holds = Signal(2), Signal()
+        whose: Any = Signal(self._layouts.address)
+        now, leaves = Signal(self._layouts.address), Signal()
+        m.d.comb += [now.number.eq(row), now.half.eq(self.leaving[0])]
+        inside = adder.contract.capacity + shares.contract.capacity + scaled.contract.capacity
         m.d.comb += [
             takes.eq(may & (~holds | adder.i.ready)),
             adder.i.valid.eq(holds),
             Cat(*lanes(adder.i.p.part)).eq(Cat(Mux(held[n], Cat(*part), 0) for n, part in enumerate(parts))),
         ]
         with m.If(takes):
-            m.d.sync += held.eq(used)
+            m.d.sync += [held.eq(used), whose.eq(now)]
         with m.If(~holds | adder.i.ready):
             m.d.sync += holds.eq(takes)
 
@@ -154,7 +165,9 @@ class Output(Elaboratable):
             scaled.i.p.scale.eq(shares.o.p.share),
             shares.o.ready.eq(scaled.i.ready),
             scales.eq(scaled.i.valid & scaled.i.ready),
-            Cat(*self.o.payload).eq(Cat(*lanes(scaled.o.p.code))),
+            Cat(*self.o.p.codes).eq(Cat(*lanes(scaled.o.p.code))),
+            self.o.p.row.eq(beside(m, "rows", whose.shape(), inside, whose, holds & adder.i.ready, leaves)),
+            leaves.eq(self.o.valid & self.o.ready),
             self.o.valid.eq(scaled.o.valid),
             scaled.o.ready.eq(self.o.ready),
         ]

@@ -38,7 +38,7 @@ class ViTCoD(Component):
         head: Stream in: what a head is like.
         qk: Stream in: its queries, then its keys.
         v: Stream in: its values.
-        o: Stream out: its output's rows.
+        o: Stream out: its output's rows as they are done, with their number and the head's, modulo two.
     """
 
     head: Any
@@ -55,7 +55,7 @@ class ViTCoD(Component):
                 "head": In(stream.Signature(layouts.head)),
                 "qk": In(stream.Signature(layouts.token)),
                 "v": In(stream.Signature(layouts.codes)),
-                "o": Out(stream.Signature(layouts.codes)),
+                "o": Out(stream.Signature(layouts.row)),
             }
         )
 

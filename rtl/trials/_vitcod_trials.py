@@ -128,22 +128,41 @@ def _trial(size: ViTCoDSize, run: _Run, rng: np.random.Generator) -> Trial:
         "v": size.bits * size.dim,
     }
     out = np.rint(np.asarray(result.values) * (1 << design.fraction_bits)).astype(np.int64)
-    answers = packed(out.reshape(-1, op.dim), size.bits)
+    rows = packed(out.reshape(-1, op.dim), size.bits)
+    places = [(at % op.seq) | (at // op.seq % 2) << size.index_bits for at in range(len(rows))]
+    answers = [row | place << widths["v"] for row, place in zip(rows, places, strict=True)]
+    stalled: dict[str, list[int]] = {name: _idle(rng, len(feed)) for name, feed in feeds.items()}
     limit = 8 * (result.cycles or 0) + 2000
     return Trial(
         Plan(
             name=run.name,
             feeds={
-                name: Feed(widths[name], payloads, _idle(rng, len(payloads)) if run.stalls else [0] * len(payloads))
+                name: Feed(widths[name], payloads, (stalled if run.stalls else _paces(op))[name])
                 for name, payloads in feeds.items()
             },
-            drains={"o": Drain(widths["v"], len(answers), _ready(rng, limit) if run.stalls else ())},
+            drains={
+                "o": Drain(widths["v"] + size.index_bits + 1, len(answers), _ready(rng, limit) if run.stalls else ())
+            },
             limit=limit,
             seed=int(rng.integers(2**31)),
         ),
         {"o": answers},
         None if run.stalls else result.cycles,
+        unordered=frozenset({"o"}),
     )
+
+
+def _paces(op: Attention) -> dict[str, list[int]]:
+    """One port gives a token a cycle: a head's queries and keys, its values, then the next head's."""
+    heads = op.batch * op.heads
+    tokens = [op.seq] + [0] * (2 * op.seq - 1)
+    values = [2 * op.seq] + [0] * (op.seq - 1)
+    # The first head is announced in the cycle before.
+    return {
+        "head": [0] * heads,
+        "qk": [0] * len(tokens) + tokens * (heads - 1),
+        "v": [2 * op.seq + 1] + values[1:] + values * (heads - 1),
+    }
 
 
 def replace_design(size: ViTCoDSize, design: ViTCoDDesign) -> ViTCoDSize:
