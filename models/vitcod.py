@@ -51,7 +51,7 @@ from siloom.models._masked import head_masks
 from siloom.models._vitcod_authors import authors_result
 from siloom.models._vitcod_cost import Events, area_parts, energy_parts
 from siloom.models._vitcod_design import ViTCoDDesign
-from siloom.models._vitcod_units import power_unit
+from siloom.models._vitcod_units import mix_unit, power_unit
 from siloom.models._vitcod_work import Part, Work, attention_parts, works_of
 from siloom.sim.approximation import Mask, exact_probabilities
 from siloom.sim.cost import table_hash
@@ -62,7 +62,7 @@ from siloom.sim.ops import SDDMM, Attention, Item, Operation, SpMM, Workload
 from siloom.sim.result import Phase, Result, utilization
 from siloom.sim.split_conquer import prune
 from siloom.sim.units.exp_float import exp_float_codes
-from siloom.sim.units.head_mix import fit_codec, mixed_heads, weight_codes
+from siloom.sim.units.head_mix import HeadMix, fit_codec, mixed_heads, weight_codes
 from siloom.sim.units.weighted_sum import weighted_sums
 
 __all__ = ["ViTCoD", "ViTCoDDesign"]
@@ -137,6 +137,12 @@ class ViTCoD(Machine):
     def masks(self, op: Attention) -> Mask:
         """Masks of an operation, [batch, heads, seq, seq]."""
         return self._masks(op, self._calibration(op))
+
+    def encoded(self, op: Attention) -> list[Encoded]:
+        """Q and K of an operation as they come from memory."""
+        given = op.operands()
+        q, k = (to_codes(x, self.design.operand_bits, self.design.fraction_bits)[0] for x in (given.q, given.k))
+        return encoded(self.design, op, self._calibration(op), q, k)
 
     def _by_authors(self, workload: Workload) -> Result:
         return authors_result(self.label, self.design, workload)
@@ -241,22 +247,12 @@ class ViTCoD(Machine):
     ) -> tuple[list[npt.NDArray[np.int32]], int]:
         """Q and K as the decoder gives them back, and how many codes were held at the ends of their format."""
         design = self.design
-        kept = design.encoded_heads(op.heads)
-        if kept == op.heads:
+        if design.encoded_heads(op.heads) == op.heads:
             return [q, k], 0
-        fraction = design.weight_bits - 2  # weights of singular vectors lie between -1 and 1
         back, held = [], 0
-        for name, codes in (("q", q), ("k", k)):
-            fitted = fit_codec(
-                np.concatenate([np.moveaxis(getattr(s, name), 1, 0).reshape(op.heads, -1) for s in samples], axis=1),
-                kept,
-            )
-            heads = np.moveaxis(codes, 1, 0).astype(np.int64)
-            for weights in (fitted.encoder, fitted.decoder):
-                heads, beyond = mixed_heads(
-                    heads, weight_codes(weights, design.weight_bits, fraction), fraction, design.operand_bits
-                )
-                held += beyond
+        for coded in encoded(design, op, samples, q, k):
+            heads, beyond = _mixed(design, coded.heads, coded.decoder)
+            held += coded.held + beyond
             back.append(np.ascontiguousarray(np.moveaxis(heads, 0, 1)).astype(np.int32))
         return back, held
 
@@ -321,6 +317,45 @@ class ViTCoD(Machine):
         )
 
 
+class Encoded(NamedTuple):
+    """Codes of encoded heads [encoded, batch, seq, dim], the decoder's weights [heads, encoded], and codes held."""
+
+    heads: npt.NDArray[np.int64]
+    decoder: npt.NDArray[np.int64]
+    held: int
+
+
+def encoded(
+    design: ViTCoDDesign,
+    op: Attention,
+    samples: Sequence[Operands],
+    q: npt.NDArray[np.int32],
+    k: npt.NDArray[np.int32],
+) -> list[Encoded]:
+    """Q and K [batch, heads, seq, dim] as they come from memory, by a codec that is fitted on ``samples``."""
+    kept = design.encoded_heads(op.heads)
+    unit = mix_unit(design, kept)
+    out = []
+    for name, codes in (("q", q), ("k", k)):
+        fitted = fit_codec(
+            np.concatenate([np.moveaxis(getattr(s, name), 1, 0).reshape(op.heads, -1) for s in samples], axis=1),
+            kept,
+        )
+        encoder, decoder = (
+            weight_codes(weights, unit.weight_bits, unit.weight_fraction)
+            for weights in (fitted.encoder, fitted.decoder)
+        )
+        heads, held = _mixed(design, np.moveaxis(codes, 1, 0).astype(np.int64), encoder)
+        out.append(Encoded(heads, decoder, held))
+    return out
+
+
+def _mixed(
+    design: ViTCoDDesign, heads: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], int]:
+    return mixed_heads(heads, weights, mix_unit(design, len(heads)).weight_fraction, design.operand_bits)
+
+
 def attend(
     design: ViTCoDDesign,
     q: npt.NDArray[np.int32],
@@ -356,11 +391,15 @@ def _pair(ops: Sequence[Operation], at: int) -> bool:
 
 
 def _with_latency(design: ViTCoDDesign, products: list[Product]) -> list[Product]:
-    """The first operand waits until its head is announced, and for the memory's answer; nothing is there to hide it."""
+    """The first operand waits until its head is announced, and for the memory's answer and the decoder's lanes.
+
+    Nothing is there to hide it.
+    """
     if not products or not len(products[0].load):
         return products
     first = products[0].load.copy()
-    first[0] += 1 + Port.of(design.memory, design.memory_channels, 0, design.clock_hz).latency
+    filling = HeadMix().stages - 1 if products[0].decode.any() else 0
+    first[0] += 1 + filling + Port.of(design.memory, design.memory_channels, 0, design.clock_hz).latency
     return [replace(products[0], load=first), *products[1:]]
 
 

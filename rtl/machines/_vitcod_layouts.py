@@ -16,7 +16,8 @@ class Layouts:
     """Of one size.
 
     ``head``: its tokens, its global ones, and the lines of the denser engine. ``token``: of a query or a key, with the
-    mask's bits of its row or column and the line of the sparser engine that works on these. ``command``: what lines of
+    mask's bits of its row or column and the line of the sparser engine that works on these; ``encoded``: all
+    encoded heads of it. ``command``: what lines of
     the denser engine do. ``scored``: a score on its way to its memory. ``result``: a row's sums. ``row``: one that
     leaves.
     """
@@ -28,6 +29,8 @@ class Layouts:
         self.codes = data.ArrayLayout(signed(size.bits), size.dim)
         self.head = self._with_weights({"seq": self.count, "globals": self.count, "denser": size.lines.bit_length()})
         self.token = data.StructLayout({"codes": self.codes, **self._place})
+        encoded = data.ArrayLayout(self.codes, size.encoded)
+        self.encoded = data.StructLayout({"codes": encoded, **self._place}) if size.decodes else self.token
         self.place = data.StructLayout(self._place)
         self.item = data.StructLayout({"kept": size.seq, "number": self.index})
         self.address = data.StructLayout({"number": self.index, "half": 1})

@@ -3,7 +3,8 @@
 A head is announced with its length, its global tokens and how many lines the denser engine has for it; the others are
 the sparser one's. Queries and keys come with their mask's bits, global tokens in front, and values beside them. All
 scores of a head are made, then, when each row's largest is known, their products with V, while the next head's operands
-come; sums are divided and leave while the next head's scores are made.
+come; sums are divided and leave while the next head's scores are made. Encoded queries and keys go through a decoder
+first, which has lines of its own.
 
 Lines are as long as keys: ``pe_height`` is the heads' length, so no sums pass from line to line. Tokens in their new
 order, the split of the lines, and which line takes which sparse column and row, are worked out with the mask, before
@@ -20,6 +21,7 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from siloom.models._vitcod_design import ViTCoDDesign
 from siloom.rtl.barrel import named
+from siloom.rtl.machines._vitcod_decode import Decoder
 from siloom.rtl.machines._vitcod_denser import Denser
 from siloom.rtl.machines._vitcod_layouts import Layouts
 from siloom.rtl.machines._vitcod_line import Line
@@ -36,7 +38,7 @@ class ViTCoD(Component):
 
     Attributes:
         head: Stream in: what a head is like.
-        qk: Stream in: its queries, then its keys.
+        qk: Stream in: its queries, then its keys; where they are encoded, all encoded heads of a token.
         v: Stream in: its values.
         o: Stream out: its output's rows as they are done, with their number and the head's, modulo two.
     """
@@ -53,7 +55,7 @@ class ViTCoD(Component):
         super().__init__(
             {
                 "head": In(stream.Signature(layouts.head)),
-                "qk": In(stream.Signature(layouts.token)),
+                "qk": In(stream.Signature(layouts.encoded)),
                 "v": In(stream.Signature(layouts.codes)),
                 "o": Out(stream.Signature(layouts.row)),
             }
@@ -71,7 +73,13 @@ class ViTCoD(Component):
         m.submodules.scores = scores = Scores(layouts, lines)
         m.submodules.denser = denser = Denser(layouts, lines)
         m.submodules.output = output = Output(layouts, lines)
-        connect(m, flipped(self.qk), load.tokens)
+        if self.size.decodes:
+            m.submodules.decoder = decoder = Decoder(layouts, heads)
+            connect(m, flipped(self.qk), decoder.i)
+            connect(m, decoder.o, load.tokens)
+            m.d.comb += decoder.known.eq(load.known)
+        else:
+            connect(m, flipped(self.qk), load.tokens)
         connect(m, flipped(self.v), load.values)
         connect(m, output.o, flipped(self.o))
         self._phases(m, heads, lines, load, scores, denser, output)

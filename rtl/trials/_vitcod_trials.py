@@ -6,7 +6,7 @@ Where neighbours stall, only bits are compared: the model knows of no stalls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -45,7 +45,10 @@ def buildable(design: ViTCoDDesign) -> None:
             refuse(field, str(only))
     size = ViTCoDSize(design)
     if size.decodes:
-        refuse("ratio", "1, as nothing is decoded,")
+        if not design.decoder_lines or size.encoded % design.decoder_lines:
+            refuse("decoder_lines", f"a divisor of the {size.encoded} encoded heads")
+        if size.dim % size.decode_cycles:
+            refuse("pe_height", f"a multiple of the {size.decode_cycles} cycles in which a token is decoded")
     if size.lines > 16:
         refuse("pe_width", "at most 16")
     if size.dim < 2:
@@ -69,16 +72,21 @@ class _Run:
 def _runs(size: ViTCoDSize, seed: int) -> Iterator[_Run]:
     seq, dim = size.seq, size.dim
     odd = 2 * seq // 3 + 1
+
+    def heads(wanted: int) -> int:
+        """As many as are encoded together, where they are."""
+        return size.heads if size.decodes else wanted
+
     dense: dict[str, object] = {"theta_d": seq // 2}
-    yield _Run("drawn", drawn(seq, dim, seed, heads=2), {"theta_p": 0.6, **dense})
-    yield _Run("random mask", _masked(odd, dim, seed + 1, 2, 0.3, 2), dense)
-    yield _Run("all keys", drawn(seq, dim, seed + 2), {"theta_p": 1.0, "theta_d": seq // 2})
-    yield _Run("sparser engine alone", _masked(seq, dim, seed + 3, 1, 0.3, 0), {"theta_d": seq})
-    yield _Run("causal", drawn(odd, dim, seed + 4, heads=3, causal=True), {"theta_p": 0.7, **dense})
-    yield _Run("wild", replace(wild(seq, dim, seed + 5, 12.0), kept=_mask(seed, seq, 1, 0.4, 1)), dense)
-    yield _Run("stalled", _masked(seq, dim, seed + 6, 3, 0.25, 1), dense, stalls=True)
+    yield _Run("drawn", drawn(seq, dim, seed, heads=heads(2)), {"theta_p": 0.6, **dense})
+    yield _Run("random mask", _masked(odd, dim, seed + 1, heads(2), 0.3, 2), dense)
+    yield _Run("all keys", drawn(seq, dim, seed + 2, heads=heads(1)), {"theta_p": 1.0, **dense})
+    yield _Run("sparser engine alone", _masked(seq, dim, seed + 3, heads(1), 0.3, 0), {"theta_d": seq})
+    yield _Run("causal", drawn(odd, dim, seed + 4, heads=heads(3), causal=True), {"theta_p": 0.7, **dense})
+    yield _Run("wild", _wild(seq, dim, seed + 5, heads(1)), dense)
+    yield _Run("stalled", _masked(seq, dim, seed + 6, heads(3), 0.25, 1), dense, stalls=True)
     for first in (0, 4):
-        op = real(seq, dim, first)
+        op = _real(seq, dim, first, heads(1))
         if op is not None:
             yield _Run(f"real, from head {first}", op, {"theta_p": 0.6, "theta_d": op.seq // 3})
             yield _Run(f"real, from head {first}, stalled", op, {"theta_p": 0.8, "theta_d": op.seq // 3}, stalls=True)
@@ -96,6 +104,24 @@ def _mask(seed: int, seq: int, heads: int, density: float, full: int) -> Mask:
 
 def _masked(seq: int, dim: int, seed: int, heads: int, density: float, full: int) -> Attention:
     return replace(drawn(seq, dim, seed, heads=heads), kept=_mask(seed, seq, heads, density, full))
+
+
+def _wild(seq: int, dim: int, seed: int, heads: int) -> Attention:
+    """Heads of numbers beyond their format."""
+    ops = [wild(seq, dim, seed + head, 12.0) for head in range(heads)]
+    return replace(_side_by_side(ops), kept=_mask(seed, seq, heads, 0.4, 1))
+
+
+def _real(seq: int, dim: int, first: int, heads: int) -> Attention | None:
+    """Heads of a BERT, one after another."""
+    ops = [real(seq, dim, (first + head) % 8) for head in range(heads)]
+    return _side_by_side([op for op in ops if op is not None]) if None not in ops else None
+
+
+def _side_by_side(ops: Sequence[Attention]) -> Attention:
+    """One operation of several of one head."""
+    q, k, v = (np.concatenate([getattr(op, name) for op in ops], axis=1) for name in ("q", "k", "v"))
+    return replace(ops[0], heads=len(ops), kv_heads=len(ops), q=q, k=k, v=v)
 
 
 def trials(design: ViTCoDDesign, seed: int) -> list[Trial]:
@@ -116,15 +142,23 @@ def _trial(size: ViTCoDSize, run: _Run, rng: np.random.Generator) -> Trial:
         replace_design(size, design), attention_parts(op, masks), [own for batch in masks for own in batch]
     )
     feeds: dict[str, list[int]] = {"head": [], "qk": [], "v": []}
+    known_bits = 2 * size.count_bits + size.lines.bit_length()
+    coded = machine.encoded(op) if size.decodes else []
     for number, at in enumerate(np.ndindex(op.batch, op.heads)):
         plan = plans[number]
         feeds["head"].append(op.seq | plan.global_tokens << size.count_bits | plan.denser << 2 * size.count_bits)
-        q, k, v = (x[at] for x in codes)
+        q, k, v = (x[at].astype(np.int64) for x in codes)
+        if coded:
+            # All encoded heads of a token side by side.
+            q, k = (one.heads[:, at[0]].transpose(1, 0, 2).reshape(op.seq, -1) for one in coded)
+            weights = packed(np.concatenate([one.decoder[at[1]] for one in coded])[None], design.weight_bits)[0]
+            feeds["head"][-1] |= weights << known_bits
         feeds["qk"] += token_payloads(size, q, k, masks[at], plan)
         feeds["v"] += packed(v[plan.order].astype(np.int64), size.bits)
+    encoded = size.encoded if size.decodes else 0
     widths = {
-        "head": 2 * size.count_bits + size.lines.bit_length(),
-        "qk": size.bits * size.dim + size.seq + size.line_bits,
+        "head": known_bits + 2 * encoded * design.weight_bits,
+        "qk": size.bits * size.dim * max(1, encoded) + size.seq + size.line_bits,
         "v": size.bits * size.dim,
     }
     out = np.rint(np.asarray(result.values) * (1 << design.fraction_bits)).astype(np.int64)
@@ -137,7 +171,7 @@ def _trial(size: ViTCoDSize, run: _Run, rng: np.random.Generator) -> Trial:
         Plan(
             name=run.name,
             feeds={
-                name: Feed(widths[name], payloads, (stalled if run.stalls else _paces(op))[name])
+                name: Feed(widths[name], payloads, (stalled if run.stalls else _paces(size, op))[name])
                 for name, payloads in feeds.items()
             },
             drains={
@@ -152,10 +186,14 @@ def _trial(size: ViTCoDSize, run: _Run, rng: np.random.Generator) -> Trial:
     )
 
 
-def _paces(op: Attention) -> dict[str, list[int]]:
-    """One port gives a token a cycle: a head's queries and keys, its values, then the next head's."""
+def _paces(size: ViTCoDSize, op: Attention) -> dict[str, list[int]]:
+    """One port gives a token a cycle: a head's queries and keys, its values, then the next head's.
+
+    Where tokens are decoded for longer than that they wait.
+    """
     heads = op.batch * op.heads
-    tokens = [op.seq] + [0] * (2 * op.seq - 1)
+    waits = size.decodes and size.decode_cycles > 1
+    tokens = [0 if waits else op.seq] + [0] * (2 * op.seq - 1)
     values = [2 * op.seq] + [0] * (op.seq - 1)
     # The first head is announced in the cycle before.
     return {
@@ -194,10 +232,17 @@ def _size(lines: int, seq: int, dim: int, **changes: object) -> ViTCoDDesign:
     )
 
 
+def _decodes(heads: int, encoded: int, lines: int) -> dict[str, object]:
+    """So many heads come encoded as fewer, and so many lines decode them."""
+    return {"codec_heads": heads, "ratio": encoded / heads, "decoder_lines": lines}
+
+
 _SIZES = (
     _size(3, 16, 8, operand_bits=6, fraction_bits=3, mantissa_bits=6),
+    _size(3, 16, 8, operand_bits=6, fraction_bits=3, mantissa_bits=6, **_decodes(3, 2, 1)),
     _size(4, 64, 16),
-    _size(6, 128, 64),
+    _size(7, 64, 32, weight_bits=6, **_decodes(2, 1, 1)),
+    _size(7, 128, 64, **_decodes(4, 2, 1)),
 )
 
 HARDWARE = Hardware(
