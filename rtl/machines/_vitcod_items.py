@@ -129,7 +129,7 @@ class Rows(wiring.Component):
                 "asks": Out(1),
                 "asked": Out(layouts.index),
                 "granted": In(1),
-                "scores": In(data.ArrayLayout(layouts.score, layouts.size.seq)),
+                "scores": In(layouts.score).array(layouts.size.seq),
                 "largest": In(layouts.score),
                 "valid": Out(1),
                 "row": Out(layouts.index),
@@ -149,15 +149,10 @@ class Rows(wiring.Component):
         seq = layouts.size.seq
         m.submodules.queue = queue = Fifo(layouts.item, 2 * seq)
         left, ends = counted(m, self.given, self.item_half, self.half)
-        shape = data.StructLayout(
-            {
-                "scores": data.ArrayLayout(layouts.score, seq),
-                "largest": layouts.score,
-                "kept": seq,
-                "row": layouts.index,
-            }
-        )
+        shape = data.StructLayout({"largest": layouts.score, "kept": seq, "row": layouts.index})
         places: list[Any] = [Signal(shape, name=f"place{n}", reset_less=True) for n in range(2)]
+        # Registers of their own, as simulators are slow at parts of wide ones.
+        kept = [[Signal(layouts.score, name=f"score{n}_{c}", reset_less=True) for c in range(seq)] for n in range(2)]
         full = Signal(2)
         fills, works_on, coming = Signal(), Signal(), Signal()
         claimed: Any = Signal(range(3))
@@ -178,7 +173,7 @@ class Rows(wiring.Component):
             with m.If(coming & (fills == n)):
                 m.d.sync += [
                     full[n].eq(1),
-                    place.scores.eq(self.scores),
+                    *(score.eq(given) for score, given in zip(kept[n], self.scores, strict=True)),
                     place.largest.eq(self.largest),
                     place.kept.eq(item.kept),
                     place.row.eq(item.number),
@@ -191,7 +186,7 @@ class Rows(wiring.Component):
         bits: Any = Signal(seq)
         m.d.comb += bits.eq(Mux(inside, rest, Mux(works_on, places[1].kept, places[0].kept)))
         column, more = lowest(m, "lowest", bits, layouts.index)
-        both = [Mux(works_on, places[1].scores[c], places[0].scores[c]) for c in range(seq)]
+        both = [Mux(works_on, second, first) for first, second in zip(*kept, strict=True)]
         m.d.comb += [
             self.valid.eq(self.works & full.bit_select(works_on, 1)),
             self.row.eq(Mux(works_on, places[1].row, places[0].row)),

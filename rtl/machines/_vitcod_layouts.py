@@ -16,10 +16,9 @@ class Layouts:
     """Of one size.
 
     ``head``: its tokens, its global ones, and the lines of the denser engine. ``token``: of a query or a key, with the
-    mask's bits of its row or column and the line of the sparser engine that works on these; ``encoded``: all
-    encoded heads of it. ``command``: what lines of
-    the denser engine do. ``scored``: a score on its way to its memory. ``result``: a row's sums. ``row``: one that
-    leaves.
+    mask's bits of its row or column and the line of the sparser engine that works on these; ``encoded``: all encoded
+    heads of it. ``command``: what lines of the denser engine do. ``scored``: a score on its way to its memory.
+    ``result``: whose sums a line has. ``row``: one that leaves.
     """
 
     def __init__(self, size: ViTCoDSize) -> None:
@@ -42,8 +41,7 @@ class Layouts:
             {"valid": 1, "row": self.index, "column": self.index, "kept": 1, "dense": 1, "score": self.score}
         )
         self.marked = data.StructLayout({"score": self.score, "marked": 1})
-        self.sums = data.ArrayLayout(32, size.dim + 1)
-        self.result = data.StructLayout({"row": self.index, "dense": 1, "sums": self.sums})
+        self.result = data.StructLayout({"row": self.index, "dense": 1})
 
     @cached_property
     def _place(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Line(wiring.Component):
         room: Out: a command may come, to sum.
         busy: Out: the sparser engine has more to do on what has come of this head, behind this cycle.
         flying: Out: values are still to be read.
-        waiting: Out: ``result`` waits until ``taken``.
+        waiting: Out: ``sums`` of the row that ``result`` tells wait until ``taken``.
     """
 
     def __init__(self, layouts: Layouts) -> None:
@@ -58,7 +58,7 @@ class Line(wiring.Component):
             "value": layouts.codes, "value_at": address, "value_given": one,
             "item": layouts.item, "item_half": one, "column_given": one, "row_given": one,
             "half": one, "scoring": one, "summing": one, "clear": one, "denser": one, "command": layouts.command,
-            "granted": one, "scores": data.ArrayLayout(layouts.score, layouts.size.seq), "largest": layouts.score,
+            "granted": one, "largest": layouts.score,
             "sparse_row": index, "denser_row": index, "denser_score": layouts.marked,
             "next_largest": layouts.score, "next_given": one, "taken": one,
         }  # fmt: skip
@@ -68,7 +68,9 @@ class Line(wiring.Component):
             "result": layouts.result,
         }  # fmt: skip
         super().__init__(
-            {name: In(shape) for name, shape in ins.items()} | {name: Out(shape) for name, shape in outs.items()}
+            {name: In(shape) for name, shape in ins.items()}
+            | {name: Out(shape) for name, shape in outs.items()}
+            | {"scores": In(layouts.score).array(layouts.size.seq), "sums": Out(32).array(layouts.size.dim + 1)}
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -93,7 +95,7 @@ class Line(wiring.Component):
             me.asks.eq(rows.asks & ~me.denser),
             me.asked.eq(rows.asked),
             rows.granted.eq(me.granted),
-            rows.scores.eq(me.scores),
+            *(into.eq(given) for into, given in zip(rows.scores, me.scores, strict=True)),
             rows.largest.eq(me.largest),
             me.busy.eq(Mux(me.scoring, columns.busy, rows.busy)),
         ]
@@ -273,7 +275,7 @@ class Line(wiring.Component):
         whose: Any = beside(m, "ends", shape, layouts.size.sum.stages, row, ends, comes)
         with m.If(comes):
             m.d.sync += [
-                Cat(*me.result.sums).eq(Cat(*lanes(total.o.p.sum), total.o.p.total)),
+                *(mine.eq(made) for mine, made in zip(me.sums, [*lanes(total.o.p.sum), total.o.p.total], strict=True)),
                 me.result.row.eq(whose.row),
                 me.result.dense.eq(whose.dense),
             ]

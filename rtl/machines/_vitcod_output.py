@@ -10,19 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal
-from amaranth.lib import data, stream
-from amaranth.lib.memory import Memory
+from amaranth.lib import stream
 
 from siloom.rtl.barrel import named
 from siloom.rtl.beside import beside
-from siloom.rtl.lanes import lanes
+from siloom.rtl.machines._vitcod_lanes import ADDER, RECIPROCAL, CodeLane, SumLane
 from siloom.rtl.machines._vitcod_layouts import Layouts, lowest
 from siloom.rtl.machines._vitcod_size import SLOTS
 from siloom.rtl.pick import pick, the_one
-from siloom.rtl.units.bank_sum import BankSum
+from siloom.rtl.shared import place
 from siloom.rtl.units.reciprocal import Reciprocal
-from siloom.rtl.units.scaled_code import ScaledCode
-from siloom.sim.units import bank_sum, reciprocal, scaled_code
+from siloom.sim.units import scaled_code
 
 
 class Output(Elaboratable):
@@ -57,11 +55,11 @@ class Output(Elaboratable):
         row: Any = Signal(layouts.index)
         takes, used = Signal(), Signal(2)
         taken: dict[int, list[Any]] = {number: [] for number in range(len(self.lines))}
-        parts, there = [], []
-        for dense, name in ((1, "denser"), (0, "sparser")):
-            part, here = self._gather(m, name, dense, row, takes & used[1 - dense], taken)
-            parts.append(part)
-            there.append(here)
+        kept = [
+            self._gather(m, name, dense, row, takes & used[1 - dense], taken)
+            for dense, name in ((1, "denser"), (0, "sparser"))
+        ]
+        there = [full for _, _, full in kept]
         for number, line in enumerate(self.lines):
             m.d.comb += line.taken.eq(Cat(taken[number]).any())
         rest, gone = self._rest(m), Signal(rows)
@@ -78,25 +76,22 @@ class Output(Elaboratable):
                 count.eq(Mux(last, 0, count + 1)),
                 self.leaving.eq(self.leaving + last),
             ]
-        self._divide(m, named(m, self.allowed & done.any(), "may"), takes, used, row, parts)
+        self._divide(m, platform, named(m, self.allowed & done.any(), "may"), takes, used, row, kept)
         return m
 
     def _rest(self, m: Module) -> Any:
         """Which rows have keys in the sparser engine."""
         places = [Signal(self._layouts.size.seq, name=f"rest{n}") for n in range(SLOTS)]
-        for n, place in enumerate(places):
+        for n, rest in enumerate(places):
             with m.If(self.row_given & (self.row_place == n)):
-                m.d.sync += place.bit_select(self.row_at, 1).eq(self.row_kept)
+                m.d.sync += rest.bit_select(self.row_at, 1).eq(self.row_kept)
         return named(m, pick(places, self.leaving[:2]), "rest")
 
     def _gather(
         self, m: Module, name: str, dense: int, row: Any, leaves: Any, taken: dict[int, list[Any]]
-    ) -> tuple[Any, Any]:
-        """One engine's sums: those of a row, a cycle after it leaves, and of which rows they are there."""
+    ) -> tuple[Any, Any, Any]:
+        """Of one engine: whose sums are kept, for which row, and of which rows they are there."""
         layouts = self._layouts
-        memory = Memory(shape=layouts.sums, depth=1 << layouts.index, init=[])
-        m.submodules[name] = memory
-        write, read = memory.write_port(), memory.read_port()
         full = Signal(layouts.size.seq, name=f"{name}_full")
         asks = named(
             m,
@@ -111,63 +106,63 @@ class Output(Elaboratable):
         for number in range(len(self.lines)):
             taken[number].append(only[number])
         at = named(m, the_one(m, f"{name}_row", list(only), [line.result.row for line in self.lines]), f"{name}_at")
-        m.d.comb += [
-            write.en.eq(asks.any()),
-            write.addr.eq(at),
-            Cat(*write.data).eq(
-                the_one(m, f"{name}_sums", list(only), [Cat(*line.result.sums) for line in self.lines])
-            ),
-            read.en.eq(leaves),
-            read.addr.eq(row),
-        ]
         with m.If(asks.any()):
             m.d.sync += full.bit_select(at, 1).eq(1)
         with m.If(leaves):
             m.d.sync += full.bit_select(row, 1).eq(0)
-        return read.data, full
+        return only, at, full
 
-    def _divide(self, m: Module, may: Any, takes: Any, used: Any, row: Any, parts: list[Any]) -> None:
+    def _divide(self, m: Module, platform: object, may: Any, takes: Any, used: Any, row: Any, kept: list[Any]) -> None:
         """Two sums become one, and that is divided; the row's number waits beside."""
-        size = self._layouts.size
-        adder: Any = BankSum(bank_sum.BankSum(banks=2, lanes=size.dim + 1))
-        shares: Any = Reciprocal(reciprocal.Reciprocal())
-        scaled: Any = ScaledCode(scaled_code.ScaledCode(lanes=size.dim, code_bits=size.bits))
-        m.submodules.adder, m.submodules.reciprocal, m.submodules.scaled = adder, shares, scaled
+        layouts, size = self._layouts, self._layouts.size
+        shares: Any = Reciprocal(RECIPROCAL)
+        m.submodules.reciprocal = shares
+        sums: list[Any] = [SumLane(layouts) for _ in range(size.dim + 1)]
+        codes: list[Any] = [CodeLane(layouts) for _ in range(size.dim)]
         held, holds = Signal(2), Signal()
-        whose: Any = Signal(self._layouts.address)
-        now, leaves = Signal(self._layouts.address), Signal()
-        m.d.comb += [now.number.eq(row), now.half.eq(self.leaving[0])]
-        inside = adder.contract.capacity + shares.contract.capacity + scaled.contract.capacity
+        whose: Any = Signal(layouts.address)
+        now: Any = Signal(layouts.address)
+        leaves, moves = Signal(), Signal()
+        adds = named(m, Cat(lane.ready for lane in sums).all(), "adds")
+        added = named(m, Cat(lane.made for lane in sums).all(), "added")
+        scales = named(m, Cat(lane.ready for lane in codes).all(), "scales")
+        inside = ADDER.stages + RECIPROCAL.stages + scaled_code.ScaledCode().stages
         m.d.comb += [
-            takes.eq(may & (~holds | adder.i.ready)),
-            adder.i.valid.eq(holds),
-            Cat(*lanes(adder.i.p.part)).eq(Cat(Mux(held[n], Cat(*part), 0) for n, part in enumerate(parts))),
+            now.number.eq(row),
+            now.half.eq(self.leaving[0]),
+            takes.eq(may & (~holds | adds)),
+            shares.i.valid.eq(added),
+            shares.i.p.total.eq(sums[-1].total),
+            moves.eq(added & shares.i.ready),
+            shares.o.ready.eq(scales),
+            self.o.valid.eq(Cat(lane.made for lane in codes).all()),
+            Cat(*self.o.p.codes).eq(Cat(lane.code for lane in codes)),
+            self.o.p.row.eq(beside(m, "rows", whose.shape(), inside, whose, holds & adds, leaves)),
+            leaves.eq(self.o.valid & self.o.ready),
         ]
         with m.If(takes):
             m.d.sync += [held.eq(used), whose.eq(now)]
-        with m.If(~holds | adder.i.ready):
+        with m.If(~holds | adds):
             m.d.sync += holds.eq(takes)
-
-        *sums, total = lanes(adder.o.p.sum)
-        waits: Any = Signal(data.ArrayLayout(32, size.dim))
-        enters, scales = Signal(), Signal()
-        m.d.comb += [
-            waits.eq(Cat(sums)),
-            shares.i.valid.eq(adder.o.valid),
-            shares.i.p.total.eq(total),
-            adder.o.ready.eq(shares.i.ready),
-            enters.eq(shares.i.valid & shares.i.ready),
-        ]
-        oldest: Any = beside(m, "sums", waits.shape(), shares.contract.capacity, waits, enters, scales)
-        m.d.comb += [
-            scaled.i.valid.eq(shares.o.valid),
-            Cat(*lanes(scaled.i.p.value)).eq(oldest.as_value()),
-            scaled.i.p.scale.eq(shares.o.p.share),
-            shares.o.ready.eq(scaled.i.ready),
-            scales.eq(scaled.i.valid & scaled.i.ready),
-            Cat(*self.o.p.codes).eq(Cat(*lanes(scaled.o.p.code))),
-            self.o.p.row.eq(beside(m, "rows", whose.shape(), inside, whose, holds & adder.i.ready, leaves)),
-            leaves.eq(self.o.valid & self.o.ready),
-            self.o.valid.eq(scaled.o.valid),
-            scaled.o.ready.eq(self.o.ready),
-        ]
+        for number, lane in enumerate(sums):
+            place(m, platform, lane, f"sum{number}", "vitcod_sum")
+            m.d.comb += [
+                *(part.eq(line.sums[number]) for part, line in zip(lane.parts, self.lines, strict=True)),
+                *(mine.eq(chosen) for mine, (chosen, _, _) in zip(lane.chosen, kept, strict=True)),
+                lane.denser_at.eq(kept[0][1]),
+                lane.sparser_at.eq(kept[1][1]),
+                lane.reads.eq(takes),
+                lane.row.eq(row),
+                lane.used.eq(held),
+                lane.valid.eq(holds),
+                lane.taken.eq(shares.i.ready),
+            ]
+        for number, code in enumerate(codes):
+            place(m, platform, code, f"code{number}", "vitcod_code")
+            m.d.comb += [
+                code.total.eq(sums[number].total),
+                code.enters.eq(moves),
+                code.valid.eq(shares.o.valid),
+                code.share.eq(shares.o.p.share),
+                code.taken.eq(self.o.ready),
+            ]

@@ -86,13 +86,11 @@ class Scores(Elaboratable):
         read: Any = Signal(layouts.index)
         m.d.sync += read.eq(row)
         largest, known = largest_of(m, "largest", [line.sparse_held for line in self.lines])
-        row_scores: Any = Signal(data.ArrayLayout(layouts.score, layouts.size.seq))
         for number, line in enumerate(self.lines):
             m.d.comb += [
                 line.granted.eq(asks.any() & (first == number)),
                 line.sparse_row.eq(read),
                 line.largest.eq(Mux(known, largest, 0)),
-                line.scores.eq(row_scores),
             ]
         sparse = [named(m, line.scored.valid & ~line.scored.dense, f"sparse{n}") for n, line in enumerate(self.lines)]
         for column in range(layouts.size.seq):
@@ -105,7 +103,7 @@ class Scores(Elaboratable):
                 Cat(*bank.rows).eq(Cat(line.scored.row for line in self.lines)),
                 Cat(*bank.scores).eq(Cat(line.scored.score for line in self.lines)),
                 bank.at.eq(row),
-                row_scores[column].eq(bank.score),
+                *(line.scores[column].eq(bank.score) for line in self.lines),
             ]
         return m
 
