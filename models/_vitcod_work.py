@@ -131,8 +131,13 @@ def sums_work(design: ViTCoDDesign, weights: Csr, width: int, decoder: int, fetc
     moved = np.zeros(items)
     moved[:columns] = token + (back + index + again) / max(columns, 1)
     work, engine = np.zeros(items, np.int64), np.full(items, NONE, np.int64)
-    work[columns : columns + groups], engine[columns : columns + groups] = g * tiles, DENSER
+    # Of each row the largest score is looked up first, one row in a cycle, while the rows before are summed.
+    work[columns : columns + groups], engine[columns : columns + groups] = max(g * tiles, denser), DENSER
+    work[columns + groups - 1] = g * tiles if groups else 0
     work[columns + groups :], engine[columns + groups :] = np.repeat(having, tiles), SPARSER
+    row = np.full(items, -1, np.int64)
+    row[columns : columns + groups] = np.arange(groups) * denser
+    row[columns + groups :] = np.repeat(np.flatnonzero(rest) if sparser else having, tiles)
     result = math.ceil(rows * token)
     traffic = {
         "v": math.ceil(columns * token),
@@ -156,7 +161,7 @@ def sums_work(design: ViTCoDDesign, weights: Csr, width: int, decoder: int, fetc
     product = Product(
         np.concatenate((design.token_cycles(moved[:columns]), np.zeros(items - columns, np.int64))),
         np.zeros(items, np.int64), work, engine, denser, sparser, store, 0 if fetched else design.softmax_cycles,
-        OUTPUT_CYCLES,
+        OUTPUT_CYCLES, rows, row,
     )  # fmt: skip
     return Work(product, events, with_dram(traffic, result + again), held)
 

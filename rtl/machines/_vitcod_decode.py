@@ -29,6 +29,7 @@ class Decoder(Elaboratable):
         i: Stream in: encoded tokens.
         o: Stream out: tokens.
         heads: In: what the heads in the places are like; ``known``: how many were announced.
+        head: That whose tokens come, and ``weights`` of the one that comes.
     """
 
     def __init__(self, layouts: Layouts, heads: list[Any]) -> None:
@@ -36,6 +37,8 @@ class Decoder(Elaboratable):
         self.i: Any = stream.Signature(layouts.encoded).flip().create()
         self.o: Any = stream.Signature(layouts.token).create()
         self.known: Any = Signal(3)
+        self.head: Any = Signal(layouts.head)
+        self.weights: Any = Signal(layouts.size.encoded * layouts.size.design.weight_bits)
 
     def elaborate(self, platform: object) -> Module:
         """Some elements in each cycle."""
@@ -44,9 +47,11 @@ class Decoder(Elaboratable):
         steps, count = size.decode_cycles, size.dim // size.decode_cycles
         heading, token = Signal(3), Signal(layouts.count + 1)
         step, out_step = Signal(range(max(2, steps))), Signal(range(max(2, steps)))
-        head: Any = Signal(layouts.head)
-        m.d.comb += head.eq(pick(self.heads, heading[:2]))
-        weights = named(m, Mux(token < head.seq, Cat(*head.query_weights), Cat(*head.key_weights)), "weights")
+        head = self.head
+        m.d.comb += [
+            head.eq(pick(self.heads, heading[:2])),
+            self.weights.eq(Mux(token < head.seq, Cat(*head.query_weights), Cat(*head.key_weights))),
+        ]
         lanes: list[Any] = [HeadMix(size.mix) for _ in range(count)]
         goes, last = Signal(), named(m, step == steps - 1, "last")
         ready = named(m, Cat(lane.i.ready for lane in lanes).all(), "ready")
@@ -63,7 +68,7 @@ class Decoder(Elaboratable):
             m.d.comb += [
                 lane.i.valid.eq(offers),
                 Cat(*lanes_of(lane.i.p.x)).eq(Cat(elements)),
-                Cat(*lanes_of(lane.i.p.w)).eq(weights),
+                Cat(*lanes_of(lane.i.p.w)).eq(self.weights),
             ]
         self._gather(m, lanes, out_step, goes & last)
         return m

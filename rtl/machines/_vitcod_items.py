@@ -96,6 +96,7 @@ class Rows(wiring.Component):
         valid: Out: a weighted value is asked for, of ``row`` and ``column``, with its score; ``first`` and ``last``
             of the row.
         busy: Out: as of :class:`Columns`.
+        idle: No row is there or on its way; ``left``: how many are not done.
     """
 
     given: Any
@@ -141,6 +142,8 @@ class Rows(wiring.Component):
                 "busy": Out(1),
             }
         )
+        self.idle: Any = Signal()
+        self.left: Any = Signal(9)
 
     def elaborate(self, platform: object) -> Module:
         """Two places for rows, in turn filled and worked on."""
@@ -164,6 +167,8 @@ class Rows(wiring.Component):
             self.asks.eq((left > claimed) & ((claimed != 2) | ends)),
             self.asked.eq(queue.o.p.number),
             queue.o.ready.eq(self.granted),
+            self.idle.eq(claimed == 0),
+            self.left.eq(left),
         ]
         unread(m, [queue.i.ready, queue.o.valid, queue.level])
         m.d.sync += [coming.eq(self.granted), claimed.eq(claimed + self.granted - ends)]

@@ -26,6 +26,7 @@ class Load(Elaboratable):
         lines: Where tokens go.
         loading: The head whose tokens come.
         values_loading: The head whose values come.
+        ends: The last of them comes, and is no work for anyone.
         token: Which of its tokens comes, of those of Q and K.
         kept_given, kept_at, kept: A global token's column, for the denser engine.
         row_given, row_at, row_kept: Whether a row has keys in the sparser engine.
@@ -40,6 +41,7 @@ class Load(Elaboratable):
         self.values_done: Any = Signal(3)
         self.loading: Any = Signal(3)
         self.values_loading: Any = Signal(3)
+        self.ends: Any = Signal()
         self.token: Any = Signal(layouts.count + 1)
         self.kept_given: Any = Signal()
         self.kept_at: Any = Signal(layouts.address)
@@ -65,6 +67,7 @@ class Load(Elaboratable):
             m.d.sync += [self.token.eq(Mux(last, 0, self.token + 1)), self.loading.eq(self.loading + last)]
         at: Any = Signal(layouts.address)
         m.d.comb += [
+            self.ends.eq(comes & last & ~some & ~is_global),
             at.number.eq(number),
             at.half.eq(self.loading[0]),
             self.kept_given.eq(comes & is_global),

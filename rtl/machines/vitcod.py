@@ -116,7 +116,7 @@ class ViTCoD(Component):
         loaded, valued, values_left = Signal(), Signal(), Signal()
         summing = named(m, sums & valued & ~values_left, "summing")
         busy = named(m, denser.busy | Cat(line.busy for line in lines).any(), "busy")
-        scored = named(m, scoring & loaded & ~busy, "scored")
+        scored = named(m, scoring & (loaded | load.ends) & ~busy, "scored")
         waited = named(m, waits & (timer == wait_cycles - 1), "waited")
         summed = named(m, summing & ~busy, "summed")
         m.d.comb += [loaded.eq(load.loading != worked), valued.eq(load.values_loading != worked)]

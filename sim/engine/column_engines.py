@@ -9,7 +9,9 @@ a product before all lines have ended with the one before and ``between`` cycles
 Operands of ``held`` products are on the chip at a time: the port fetches for a product as soon as the one so many
 places before it has been worked on. Results are written by the same port, after the operands of the next product have
 been read; a product that has none to write does not hold the port. The last result of a product is there ``drain``
-cycles after its end, when most have left already and the next one is worked on: of the last product this shows.
+cycles after its end, when most have left already and the next one is worked on: of the last product this shows, and
+where it is said which item sums which row, also how long rows that are done together wait for one another, as one
+leaves in a cycle.
 
 Each product's share of the time, from the end of the one before to its own, is laid to causes that add up:
 
@@ -45,7 +47,8 @@ class Product:
 
     ``denser`` and ``sparser`` are the lines of each engine; the work of an item in the denser one is in cycles of all
     its lines together. ``store``: cycles of the port for the results; ``between``: to wait before this product;
-    ``drain``: from its end to its last result.
+    ``drain``: from its end to its last result. ``row`` [items], where ``rows`` leave: which one an item sums, in the
+    denser engine the first of as many as it has lines; -1 for none.
     """
 
     load: Ints
@@ -57,6 +60,8 @@ class Product:
     store: int = 0
     between: int = 0
     drain: int = 0
+    rows: int = 0
+    row: Ints | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +80,9 @@ class Columns:
 @kernel
 def _run(
     pointers: Ints, load: Ints, decode: Ints, work: Ints, engine: Ints, sparser: Ints, store: Ints, between: Ints,
-    drain: Ints, held: int, ends: Ints, lines: Ints,
+    drain: Ints, held: int, ends: Ints, lines: Ints, done: Ints,
 ) -> int:  # fmt: skip
-    """Fill ``ends`` [products] and ``lines`` [items]; return when the last results are written."""
+    """Fill ``ends`` [products], ``lines`` and ``done`` [items]; return when the last results are written."""
     port = 0
     decoder = 0
     waiting = 0  # results of the product before, in cycles of the port
@@ -97,6 +102,7 @@ def _run(
             if engine[i] == DENSER:
                 together = max(together, decoder) + work[i]
                 end = max(end, together)
+                done[i] = together
             elif engine[i] == SPARSER:
                 line = 0
                 for other in range(1, sparser[p]):
@@ -106,6 +112,7 @@ def _run(
                 free[line] = head + work[i]
                 lines[i] = line
                 end = max(end, free[line])
+                done[i] = free[line]
         ends[p] = end
         if waiting > 0:
             port = max(port, before) + waiting
@@ -139,17 +146,24 @@ def run_columns(products: Sequence[Product], held: int = 2) -> Columns:
     bound = sum(exact_sum(part) for part in (load, decode, work, *waits))
     require_below("column engines", bound, MAX_COUNT)
 
-    def ends_with(loads: Ints, decodes: Ints, stores: Ints) -> tuple[Ints, int, Ints]:
-        ends, lines = np.zeros(len(products), np.int64), np.full(len(work), -1, np.int64)
+    lines, done = np.full(len(work), -1, np.int64), np.zeros(len(work), np.int64)
+
+    def ends_with(loads: Ints, decodes: Ints, stores: Ints) -> tuple[Ints, int]:
+        ends = np.zeros(len(products), np.int64)
         last = _run(
-            sizes, loads, decodes, work, engine, own["sparser"], stores, own["between"], own["drain"], held, ends, lines
-        )
-        return ends, last, lines
+            sizes, loads, decodes, work, engine, own["sparser"], stores, own["between"], own["drain"], held, ends,
+            lines, done,
+        )  # fmt: skip
+        return ends, last
 
     nothing = np.zeros_like(load)
-    ends, makespan, lines = ends_with(load, decode, own["store"])
-    undecoded, _, _ = ends_with(load, nothing, own["store"])
-    alone, _, _ = ends_with(nothing, nothing, np.zeros_like(own["store"]))
+    undecoded, _ = ends_with(load, nothing, own["store"])
+    alone, _ = ends_with(nothing, nothing, np.zeros_like(own["store"]))
+    ends, makespan = ends_with(load, decode, own["store"])
+    if products and products[-1].row is not None:
+        begin = (int(ends[-2]) if len(ends) > 1 else 0) + products[-1].between
+        own["drain"][-1] += _waiting_rows(products[-1], products[-1].row, done[sizes[-2] :], begin, int(ends[-1]))
+        ends, makespan = ends_with(load, decode, own["store"])
     causes = np.zeros((len(products), len(CAUSES)), np.int64)
     shares, free, own_time = (np.diff(found, prepend=0) for found in (ends, undecoded, alone))
     for at, product in enumerate(products):
@@ -161,6 +175,19 @@ def run_columns(products: Sequence[Product], held: int = 2) -> Columns:
     if len(products):
         causes[-1, CAUSES.index("memory")] += makespan - int(ends[-1])
     return Columns(ends, causes, makespan, lines)
+
+
+def _waiting_rows(product: Product, row: Ints, done: Ints, begin: int, end: int) -> int:
+    """How long after a product's end its last row is let go, when one goes in a cycle as they are done."""
+    when = np.full(product.rows, begin, np.int64)
+    for item in np.flatnonzero((product.engine == DENSER) & (row >= 0)):
+        together = when[row[item] : row[item] + product.denser]
+        np.maximum(together, done[item], out=together)
+    alone = (product.engine == SPARSER) & (row >= 0)
+    np.maximum.at(when, row[alone], done[alone])
+    when.sort()
+    last = int((when + np.arange(product.rows)[::-1]).max(initial=end))
+    return last - end
 
 
 def even_cycles(product: Product) -> tuple[int, int]:

@@ -38,7 +38,7 @@ def products(draw: st.DrawFn) -> list[Product]:
                 draw(cycles),
                 draw(cycles),
                 draw(cycles),
-            )  # fmt: skip
+            )
         )
     return out
 

@@ -50,7 +50,7 @@ def buildable(design: ViTCoDDesign) -> None:
         if size.dim % size.decode_cycles:
             refuse("pe_height", f"a multiple of the {size.decode_cycles} cycles in which a token is decoded")
     if size.lines > 16:
-        refuse("pe_width", "at most 16")
+        refuse("pe_width", "at most 16 lines of the engines")
     if size.dim < 2:
         refuse("pe_height", "at least 2, the length of a head,")
     if size.seq < 2:
@@ -81,12 +81,12 @@ def _runs(size: ViTCoDSize, seed: int) -> Iterator[_Run]:
     yield _Run("drawn", drawn(seq, dim, seed, heads=heads(2)), {"theta_p": 0.6, **dense})
     yield _Run("random mask", _masked(odd, dim, seed + 1, heads(2), 0.3, 2), dense)
     yield _Run("all keys", drawn(seq, dim, seed + 2, heads=heads(1)), {"theta_p": 1.0, **dense})
-    yield _Run("sparser engine alone", _masked(seq, dim, seed + 3, heads(1), 0.3, 0), {"theta_d": seq})
+    yield _Run("sparser engine alone", _masked(seq, dim, seed + 3, heads(2), 0.3, 0), {"theta_d": seq})
     yield _Run("causal", drawn(odd, dim, seed + 4, heads=heads(3), causal=True), {"theta_p": 0.7, **dense})
-    yield _Run("wild", _wild(seq, dim, seed + 5, heads(1)), dense)
+    yield _Run("wild", _wild(seq, dim, seed + 5, heads(2)), dense)
     yield _Run("stalled", _masked(seq, dim, seed + 6, heads(3), 0.25, 1), dense, stalls=True)
     for first in (0, 4):
-        op = _real(seq, dim, first, heads(1))
+        op = _real(seq, dim, first, heads(2))
         if op is not None:
             yield _Run(f"real, from head {first}", op, {"theta_p": 0.6, "theta_d": op.seq // 3})
             yield _Run(f"real, from head {first}, stalled", op, {"theta_p": 0.8, "theta_d": op.seq // 3}, stalls=True)
@@ -238,8 +238,8 @@ def _decodes(heads: int, encoded: int, lines: int) -> dict[str, object]:
 
 
 _SIZES = (
-    _size(3, 16, 8, operand_bits=6, fraction_bits=3, mantissa_bits=6),
-    _size(3, 16, 8, operand_bits=6, fraction_bits=3, mantissa_bits=6, **_decodes(3, 2, 1)),
+    _size(3, 24, 4, operand_bits=6, fraction_bits=3, mantissa_bits=6),
+    _size(3, 24, 4, operand_bits=6, fraction_bits=3, mantissa_bits=6, **_decodes(3, 2, 1)),
     _size(4, 64, 16),
     _size(7, 64, 32, weight_bits=6, **_decodes(2, 1, 1)),
     _size(7, 128, 64, **_decodes(4, 2, 1)),
