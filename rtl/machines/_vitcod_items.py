@@ -130,7 +130,7 @@ class Rows(wiring.Component):
                 "asks": Out(1),
                 "asked": Out(layouts.index),
                 "granted": In(1),
-                "scores": In(layouts.score).array(layouts.size.seq),
+                "scores": In(layouts.block).array(layouts.size.blocks),
                 "largest": In(layouts.score),
                 "valid": Out(1),
                 "row": Out(layouts.index),
@@ -156,6 +156,7 @@ class Rows(wiring.Component):
         places: list[Any] = [Signal(shape, name=f"place{n}", reset_less=True) for n in range(2)]
         # Registers of their own, as simulators are slow at parts of wide ones.
         kept = [[Signal(layouts.score, name=f"score{n}_{c}", reset_less=True) for c in range(seq)] for n in range(2)]
+        given_scores = [score for block in self.scores for score in block]
         full = Signal(2)
         fills, works_on, coming = Signal(), Signal(), Signal()
         claimed: Any = Signal(range(3))
@@ -178,7 +179,7 @@ class Rows(wiring.Component):
             with m.If(coming & (fills == n)):
                 m.d.sync += [
                     full[n].eq(1),
-                    *(score.eq(given) for score, given in zip(kept[n], self.scores, strict=True)),
+                    *(score.eq(given) for score, given in zip(kept[n], given_scores, strict=True)),
                     place.largest.eq(self.largest),
                     place.kept.eq(item.kept),
                     place.row.eq(item.number),

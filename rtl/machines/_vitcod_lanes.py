@@ -15,7 +15,6 @@ from amaranth.lib.wiring import In, Out
 
 from siloom.rtl.beside import beside
 from siloom.rtl.machines._vitcod_layouts import Layouts
-from siloom.rtl.pick import the_one
 from siloom.rtl.units.bank_sum import BankSum
 from siloom.rtl.units.scaled_code import ScaledCode
 from siloom.sim.units import bank_sum, reciprocal, scaled_code
@@ -28,15 +27,15 @@ class SumLane(wiring.Component):
     """Both engines' sums of every row, and their adder.
 
     Attributes:
-        parts: In: the lines' sums.
-        chosen: In: for the denser and the sparser engine, whose sum is kept, for row ``denser_at`` or ``sparser_at``.
+        parts: In: a sum of the denser and of the sparser engine, which are kept as ``given`` says, for row
+            ``denser_at`` or ``sparser_at``.
         reads: In: sums of ``row`` are read; a cycle later ``used`` says which of them there are.
         valid, ready: In, Out: they go into the adder.
         made, taken: Out, In: ``total`` comes out of it.
     """
 
     parts: Any
-    chosen: Any
+    given: Any
     denser_at: Any
     sparser_at: Any
     reads: Any
@@ -50,11 +49,11 @@ class SumLane(wiring.Component):
 
     def __init__(self, layouts: Layouts) -> None:
         self._layouts = layouts
-        count, index = layouts.size.lines, layouts.index
+        index = layouts.index
         super().__init__(
             {
-                "parts": In(32).array(count),
-                "chosen": In(count).array(2),
+                "parts": In(32).array(2),
+                "given": In(2),
                 "denser_at": In(index),
                 "sparser_at": In(index),
                 "reads": In(1),
@@ -77,11 +76,10 @@ class SumLane(wiring.Component):
             memory = Memory(shape=32, depth=1 << self._layouts.index, init=[])
             m.submodules[f"sums{number}"] = memory
             write, read = memory.write_port(), memory.read_port()
-            chosen = list(self.chosen[number])
             m.d.comb += [
-                write.en.eq(self.chosen[number].any()),
+                write.en.eq(self.given[number]),
                 write.addr.eq(at),
-                write.data.eq(the_one(m, f"part{number}", chosen, list(self.parts))),
+                write.data.eq(self.parts[number]),
                 read.en.eq(self.reads),
                 read.addr.eq(self.row),
             ]

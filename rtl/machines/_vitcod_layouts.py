@@ -17,14 +17,17 @@ class Layouts:
 
     ``head``: its tokens, its global ones, and the lines of the denser engine. ``token``: of a query or a key, with the
     mask's bits of its row or column and the line of the sparser engine that works on these; ``encoded``: all encoded
-    heads of it. ``command``: what lines of the denser engine do. ``scored``: a score on its way to its memory.
-    ``result``: whose sums a line has. ``row``: one that leaves.
+    heads of it. ``command``: what lines of the denser engine do. ``scored``: a score on its way to its memory;
+    ``block``: scores of a row in neighbouring columns. ``result``: sums of a row in one engine. ``row``: one that
+    leaves.
     """
 
     def __init__(self, size: ViTCoDSize) -> None:
         self.size = size
         self.index, self.count = size.index_bits, size.count_bits
         self.score = signed(size.score_bits)
+        self.block = data.ArrayLayout(self.score, size.block)
+        self.block_bits = size.block.bit_length() - 1
         self.codes = data.ArrayLayout(signed(size.bits), size.dim)
         self.head = self._with_weights({"seq": self.count, "globals": self.count, "denser": size.lines.bit_length()})
         self.token = data.StructLayout({"codes": self.codes, **self._place})
@@ -41,7 +44,8 @@ class Layouts:
             {"valid": 1, "row": self.index, "column": self.index, "kept": 1, "dense": 1, "score": self.score}
         )
         self.marked = data.StructLayout({"score": self.score, "marked": 1})
-        self.result = data.StructLayout({"row": self.index, "dense": 1})
+        self.sums = data.ArrayLayout(32, size.dim + 1)
+        self.result = data.StructLayout({"row": self.index, "dense": 1, "sums": self.sums})
 
     @cached_property
     def _place(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Line(wiring.Component):
         room: Out: a command may come, to sum.
         busy: Out: the sparser engine has more to do on what has come of this head, behind this cycle.
         flying: Out: values are still to be read.
-        waiting: Out: ``sums`` of the row that ``result`` tells wait until ``taken``.
+        waiting: Out: ``result`` waits until ``taken``.
     """
 
     def __init__(self, layouts: Layouts) -> None:
@@ -70,7 +70,7 @@ class Line(wiring.Component):
         super().__init__(
             {name: In(shape) for name, shape in ins.items()}
             | {name: Out(shape) for name, shape in outs.items()}
-            | {"scores": In(layouts.score).array(layouts.size.seq), "sums": Out(32).array(layouts.size.dim + 1)}
+            | {"scores": In(layouts.block).array(layouts.size.blocks)}
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -275,7 +275,7 @@ class Line(wiring.Component):
         whose: Any = beside(m, "ends", shape, layouts.size.sum.stages, row, ends, comes)
         with m.If(comes):
             m.d.sync += [
-                *(mine.eq(made) for mine, made in zip(me.sums, [*lanes(total.o.p.sum), total.o.p.total], strict=True)),
+                Cat(*me.result.sums).eq(Cat(*lanes(total.o.p.sum), total.o.p.total)),
                 me.result.row.eq(whose.row),
                 me.result.dense.eq(whose.dense),
             ]

@@ -119,6 +119,13 @@ class Output(Elaboratable):
         m.submodules.reciprocal = shares
         sums: list[Any] = [SumLane(layouts) for _ in range(size.dim + 1)]
         codes: list[Any] = [CodeLane(layouts) for _ in range(size.dim)]
+        parts = []
+        for (only, _, _), name in zip(kept, ("denser", "sparser"), strict=True):
+            part: Any = Signal(layouts.sums, name=f"{name}_sums")
+            m.d.comb += part.eq(
+                the_one(m, f"{name}_of", list(only), [line.result.sums.as_value() for line in self.lines])
+            )
+            parts.append(part)
         held, holds = Signal(2), Signal()
         whose: Any = Signal(layouts.address)
         now: Any = Signal(layouts.address)
@@ -147,8 +154,8 @@ class Output(Elaboratable):
         for number, lane in enumerate(sums):
             place(m, platform, lane, f"sum{number}", "vitcod_sum")
             m.d.comb += [
-                *(part.eq(line.sums[number]) for part, line in zip(lane.parts, self.lines, strict=True)),
-                *(mine.eq(chosen) for mine, (chosen, _, _) in zip(lane.chosen, kept, strict=True)),
+                *(mine.eq(sums_of[number]) for mine, sums_of in zip(lane.parts, parts, strict=True)),
+                lane.given.eq(Cat(only.any() for only, _, _ in kept)),
                 lane.denser_at.eq(kept[0][1]),
                 lane.sparser_at.eq(kept[1][1]),
                 lane.reads.eq(takes),

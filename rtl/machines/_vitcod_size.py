@@ -37,6 +37,9 @@ class ViTCoDSize:
             8 * design.operand_sram_bytes // (2 * self.dim * self.bits),
             math.isqrt(design.output_sram_bytes // SCORE_BYTES),
         )
+        # Banks of columns are written down in blocks of equal size.
+        self.block = min(16, self.seq & -self.seq)
+        self.blocks = self.seq // self.block
         self.index_bits = max(1, (self.seq - 1).bit_length())
         self.count_bits = self.seq.bit_length()
         self.line_bits = max(1, (self.lines - 1).bit_length())

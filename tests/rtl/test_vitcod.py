@@ -95,7 +95,7 @@ def test_sums_of_one_engine_that_are_lost_are_seen(monkeypatch):
     right = SumLane.elaborate
 
     def wrong(self, platform):
-        self.chosen = [self.chosen[0], self.chosen[0]]
+        self.parts = [self.parts[0], self.parts[0]]
         return right(self, platform)
 
     monkeypatch.setattr(SumLane, "elaborate", wrong)
