@@ -59,6 +59,11 @@ class Layouts:
         return data.StructLayout(fields)
 
 
+def one_bit(m: Module, name: str, when: Any, at: Any, width: int) -> Any:
+    """The bit with a number alone, where ``when`` is high; else none. Simulators like it better than a choice."""
+    return named(m, (Cat(when) << at)[:width], name)
+
+
 def lowest(m: Module, name: str, bits: Any, width: int) -> tuple[Any, Any]:
     """The number of the lowest bit that is set, zero of none; and the bits without it."""
     wide = len(Value.cast(bits))

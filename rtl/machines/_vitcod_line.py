@@ -22,7 +22,7 @@ from siloom.rtl.beside import beside
 from siloom.rtl.lanes import lanes
 from siloom.rtl.machines._sanger_predict import later
 from siloom.rtl.machines._vitcod_items import Columns, Rows
-from siloom.rtl.machines._vitcod_layouts import Layouts
+from siloom.rtl.machines._vitcod_layouts import Layouts, one_bit
 from siloom.rtl.units.dot_product import DotProduct
 from siloom.rtl.units.exp_float import ExpFloat
 from siloom.rtl.units.weighted_sum import WeightedSum
@@ -179,10 +179,7 @@ class Line(wiring.Component):
             write.addr.eq(scored.row),
             write.data.eq(scored.score),
         ]
-        with m.If(write.en):
-            m.d.sync += known.bit_select(scored.row, 1).eq(1)
-        with m.If(me.clear):
-            m.d.sync += known.eq(0)
+        m.d.sync += known.eq(Mux(me.clear, 0, known | one_bit(m, "comes", write.en, scored.row, len(known))))
 
     def _sum(self, m: Module, rows: Any) -> None:
         """A weighted value in every cycle that there is room for one."""

@@ -15,7 +15,7 @@ from amaranth.lib import stream
 from siloom.rtl.barrel import named
 from siloom.rtl.beside import beside
 from siloom.rtl.machines._vitcod_lanes import ADDER, RECIPROCAL, CodeLane, SumLane
-from siloom.rtl.machines._vitcod_layouts import Layouts, lowest
+from siloom.rtl.machines._vitcod_layouts import Layouts, lowest, one_bit
 from siloom.rtl.machines._vitcod_size import SLOTS
 from siloom.rtl.pick import pick, the_one
 from siloom.rtl.shared import place
@@ -72,7 +72,7 @@ class Output(Elaboratable):
         m.d.comb += [row.eq(first), used.eq(Cat(dense, rest.bit_select(row, 1)))]
         with m.If(takes):
             m.d.sync += [
-                gone.eq(Mux(last, 0, gone | (1 << row)[:rows])),
+                gone.eq(Mux(last, 0, gone | one_bit(m, "goes", takes, row, rows))),
                 count.eq(Mux(last, 0, count + 1)),
                 self.leaving.eq(self.leaving + last),
             ]
@@ -83,8 +83,8 @@ class Output(Elaboratable):
         """Which rows have keys in the sparser engine."""
         places = [Signal(self._layouts.size.seq, name=f"rest{n}") for n in range(SLOTS)]
         for n, rest in enumerate(places):
-            with m.If(self.row_given & (self.row_place == n)):
-                m.d.sync += rest.bit_select(self.row_at, 1).eq(self.row_kept)
+            here = one_bit(m, f"here{n}", self.row_given & (self.row_place == n), self.row_at, len(rest))
+            m.d.sync += rest.eq(Mux(self.row_kept, rest | here, rest & ~here))
         return named(m, pick(places, self.leaving[:2]), "rest")
 
     def _gather(
@@ -106,10 +106,8 @@ class Output(Elaboratable):
         for number in range(len(self.lines)):
             taken[number].append(only[number])
         at = named(m, the_one(m, f"{name}_row", list(only), [line.result.row for line in self.lines]), f"{name}_at")
-        with m.If(asks.any()):
-            m.d.sync += full.bit_select(at, 1).eq(1)
-        with m.If(leaves):
-            m.d.sync += full.bit_select(row, 1).eq(0)
+        comes = one_bit(m, f"{name}_comes", asks.any(), at, len(full))
+        m.d.sync += full.eq((full | comes) & ~one_bit(m, f"{name}_leaves", leaves, row, len(full)))
         return only, at, full
 
     def _divide(self, m: Module, platform: object, may: Any, takes: Any, used: Any, row: Any, kept: list[Any]) -> None:

@@ -241,8 +241,8 @@ _SIZES = (
     _size(3, 24, 4, operand_bits=6, fraction_bits=3, mantissa_bits=6),
     _size(3, 24, 4, operand_bits=6, fraction_bits=3, mantissa_bits=6, **_decodes(3, 2, 1)),
     _size(4, 64, 16),
-    _size(7, 64, 32, weight_bits=6, **_decodes(2, 1, 1)),
-    _size(7, 128, 64, **_decodes(4, 2, 1)),
+    _size(6, 64, 32, weight_bits=6, **_decodes(4, 2, 1)),
+    _size(6, 128, 64, **_decodes(2, 1, 1)),
 )
 
 HARDWARE = Hardware(
