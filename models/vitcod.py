@@ -16,11 +16,13 @@ one: split and conquer on other operands drawn by the same law, or, where operan
 ``convention=authors`` is the authors' simulator, on a whole kept workload (:mod:`siloom.models._vitcod_authors`).
 
 Where the paper is silent: lines take tiles of columns as they become free; the decoder has lines of its own, as many as
-its share of the whole operation's work; the exponential (``exp_float``) is applied to a head's scores as they are read
-for the product with V, when each row's largest is known, and the division to the output; results are written after the
-next product's operands are read; a head is charged its share of the encoded heads, a token being decoded for all of
-them at once. Encoding belongs to the projections that make Q and K, and is not timed. A row of which nothing is kept
-gives zeros.
+its share of the whole operation's work; each engine adds up its own part of a row, in rising order of keys, and the two
+are added; the largest scores of rows are looked up one in a cycle before the denser engine turns to these rows; rows
+of the output leave one in a cycle as they are done; the exponential (``exp_float``) is applied to a head's scores as
+they are read for the product with V, when each row's largest is known, and the division to the output; results are
+written after the next product's operands are read; a head is charged its share of the encoded heads, a token being
+decoded for all of them at once. Encoding belongs to the projections that make Q and K, and is not timed. A row of which
+nothing is kept gives zeros.
 """
 
 from __future__ import annotations
