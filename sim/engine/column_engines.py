@@ -3,7 +3,8 @@
 Products follow one another. Each is a list of items in order (a token's query, a column of keys, a row of scores ...):
 every item is loaded by one port and then decoded by one unit; what it asks of the engines waits until both are done.
 There are two engines. All lines of the *denser* one work on one item together; the *sparser* one's lines take
-an item each, the next in order to the line that is free first. Between products stands a barrier: no line begins with
+an item each, the next in order to the line that is free first. Rows that items sum are fetched one in a cycle, up to
+two for a line before it is done with them. Between products stands a barrier: no line begins with
 a product before all lines have ended with the one before and ``between`` cycles more (a softmax, say) have passed.
 
 Operands of ``held`` products are on the chip at a time: the port fetches for a product as soon as the one so many
@@ -39,6 +40,11 @@ from siloom.sim.jit import kernel
 CAUSES = ("compute", "split", "imbalance", "between", "decode", "memory")
 NONE, DENSER, SPARSER = 0, 1, 2
 MAX_LINES = 4096
+FETCH = 2
+"""Cycles from the fetch of a row until it may be summed."""
+
+AHEAD = 1 << 20
+"""Rows are fetched before a product begins, as many as there is room for; longer before than that takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +86,7 @@ class Columns:
 @kernel
 def _run(
     pointers: Ints, load: Ints, decode: Ints, work: Ints, engine: Ints, sparser: Ints, store: Ints, between: Ints,
-    drain: Ints, held: int, ends: Ints, lines: Ints, done: Ints,
+    drain: Ints, row: Ints, held: int, ends: Ints, lines: Ints, done: Ints,
 ) -> int:  # fmt: skip
     """Fill ``ends`` [products], ``lines`` and ``done`` [items]; return when the last results are written."""
     port = 0
@@ -93,6 +99,8 @@ def _run(
         begin = before + between[p]
         together = begin
         free = np.full(max(sparser[p], 1), begin, np.int64)
+        places = np.full((max(sparser[p], 1), 2), begin - AHEAD, np.int64)  # when a line's places for rows are free
+        fetched = begin - AHEAD
         head = begin
         end = begin
         for i in range(pointers[p], pointers[p + 1]):
@@ -109,6 +117,11 @@ def _run(
                     if free[other] < free[line]:
                         line = other
                 head = max(head, max(free[line], decoder))
+                if row[i] >= 0 and (i == 0 or row[i] != row[i - 1]):
+                    fetched = max(fetched + 1, places[line, 0])
+                    head = max(head, fetched + FETCH)
+                    places[line, 0] = places[line, 1]
+                    places[line, 1] = head + work[i] - 1
                 free[line] = head + work[i]
                 lines[i] = line
                 end = max(end, free[line])
@@ -151,11 +164,13 @@ def run_columns(products: Sequence[Product], held: int = 2) -> Columns:
     def ends_with(loads: Ints, decodes: Ints, stores: Ints) -> tuple[Ints, int]:
         ends = np.zeros(len(products), np.int64)
         last = _run(
-            sizes, loads, decodes, work, engine, own["sparser"], stores, own["between"], own["drain"], held, ends,
-            lines, done,
+            sizes, loads, decodes, work, engine, own["sparser"], stores, own["between"], own["drain"], row, held,
+            ends, lines, done,
         )  # fmt: skip
         return ends, last
 
+    without = (np.full(len(p.load), -1, np.int64) if p.row is None else p.row for p in products)
+    row = np.concatenate([np.zeros(0, np.int64), *without])
     nothing = np.zeros_like(load)
     undecoded, _ = ends_with(load, nothing, own["store"])
     alone, _ = ends_with(nothing, nothing, np.zeros_like(own["store"]))
