@@ -121,7 +121,7 @@ class ViTCoD(Machine):
                 parts.append(attention_parts(attention, masks[at]))
         works = works_of(self.design, parts)
         products = _with_latency(self.design, [work.product for own in works for work in own])
-        causes = run_columns(products, min((2 * work.heads_held for own in works for work in own), default=2)).causes
+        causes = run_columns(products, products_held(works)).causes
         results, first = [], 0
         for at, (op, own) in enumerate(zip(ops, works, strict=True)):
             spent = causes[first : first + len(own)]
@@ -390,6 +390,15 @@ def _pair(ops: Sequence[Operation], at: int) -> bool:
         and scores.mask.structure_hash == sums.a.structure_hash
         and scores.k == sums.n
     )
+
+
+def products_held(works: Sequence[Sequence[Work]]) -> int:
+    """Products whose operands are on the chip at a time.
+
+    Where two heads have room, a third one's queries and keys come when the first is done altogether, not when its
+    scores are: the rows of its mask are kept until then.
+    """
+    return 3 if all(work.heads_held == 2 for own in works for work in own) else 2
 
 
 def _with_latency(design: ViTCoDDesign, products: list[Product]) -> list[Product]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siloom.models._vitcod_work import Part, works_of
+from siloom.models.vitcod import products_held
 from siloom.rtl.machines._vitcod_size import ViTCoDSize
 from siloom.rtl.trials._sanger_streams import packed
 from siloom.sim.approximation import Mask
@@ -37,8 +38,9 @@ class Plan:
 def plans_of(size: ViTCoDSize, parts: list[Part], masks: list[Mask]) -> list[Plan]:
     """One for each head, of its scores and sums in ``parts``."""
     design = size.design
-    products = [work.product for work in works_of(design, [parts])[0]]
-    run = run_columns(products, 4)
+    works = works_of(design, [parts])
+    products = [work.product for work in works[0]]
+    run = run_columns(products, products_held(works))
     ends = np.cumsum([0, *(len(product.work) for product in products)])
     out = []
     for at, mask in enumerate(masks):
