@@ -124,9 +124,10 @@ class Denser(Elaboratable):
         wait = 1 + size.product.stages
         m.d.comb += [
             write.en.eq(later(m, makes, wait, "made")),
-            write.addr.eq(later(m, into, wait, "made_at")),
+            # Places behind the last one are never on an address.
+            write.addr.eq(later(m, named(m, Mux(makes, into, 0), "makes_at"), wait, "made_at")),
             read.en.eq(reads),
-            read.addr.eq(at),
+            read.addr.eq(Mux(reads, at, 0)),
         ]
         for number, line in enumerate(self.lines):
             m.d.comb += [
