@@ -8,7 +8,8 @@ first, which has lines of its own.
 
 Lines are as long as keys: ``pe_height`` is the heads' length, so no sums pass from line to line. Tokens in their new
 order, the split of the lines, and which line takes which sparse column and row, are worked out with the mask, before
-anything runs; nothing checks them. The auto-encoder's encoder, masks' making and the memory's controller are outside.
+anything runs; nothing checks them. The mask comes as bits of rows and columns, where the model counts bytes of lists,
+and scores keep all their bits. The auto-encoder's encoder, masks' making and the memory's controller are outside.
 """
 
 from __future__ import annotations
