@@ -300,13 +300,17 @@ def _least(kind: np.dtype[Any]) -> Any:
 
 
 def weighted_output(weights: Reals32, v: Codes32, kept: Mask, banks: int, bits: int, fraction: int) -> Reals32:
-    """Means of V's codes by single-precision ``weights`` [seq, seq], summed in ``banks``, back from their codes.
+    """Means of V's codes by single-precision ``weights`` [seq, seq], summed in ``banks``, back from their codes."""
+    return divided_sums(weighted_sums(weights, v.astype(np.float32), kept, banks), bits, fraction)
+
+
+def divided_sums(sums: Reals32, bits: int, fraction: int) -> Reals32:
+    """Means of V's codes from their sums [seq, dim] and, behind them, the weights', back from their codes.
 
     One reciprocal a row, then a product with each sum, rounded to a code of V's format; a row whose weights are all
     zero is zero.
     """
-    dim = v.shape[1]
-    sums = weighted_sums(weights, v.astype(np.float32), kept, banks)
+    dim = sums.shape[1] - 1
     codes = scaled_codes(sums[:, :dim], reciprocals(sums[:, dim:]), bits)
     out: Reals32 = (codes / np.float32(1 << fraction)).astype(np.float32)
     return out

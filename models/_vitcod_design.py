@@ -101,6 +101,14 @@ class ViTCoDDesign(Design):
     memory_channels: int = parameter(
         4, unit="channels", source=f"{_PAPER}: 76.8 GB/s is four of 19.2 GB/s", low=1, high=1024
     )
+    port_tokens: int = parameter(
+        0,
+        unit="tokens/cycle",
+        source="that an operand memory takes; 0: as many as come; the paper gives none",
+        status="assumed",
+        low=0,
+        high=4096,
+    )
     node_nm: float = parameter(28.0, unit="nm", source=_PAPER, low=7.0, high=130.0)
     convention: str = parameter(
         "physical", unit="", source="physical, or the authors' simulator", status="assumed",
@@ -148,6 +156,11 @@ class ViTCoDDesign(Design):
     def port_cycles(self, moved: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """Cycles of the port for each of ``moved`` bytes, one after another: those of their sums, rounded up."""
         return whole_steps(moved / self.bytes_per_s * self.clock_hz)
+
+    def token_cycles(self, moved: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """Cycles of the port for each of some tokens of ``moved`` bytes, which a memory on the chip must take, too."""
+        taken = 1 / self.port_tokens if self.port_tokens else 0.0
+        return whole_steps(np.maximum(moved / self.bytes_per_s * self.clock_hz, taken))
 
 
 def whole_steps(amounts: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

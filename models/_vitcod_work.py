@@ -13,6 +13,7 @@ from siloom.models._attention import with_dram
 from siloom.models._masked import as_csr
 from siloom.models._vitcod_cost import Events
 from siloom.models._vitcod_design import ViTCoDDesign, whole_steps
+from siloom.models._vitcod_units import OUTPUT_CYCLES
 from siloom.sim.approximation import Mask
 from siloom.sim.budget import check_bytes
 from siloom.sim.engine.column_engines import DENSER, NONE, SPARSER, Product
@@ -93,7 +94,7 @@ def scores_work(design: ViTCoDDesign, mask: Csr, depth: int, heads: int, decoder
     )
     store = int(design.port_cycles(np.array([float(out)]))[0])
     product = Product(
-        np.where(first, design.port_cycles(moved)[columns_of], 0),
+        np.where(first, design.token_cycles(moved)[columns_of], 0),
         np.where(first, whole_steps(decode)[columns_of], 0),
         work[columns_of],
         engine[columns_of],
@@ -130,8 +131,13 @@ def sums_work(design: ViTCoDDesign, weights: Csr, width: int, decoder: int, fetc
     moved = np.zeros(items)
     moved[:columns] = token + (back + index + again) / max(columns, 1)
     work, engine = np.zeros(items, np.int64), np.full(items, NONE, np.int64)
-    work[columns : columns + groups], engine[columns : columns + groups] = g * tiles, DENSER
+    # Of each row the largest score is looked up first, one row in a cycle, while the rows before are summed.
+    work[columns : columns + groups], engine[columns : columns + groups] = max(g * tiles, denser), DENSER
+    work[columns + groups - 1] = g * tiles if groups else 0
     work[columns + groups :], engine[columns + groups :] = np.repeat(having, tiles), SPARSER
+    row = np.full(items, -1, np.int64)
+    row[columns : columns + groups] = np.arange(groups) * denser
+    row[columns + groups :] = np.repeat(np.flatnonzero(rest) if sparser else having, tiles)
     result = math.ceil(rows * token)
     traffic = {
         "v": math.ceil(columns * token),
@@ -153,8 +159,9 @@ def sums_work(design: ViTCoDDesign, weights: Csr, width: int, decoder: int, fetc
     )
     store = int(design.port_cycles(np.array([float(result + again)]))[0])
     product = Product(
-        design.port_cycles(moved), np.zeros(items, np.int64), work, engine, denser, sparser, store,
-        0 if fetched else design.softmax_cycles,
+        np.concatenate((design.token_cycles(moved[:columns]), np.zeros(items - columns, np.int64))),
+        np.zeros(items, np.int64), work, engine, denser, sparser, store, 0 if fetched else design.softmax_cycles,
+        OUTPUT_CYCLES, rows, row,
     )  # fmt: skip
     return Work(product, events, with_dram(traffic, result + again), held)
 

@@ -16,11 +16,13 @@ one: split and conquer on other operands drawn by the same law, or, where operan
 ``convention=authors`` is the authors' simulator, on a whole kept workload (:mod:`siloom.models._vitcod_authors`).
 
 Where the paper is silent: lines take tiles of columns as they become free; the decoder has lines of its own, as many as
-its share of the whole operation's work; the exponential (``exp_float``) is applied to a head's scores as they are read
-for the product with V, when each row's largest is known, and the division to the output; results are written after the
-next product's operands are read; a head is charged its share of the encoded heads, a token being decoded for all of
-them at once. Encoding belongs to the projections that make Q and K, and is not timed. A row of which nothing is kept
-gives zeros.
+its share of the whole operation's work; each engine adds up its own part of a row, in rising order of keys, and the two
+are added; the largest scores of rows are looked up one in a cycle before the denser engine turns to these rows; rows
+of the output leave one in a cycle as they are done; the exponential (``exp_float``) is applied to a head's scores as
+they are read for the product with V, when each row's largest is known, and the division to the output; results are
+written after the next product's operands are read; a head is charged its share of the encoded heads, a token being
+decoded for all of them at once. Encoding belongs to the projections that make Q and K, and is not timed. A row of which
+nothing is kept gives zeros.
 """
 
 from __future__ import annotations
@@ -39,18 +41,19 @@ from siloom.models._attention import (
     HeadRun,
     Port,
     attention_result,
+    divided_sums,
     exact_products,
     pins_bytes_per_s,
     require_attention,
     run_heads,
     supports_attention,
     to_codes,
-    weighted_output,
 )
 from siloom.models._masked import head_masks
 from siloom.models._vitcod_authors import authors_result
 from siloom.models._vitcod_cost import Events, area_parts, energy_parts
 from siloom.models._vitcod_design import ViTCoDDesign
+from siloom.models._vitcod_units import mix_unit, power_unit
 from siloom.models._vitcod_work import Part, Work, attention_parts, works_of
 from siloom.sim.approximation import Mask, exact_probabilities
 from siloom.sim.cost import table_hash
@@ -60,8 +63,9 @@ from siloom.sim.machine import Machine
 from siloom.sim.ops import SDDMM, Attention, Item, Operation, SpMM, Workload
 from siloom.sim.result import Phase, Result, utilization
 from siloom.sim.split_conquer import prune
-from siloom.sim.units.exp_float import exp_float_codes, for_scores
-from siloom.sim.units.head_mix import fit_codec, mixed_heads, weight_codes
+from siloom.sim.units.exp_float import exp_float_codes
+from siloom.sim.units.head_mix import HeadMix, fit_codec, mixed_heads, weight_codes
+from siloom.sim.units.weighted_sum import weighted_sums
 
 __all__ = ["ViTCoD", "ViTCoDDesign"]
 
@@ -117,7 +121,7 @@ class ViTCoD(Machine):
                 parts.append(attention_parts(attention, masks[at]))
         works = works_of(self.design, parts)
         products = _with_latency(self.design, [work.product for own in works for work in own])
-        causes = run_columns(products, min((2 * work.heads_held for own in works for work in own), default=2)).causes
+        causes = run_columns(products, products_held(works)).causes
         results, first = [], 0
         for at, (op, own) in enumerate(zip(ops, works, strict=True)):
             spent = causes[first : first + len(own)]
@@ -131,6 +135,16 @@ class ViTCoD(Machine):
     def run_whole(self, workload: Workload) -> Result | None:
         """The authors' convention, which reads one head of each layer."""
         return self._by_authors(workload) if self.design.convention == "authors" else None
+
+    def masks(self, op: Attention) -> Mask:
+        """Masks of an operation, [batch, heads, seq, seq]."""
+        return self._masks(op, self._calibration(op))
+
+    def encoded(self, op: Attention) -> list[Encoded]:
+        """Q and K of an operation as they come from memory."""
+        given = op.operands()
+        q, k = (to_codes(x, self.design.operand_bits, self.design.fraction_bits)[0] for x in (given.q, given.k))
+        return encoded(self.design, op, self._calibration(op), q, k)
 
     def _by_authors(self, workload: Workload) -> Result:
         return authors_result(self.label, self.design, workload)
@@ -235,22 +249,12 @@ class ViTCoD(Machine):
     ) -> tuple[list[npt.NDArray[np.int32]], int]:
         """Q and K as the decoder gives them back, and how many codes were held at the ends of their format."""
         design = self.design
-        kept = design.encoded_heads(op.heads)
-        if kept == op.heads:
+        if design.encoded_heads(op.heads) == op.heads:
             return [q, k], 0
-        fraction = design.weight_bits - 2  # weights of singular vectors lie between -1 and 1
         back, held = [], 0
-        for name, codes in (("q", q), ("k", k)):
-            fitted = fit_codec(
-                np.concatenate([np.moveaxis(getattr(s, name), 1, 0).reshape(op.heads, -1) for s in samples], axis=1),
-                kept,
-            )
-            heads = np.moveaxis(codes, 1, 0).astype(np.int64)
-            for weights in (fitted.encoder, fitted.decoder):
-                heads, beyond = mixed_heads(
-                    heads, weight_codes(weights, design.weight_bits, fraction), fraction, design.operand_bits
-                )
-                held += beyond
+        for coded in encoded(design, op, samples, q, k):
+            heads, beyond = _mixed(design, coded.heads, coded.decoder)
+            held += coded.held + beyond
             back.append(np.ascontiguousarray(np.moveaxis(heads, 0, 1)).astype(np.int32))
         return back, held
 
@@ -315,6 +319,45 @@ class ViTCoD(Machine):
         )
 
 
+class Encoded(NamedTuple):
+    """Codes of encoded heads [encoded, batch, seq, dim], the decoder's weights [heads, encoded], and codes held."""
+
+    heads: npt.NDArray[np.int64]
+    decoder: npt.NDArray[np.int64]
+    held: int
+
+
+def encoded(
+    design: ViTCoDDesign,
+    op: Attention,
+    samples: Sequence[Operands],
+    q: npt.NDArray[np.int32],
+    k: npt.NDArray[np.int32],
+) -> list[Encoded]:
+    """Q and K [batch, heads, seq, dim] as they come from memory, by a codec that is fitted on ``samples``."""
+    kept = design.encoded_heads(op.heads)
+    unit = mix_unit(design, kept)
+    out = []
+    for name, codes in (("q", q), ("k", k)):
+        fitted = fit_codec(
+            np.concatenate([np.moveaxis(getattr(s, name), 1, 0).reshape(op.heads, -1) for s in samples], axis=1),
+            kept,
+        )
+        encoder, decoder = (
+            weight_codes(weights, unit.weight_bits, unit.weight_fraction)
+            for weights in (fitted.encoder, fitted.decoder)
+        )
+        heads, held = _mixed(design, np.moveaxis(codes, 1, 0).astype(np.int64), encoder)
+        out.append(Encoded(heads, decoder, held))
+    return out
+
+
+def _mixed(
+    design: ViTCoDDesign, heads: npt.NDArray[np.int64], weights: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], int]:
+    return mixed_heads(heads, weights, mix_unit(design, len(heads)).weight_fraction, design.operand_bits)
+
+
 def attend(
     design: ViTCoDDesign,
     q: npt.NDArray[np.int32],
@@ -322,16 +365,18 @@ def attend(
     v: npt.NDArray[np.int32],
     kept: Mask,
 ) -> Reals32:
-    """The output of one head, back from its codes: exact scores, powers below each row's largest, sums in singles."""
-    dim = q.shape[1]
-    step = 2.0 ** (-2 * design.fraction_bits) / math.sqrt(dim)
-    score_bits = 2 * design.operand_bits + (dim - 1).bit_length() + 1
-    unit = for_scores(step, score_bits, design.mantissa_bits)
+    """The output of one head, back from its codes: exact scores, powers below each row's largest, sums in singles.
+
+    Each engine sums its own columns, in rising order; the sparser one's sums are added to the denser one's.
+    """
+    unit = power_unit(design, q.shape[1])
     scores = exact_products(q, k, design.operand_bits)
-    scores -= np.max(scores, axis=1, keepdims=True, where=kept, initial=-(1 << (score_bits - 2)))
+    scores -= np.max(scores, axis=1, keepdims=True, where=kept, initial=-(1 << (unit.score_bits - 2)))
     np.minimum(scores, 0, out=scores)  # those that are not kept, and are not read
     weights = (exp_float_codes(scores, unit) << (23 - unit.mantissa_bits)).astype(np.uint32).view(np.float32)
-    return weighted_output(weights, v, kept, 1, design.operand_bits, design.fraction_bits)
+    globals_ = np.count_nonzero(kept, axis=0) > design.theta_d
+    denser, sparser = (weighted_sums(weights, v.astype(np.float32), kept & own, 1) for own in (globals_, ~globals_))
+    return divided_sums(denser + sparser, design.operand_bits, design.fraction_bits)
 
 
 def _pair(ops: Sequence[Operation], at: int) -> bool:
@@ -347,12 +392,25 @@ def _pair(ops: Sequence[Operation], at: int) -> bool:
     )
 
 
+def products_held(works: Sequence[Sequence[Work]]) -> int:
+    """Products whose operands are on the chip at a time.
+
+    Where two heads have room, a third one's queries and keys come when the first is done altogether, not when its
+    scores are: the rows of its mask are kept until then.
+    """
+    return 3 if all(work.heads_held == 2 for own in works for work in own) else 2
+
+
 def _with_latency(design: ViTCoDDesign, products: list[Product]) -> list[Product]:
-    """The first operand waits for the memory's answer; nothing is there to hide it."""
+    """The first operand waits until its head is announced, and for the memory's answer and the decoder's lanes.
+
+    Nothing is there to hide it.
+    """
     if not products or not len(products[0].load):
         return products
     first = products[0].load.copy()
-    first[0] += Port.of(design.memory, design.memory_channels, 0, design.clock_hz).latency
+    filling = HeadMix().stages - 1 if products[0].decode.any() else 0
+    first[0] += 1 + filling + Port.of(design.memory, design.memory_channels, 0, design.clock_hz).latency
     return [replace(products[0], load=first), *products[1:]]
 
 

@@ -3,12 +3,16 @@
 Products follow one another. Each is a list of items in order (a token's query, a column of keys, a row of scores ...):
 every item is loaded by one port and then decoded by one unit; what it asks of the engines waits until both are done.
 There are two engines. All lines of the *denser* one work on one item together; the *sparser* one's lines take
-an item each, the next in order to the line that is free first. Between products stands a barrier: no line begins with
+an item each, the next in order to the line that is free first. Rows that items sum are fetched one in a cycle, up to
+two for a line before it is done with them. Between products stands a barrier: no line begins with
 a product before all lines have ended with the one before and ``between`` cycles more (a softmax, say) have passed.
 
 Operands of ``held`` products are on the chip at a time: the port fetches for a product as soon as the one so many
 places before it has been worked on. Results are written by the same port, after the operands of the next product have
-been read.
+been read; a product that has none to write does not hold the port. The last result of a product is there ``drain``
+cycles after its end, when most have left already and the next one is worked on: of the last product this shows, and
+where it is said which item sums which row, also how long rows that are done together wait for one another, as one
+leaves in a cycle.
 
 Each product's share of the time, from the end of the one before to its own, is laid to causes that add up:
 
@@ -36,6 +40,11 @@ from siloom.sim.jit import kernel
 CAUSES = ("compute", "split", "imbalance", "between", "decode", "memory")
 NONE, DENSER, SPARSER = 0, 1, 2
 MAX_LINES = 4096
+FETCH = 2
+"""Cycles from the fetch of a row until it may be summed."""
+
+AHEAD = 1 << 20
+"""Rows are fetched before a product begins, as many as there is room for; longer before than that takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +52,9 @@ class Product:
     """One product's items, [items] each: cycles to load, to decode and of work, and the engine that does it.
 
     ``denser`` and ``sparser`` are the lines of each engine; the work of an item in the denser one is in cycles of all
-    its lines together. ``store``: cycles of the port for the results; ``between``: to wait before this product.
+    its lines together. ``store``: cycles of the port for the results; ``between``: to wait before this product;
+    ``drain``: from its end to its last result. ``row`` [items], where ``rows`` leave: which one an item sums, in the
+    denser engine the first of as many as it has lines; -1 for none.
     """
 
     load: Ints
@@ -54,32 +65,42 @@ class Product:
     sparser: int
     store: int = 0
     between: int = 0
+    drain: int = 0
+    rows: int = 0
+    row: Ints | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """``ends`` [products]; ``causes`` [products, CAUSES]; ``makespan`` with the last results written."""
+    """``ends`` [products]; ``causes`` [products, CAUSES]; ``makespan`` with the last results written.
+
+    ``lines``: of each item in the sparser engine which of its lines works on it, [items] of all products; else -1.
+    """
 
     ends: Ints
     causes: Ints
     makespan: int
+    lines: Ints
 
 
 @kernel
 def _run(
     pointers: Ints, load: Ints, decode: Ints, work: Ints, engine: Ints, sparser: Ints, store: Ints, between: Ints,
-    held: int, ends: Ints,
+    drain: Ints, row: Ints, held: int, ends: Ints, lines: Ints, done: Ints,
 ) -> int:  # fmt: skip
-    """Fill ``ends`` [products]; return when the last results are written."""
+    """Fill ``ends`` [products], ``lines`` and ``done`` [items]; return when the last results are written."""
     port = 0
     decoder = 0
     waiting = 0  # results of the product before, in cycles of the port
+    last = 0
     for p in range(len(pointers) - 1):
         room = ends[p - held] if p >= held else 0
         before = ends[p - 1] if p > 0 else 0
         begin = before + between[p]
         together = begin
         free = np.full(max(sparser[p], 1), begin, np.int64)
+        places = np.full((max(sparser[p], 1), 2), begin - AHEAD, np.int64)  # when a line's places for rows are free
+        fetched = begin - AHEAD
         head = begin
         end = begin
         for i in range(pointers[p], pointers[p + 1]):
@@ -89,19 +110,27 @@ def _run(
             if engine[i] == DENSER:
                 together = max(together, decoder) + work[i]
                 end = max(end, together)
+                done[i] = together
             elif engine[i] == SPARSER:
                 line = 0
                 for other in range(1, sparser[p]):
                     if free[other] < free[line]:
                         line = other
                 head = max(head, max(free[line], decoder))
+                if row[i] >= 0 and (i == 0 or row[i] != row[i - 1]):
+                    fetched = max(fetched + 1, places[line, 0])
+                    head = max(head, fetched + FETCH)
+                    places[line, 0] = places[line, 1]
+                    places[line, 1] = head + work[i] - 1
                 free[line] = head + work[i]
+                lines[i] = line
                 end = max(end, free[line])
+                done[i] = free[line]
         ends[p] = end
-        port = max(port, before) + waiting
+        if waiting > 0:
+            port = max(port, before) + waiting
         waiting = store[p]
-    products = len(pointers) - 1
-    last = ends[products - 1] if products else 0
+        last = end + drain[p]
     return max(port, last) + waiting
 
 
@@ -124,20 +153,32 @@ def run_columns(products: Sequence[Product], held: int = 2) -> Columns:
     load, decode, work, engine = joined
     own = {
         name: np.array([getattr(product, name) for product in products], np.int64)
-        for name in ("denser", "sparser", "store", "between")
+        for name in ("denser", "sparser", "store", "between", "drain")
     }
-    bound = sum(exact_sum(part) for part in (load, decode, work, own["store"], own["between"]))
+    waits = [own[name] for name in ("store", "between", "drain")]
+    bound = sum(exact_sum(part) for part in (load, decode, work, *waits))
     require_below("column engines", bound, MAX_COUNT)
+
+    lines, done = np.full(len(work), -1, np.int64), np.zeros(len(work), np.int64)
 
     def ends_with(loads: Ints, decodes: Ints, stores: Ints) -> tuple[Ints, int]:
         ends = np.zeros(len(products), np.int64)
-        last = _run(sizes, loads, decodes, work, engine, own["sparser"], stores, own["between"], held, ends)
+        last = _run(
+            sizes, loads, decodes, work, engine, own["sparser"], stores, own["between"], own["drain"], row, held,
+            ends, lines, done,
+        )  # fmt: skip
         return ends, last
 
+    without = (np.full(len(p.load), -1, np.int64) if p.row is None else p.row for p in products)
+    row = np.concatenate([np.zeros(0, np.int64), *without])
     nothing = np.zeros_like(load)
-    ends, makespan = ends_with(load, decode, own["store"])
     undecoded, _ = ends_with(load, nothing, own["store"])
     alone, _ = ends_with(nothing, nothing, np.zeros_like(own["store"]))
+    ends, makespan = ends_with(load, decode, own["store"])
+    if products and products[-1].row is not None:
+        begin = (int(ends[-2]) if len(ends) > 1 else 0) + products[-1].between
+        own["drain"][-1] += _waiting_rows(products[-1], products[-1].row, done[sizes[-2] :], begin, int(ends[-1]))
+        ends, makespan = ends_with(load, decode, own["store"])
     causes = np.zeros((len(products), len(CAUSES)), np.int64)
     shares, free, own_time = (np.diff(found, prepend=0) for found in (ends, undecoded, alone))
     for at, product in enumerate(products):
@@ -148,7 +189,20 @@ def run_columns(products: Sequence[Product], held: int = 2) -> Columns:
         causes[at] = (even, split - even, working - split, product.between, decoding, late - decoding)
     if len(products):
         causes[-1, CAUSES.index("memory")] += makespan - int(ends[-1])
-    return Columns(ends, causes, makespan)
+    return Columns(ends, causes, makespan, lines)
+
+
+def _waiting_rows(product: Product, row: Ints, done: Ints, begin: int, end: int) -> int:
+    """How long after a product's end its last row is let go, when one goes in a cycle as they are done."""
+    when = np.full(product.rows, begin, np.int64)
+    for item in np.flatnonzero((product.engine == DENSER) & (row >= 0)):
+        together = when[row[item] : row[item] + product.denser]
+        np.maximum(together, done[item], out=together)
+    alone = (product.engine == SPARSER) & (row >= 0)
+    np.maximum.at(when, row[alone], done[alone])
+    when.sort()
+    last = int((when + np.arange(product.rows)[::-1]).max(initial=end))
+    return last - end
 
 
 def even_cycles(product: Product) -> tuple[int, int]:
@@ -171,5 +225,6 @@ def _check(at: int, product: Product) -> None:
         least = int((product.engine == engine).any())
         if not least <= lines <= MAX_LINES:
             raise InputError(f"{where}: {name} must be {least} to {MAX_LINES} lines, got {lines}")
-    if product.store < 0 or product.between < 0:
-        raise InputError(f"{where}: store and between must be at least 0, got {product.store} and {product.between}")
+    for name in ("store", "between", "drain"):
+        if (cycles := getattr(product, name)) < 0:
+            raise InputError(f"{where}: {name} must be at least 0, got {cycles}")

@@ -28,12 +28,12 @@ def run_columns_reference(products: Sequence[Product], held: int = 2) -> tuple[l
     items = [(p, i) for p, product in enumerate(products) for i in range(len(product.load))]
     port_free = decoder_free = denser_free = now = 0
     lines = [[0] * product.sparser for product in products]
-    while len(state.stored) < len(products):
+    while len(products) - 1 not in state.stored:
         moved = True
         while moved:
             moved = False
             current = len(state.ends)
-            if jobs and port_free <= now and _may_start(jobs[0], state, now, held):
+            if jobs and port_free <= now and _may_start(jobs[0], products, state, now, held):
                 kind, p, i = jobs.pop(0)
                 port_free = now + (products[p].store if kind == "store" else int(products[p].load[i]))
                 if kind == "store":
@@ -85,13 +85,16 @@ def _port_jobs(products: Sequence[Product]) -> list[tuple[str, int, int]]:
     jobs: list[tuple[str, int, int]] = []
     for p, product in enumerate(products):
         jobs += [("load", p, i) for i in range(len(product.load))]
-        if p:
+        if p and products[p - 1].store:
             jobs.append(("store", p - 1, 0))
     return [*jobs, ("store", len(products) - 1, 0)]
 
 
-def _may_start(job: tuple[str, int, int], state: _State, now: int, held: int) -> bool:
+def _may_start(job: tuple[str, int, int], products: Sequence[Product], state: _State, now: int, held: int) -> bool:
     """Whether there is room for operands, or results are there."""
     kind, p, _ = job
-    needed = p if kind == "store" else p - held
-    return needed < 0 or state.ends.get(needed, now + 1) <= now
+    if kind == "store":
+        # The last ones are waited for; most of the others have left before.
+        drain = products[p].drain if p == len(products) - 1 else 0
+        return p in state.ends and state.ends[p] + drain <= now
+    return p < held or state.ends.get(p - held, now + 1) <= now

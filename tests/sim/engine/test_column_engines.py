@@ -29,7 +29,15 @@ def products(draw: st.DrawFn) -> list[Product]:
         work[engine == NONE] = 0
         out.append(
             Product(
-                load, decode, work, engine, draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(cycles), draw(cycles)
+                load,
+                decode,
+                work,
+                engine,
+                draw(st.integers(1, 3)),
+                draw(st.integers(1, 3)),
+                draw(cycles),
+                draw(cycles),
+                draw(cycles),
             )
         )
     return out
@@ -45,6 +53,24 @@ def test_ends_are_those_of_a_walk_cycle_by_cycle_and_causes_add_up(many: list[Pr
     assert int(run.causes.sum()) == makespan
     assert (run.causes >= 0).all()
     assert np.array_equal(run.causes.sum(axis=1)[:-1], np.diff(run.ends, prepend=0)[:-1])
+
+
+def test_rows_that_are_done_together_leave_one_after_another() -> None:
+    # Three rows at once by the denser engine at 4; then a row alone at 2 and one of the three again at 9.
+    work, engine = np.array([4, 2, 7]), np.array([DENSER, SPARSER, SPARSER])
+    nothing = np.zeros(3, np.int64)
+    for row, late in (([0, 3, 1], 0), ([-1, -1, -1], 0), ([0, 3, 3], 0)):
+        product = Product(nothing, nothing, work, engine, 3, 1, drain=5, rows=4, row=np.array(row))
+        assert run_columns([product]).makespan == 9 + 5 + late
+    together = Product(nothing[:1], nothing[:1], work[:1], engine[:1], 3, 0, drain=5, rows=3, row=np.array([0]))
+    assert run_columns([together]).makespan == 4 + 5 + 2
+    assert run_columns([together, together]).makespan == 8 + 5 + 2
+
+
+def test_lines_are_told_in_the_order_in_which_they_become_free() -> None:
+    nothing, work = np.zeros(5, np.int64), np.array([3, 1, 1, 2, 9])
+    engine = np.array([SPARSER, SPARSER, SPARSER, SPARSER, DENSER])
+    assert run_columns([Product(nothing, nothing, work, engine, 1, 2)]).lines.tolist() == [0, 1, 1, 1, -1]
 
 
 @settings(max_examples=100, deadline=None)
@@ -109,5 +135,5 @@ def test_lines_and_lengths_are_checked() -> None:
         run_columns([whole(load=np.array([-1, 0, 0, 0]))])
     with pytest.raises(InputError, match="held must be at least 1 product, got 0"):
         run_columns([whole()], 0)
-    with pytest.raises(InputError, match="store and between must be at least 0"):
+    with pytest.raises(InputError, match="store must be at least 0, got -1"):
         run_columns([whole(store=-1)])
