@@ -73,6 +73,19 @@ def lowest(m: Module, name: str, bits: Any, width: int) -> tuple[Any, Any]:
     return named(m, Cat((only & mask).any() for mask in places), name), named(m, bits & less, f"{name}_left")
 
 
+def earliest(m: Module, name: str, asks: Any, rows: list[Any]) -> Any:
+    """Of those that ask the one with the lowest row, as a bit: so no line falls behind the others."""
+    wins = []
+    for one, row in enumerate(rows):
+        yields = [
+            asks[other] & (rows[other] < row if other > one else rows[other] <= row)
+            for other in range(len(rows))
+            if other != one
+        ]
+        wins.append(named(m, asks[one] & ~Cat(yields).any(), f"{name}{one}"))
+    return named(m, Cat(wins), name)
+
+
 def largest_of(m: Module, name: str, those: list[Any]) -> Any:
     """The largest ``marked`` score, marked where any is."""
     left = [(one.score, one.marked) for one in those]

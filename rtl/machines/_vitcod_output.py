@@ -15,7 +15,7 @@ from amaranth.lib import stream
 from siloom.rtl.barrel import named
 from siloom.rtl.beside import beside
 from siloom.rtl.machines._vitcod_lanes import ADDER, RECIPROCAL, CodeLane, SumLane
-from siloom.rtl.machines._vitcod_layouts import Layouts, lowest, one_bit
+from siloom.rtl.machines._vitcod_layouts import Layouts, earliest, lowest, one_bit
 from siloom.rtl.machines._vitcod_size import SLOTS
 from siloom.rtl.pick import pick, the_one
 from siloom.rtl.shared import place
@@ -101,8 +101,7 @@ class Output(Elaboratable):
             ),
             f"{name}_asks",
         )
-        less = named(m, (asks - 1)[: len(asks)], f"{name}_below")
-        only = named(m, asks & ~less, f"{name}_only")
+        only = earliest(m, f"{name}_only", asks, [line.result.row for line in self.lines])
         for number in range(len(self.lines)):
             taken[number].append(only[number])
         at = named(m, the_one(m, f"{name}_row", list(only), [line.result.row for line in self.lines]), f"{name}_at")

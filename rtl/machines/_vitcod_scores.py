@@ -14,7 +14,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from siloom.rtl.barrel import named
-from siloom.rtl.machines._vitcod_layouts import Layouts, largest_of
+from siloom.rtl.machines._vitcod_layouts import Layouts, earliest, largest_of
 from siloom.rtl.pick import the_one
 from siloom.rtl.shared import place
 
@@ -88,8 +88,7 @@ class Scores(Elaboratable):
         m = Module()
         layouts = self._layouts
         asks = named(m, Cat(line.asks & self.settled for line in self.lines), "asks")
-        less = named(m, (asks - 1)[: len(asks)], "below")
-        only = named(m, asks & ~less, "only")
+        only = earliest(m, "only", asks, [line.asked for line in self.lines])
         row = named(m, the_one(m, "asked", list(only), [line.asked for line in self.lines]), "row")
         read: Any = Signal(layouts.index)
         m.d.sync += read.eq(row)
