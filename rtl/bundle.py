@@ -88,7 +88,8 @@ def _facts(block: Block, component: Any, runs: Sequence[Trial]) -> dict[str, Any
         ready = max(1, *(len(plan.drains[name].ready) for plan in plans))
         key = f"out_{name}"
         outs.append({"name": name, "id": key, "prefix": source_prefix(name), "bits": drain.bits, "most": most,
-                     "most_ready": ready, "count": count})  # fmt: skip
+                     "most_ready": ready, "count": count,
+                     "unordered": any(name in run.unordered for run in runs)})  # fmt: skip
         loads += [_load(count, f"{name}.hex", f"{key}_beats"), _load(count + 1, f"{name}_ready.hex", f"{key}_pattern")]
         count += 2
     for name, memory in first.memories.items():
@@ -127,7 +128,7 @@ def _facts(block: Block, component: Any, runs: Sequence[Trial]) -> dict[str, Any
         "drain_cycles": DRAIN_CYCLES,
         "junk": lambda bits: "{" + ", ".join(["$random"] * -(-bits // 32)) + "}",
         "in_names": {s["name"]: (s["prefix"], s["bits"]) for s in ins},
-        "out_names": {s["name"]: s["prefix"] for s in outs},
+        "out_names": {s["name"]: (s["prefix"], s["unordered"]) for s in outs},
         "memory_names": {s["name"]: (s["address_bits"], s["data_bits"], s["lanes"]) for s in memories},
     }
 

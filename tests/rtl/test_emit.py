@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("amaranth", reason="the optional part 'rtl' is not installed")
 
 from siloom.rtl import api, emit
+from siloom.rtl.registry import find_blocks, machine_names
 from siloom.sim.errors import InputError, UsageError
 
 
@@ -108,6 +109,17 @@ def test_the_emitted_bench_finds_another_cycle(emitted, tmp_path):
     done = make(folder, "iverilog")
     assert done.returncode != 0
     assert "FAIL mac corners: there are no vectors of that name" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", machine_names())
+def test_the_bench_of_every_machine_passes(name, tmp_path):
+    if shutil.which("iverilog") is None or shutil.which("make") is None:
+        pytest.skip("Icarus or make is not installed")
+    api.emit(f"{name}:{find_blocks(name)[0].size}", tmp_path)
+    done = make(tmp_path, "iverilog")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(f"PASS {name}") == len(list((tmp_path / "vectors").iterdir()))
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
