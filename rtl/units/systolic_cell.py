@@ -2,7 +2,8 @@
 
 The register that shifts is the output register of what leaves downwards, because both always hold the same number:
 ``psum`` where a sum stays, ``b`` where an operand stays. ``double`` adds one register, the sum or operand at work,
-which then does not move. There is no enable of its own: the cell moves when its output does.
+which then does not move. A multiplier has an operand that stays straight from its register. There is no enable
+of its own: the cell moves when its output does.
 """
 
 from __future__ import annotations
@@ -47,15 +48,13 @@ class Cell(Twin):
 
     def _operand_stays(self, m: Module, given: Values, moves: Value) -> Values:
         below = self.o.p.b
-        work: Any = below
+        loaded = Signal(below.shape())
+        held = Signal(below.shape()) if self.double else below
+        m.d.comb += loaded.eq(Mux(given["shift"], given["b"], below))
         if self.double:
-            held = Signal(below.shape())
-            work = Signal(below.shape())
-            m.d.comb += work.eq(Mux(given["first"], below, held))
-            with m.If(moves):
-                m.d.sync += held.eq(work)
-        total = self.add(m, given, given["psum"], work)
-        return {**given, "b": Mux(given["shift"], given["b"], below), "psum": total}
+            with m.If(moves & given["first"]):
+                m.d.sync += held.eq(loaded)
+        return {**given, "b": loaded, "psum": self.add(m, given, given["psum"], held)}
 
 
 class SystolicCell(Cell):
