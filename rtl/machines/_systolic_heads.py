@@ -30,6 +30,9 @@ class Head(Component):
         top: Stream in: a factor, or an operand that stays, for every column.
         head: Out: what enters the array in this cycle.
         note: Out: what is known of the row of results that stands at the lower edge, skewed, ``rows`` cycles later.
+
+    Where k may be cut, also:
+        place: Out: which row of its fold enters with the array's next move, if one does.
     """
 
     run: Any
@@ -38,6 +41,7 @@ class Head(Component):
     top: Any
     head: Any
     note: Any
+    place: Any
 
     def __init__(self, size: ArraySize) -> None:
         """Make the ports."""
@@ -51,6 +55,7 @@ class Head(Component):
                 "head": Out(head_layout(size)),
                 "note": Out(note_layout(size)),
             }
+            | ({"place": Out(range(size.depth))} if size.depth else {})
         )
 
     def _factors(self, m: Module, used: Value) -> None:
@@ -124,7 +129,7 @@ class OperandStays(Head):
         m = Module()
         size, note, coming = self.size, self.note, self.fold.p
         work: Any = Signal(note_layout(size))  # valid as long as factors of this fold are to come
-        left_over, used = Signal(LENGTH_BITS), Signal(size.rows)
+        left_over, used, place = Signal(LENGTH_BITS), Signal(size.rows), Signal(range(size.depth))
         beat, ends = Signal(), Signal()
         come, to_come = Signal(range(size.rows)), Signal(range(size.rows + 1))
         room, loads, loaded, takes = Signal(), Signal(), Signal(), Signal()
@@ -135,6 +140,7 @@ class OperandStays(Head):
             self.left.ready.eq(self.run & work.valid),
             note.eq(work),
             note.valid.eq(beat),
+            self.place.eq(Mux(takes, 0, place + beat)),
             to_come.eq(coming.rows - come),
             loads.eq(self.fold.valid & room & self.top.valid),
             loaded.eq(loads & (to_come == 1)),
@@ -161,12 +167,13 @@ class OperandStays(Head):
             # Rows without a factor may take what they like, and ``last`` says nothing here.
             m.d.comb += [lane.first.eq(takes), lane.shift.eq(loads & (i < to_come))]
         with m.If(self.run):
+            m.d.sync += place.eq(self.place)
             with m.If(loads):
                 m.d.sync += come.eq(Mux(loaded, 0, come + 1))
             with m.If(beat):
-                m.d.sync += [left_over.eq(left_over - 1), work.starts.eq(0), work.valid.eq(~ends)]
+                m.d.sync += [left_over.eq(left_over - 1), work.valid.eq(~ends)]
             with m.If(takes):
                 m.d.sync += [work[name].eq(taken[name]) for name in ("cols", "opens", "closes")]
-                m.d.sync += [work.valid.eq(1), work.starts.eq(1), left_over.eq(taken.streamed)]
+                m.d.sync += [work.valid.eq(1), left_over.eq(taken.streamed)]
                 m.d.sync += used.eq(Cat(i < taken.rows for i in range(size.rows)))
         return m
