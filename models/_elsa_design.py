@@ -10,7 +10,7 @@ from siloom.sim.design import Design, parameter, same_parameter
 from siloom.sim.errors import InputError
 from siloom.sim.hash_angle import angle_bias_rad
 from siloom.sim.memory import PARTS
-from siloom.sim.selection.hashed_keys import COSINE_FRACTION, HashedKeys
+from siloom.sim.selection.hashed_keys import COSINE_FRACTION, Degree, HashedKeys
 from siloom.sim.units.bank_sum import BankSum
 from siloom.sim.units.candidate_select import CandidateSelect
 from siloom.sim.units.dot_product import DotProduct
@@ -77,14 +77,7 @@ class ElsaDesign(Design):
         10, unit="bit", source="of an exponential; the paper gives none", status="assumed", low=1, high=11
     )
     projection: str = same_parameter(HashedKeys, "projection")
-    p: float = parameter(
-        1.0,
-        unit="",
-        source="degree of approximation: keys above p/n of the softmax are to be kept; 0 keeps all",
-        status="recalled",
-        low=0.0,
-        high=1000.0,
-    )
+    p: float = same_parameter(Degree, "p")
     threshold: str = parameter(
         "auto", unit="", source="auto: learnt for p on each head's own operands; or a number, -1 to 1", status="assumed"
     )

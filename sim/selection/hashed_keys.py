@@ -50,6 +50,20 @@ class Hashed(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Degree(Design):
+    """How far the filter approximates: what a threshold is learnt for."""
+
+    p: float = parameter(
+        1.0,
+        unit="",
+        source="degree of approximation: keys above p/n of the softmax are to be kept; 0 keeps all",
+        status="recalled",
+        low=0.0,
+        high=1000.0,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class HashedKeys(Design):
     """The choices of the filter.
 
