@@ -71,7 +71,7 @@ def convert(
         if isinstance(module, nn.MultiheadAttention):
             learnt_of(module, chosen, module.num_heads, module.head_dim)
     if left:
-        warn_of(left)
+        warn_of(left, depth=1)
     return made
 
 

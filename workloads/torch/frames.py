@@ -108,7 +108,8 @@ def entered(module: nn.Module, site: Site) -> Iterator[None]:
             found, _STACK.left_out = _STACK.left_out, {}
             if found:
                 site.conversion.reported |= set(found)
-                warn_of({place: " and ".join(sorted(what)) for place, what in found.items()})
+                # Above are the end of the context, and the module's call.
+                warn_of({place: " and ".join(sorted(what)) for place, what in found.items()}, depth=3)
 
 
 class Converted:
