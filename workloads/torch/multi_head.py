@@ -105,4 +105,6 @@ def _joined(attn_mask: Maybe, padding: Maybe, heads: int, added: int) -> Maybe:
 
 def _numbers(mask: torch.Tensor) -> torch.Tensor:
     """Of masks of this function: true is where nobody may look."""
-    return torch.zeros(mask.shape).masked_fill(mask, -torch.inf) if mask.dtype == torch.bool else mask
+    if mask.dtype != torch.bool:
+        return mask
+    return torch.zeros_like(mask, dtype=torch.get_default_dtype()).masked_fill(mask, -torch.inf)

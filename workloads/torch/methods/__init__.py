@@ -49,7 +49,7 @@ class Scene:
     @cached_property
     def allowed(self) -> torch.Tensor:
         """Keys that a query may look at, broadcast to [batch, heads, queries, keys]."""
-        ones = torch.ones(self.q.shape[2], self.k.shape[2], dtype=torch.bool)
+        ones = torch.ones(self.q.shape[2], self.k.shape[2], dtype=torch.bool, device=self.q.device)
         allowed = ones.tril() if self.causal else ones
         if self.mask is not None:
             allowed = allowed & (self.mask > UNSEEN)
