@@ -16,6 +16,8 @@ from torch.nn.utils import prune  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import siloom.torch as st  # noqa: E402
+from siloom.sim.arithmetic.fp32 import Fp32  # noqa: E402
+from siloom.sim.arithmetic.int8 import Int8  # noqa: E402
 from siloom.sim.errors import InputError, UsageError  # noqa: E402
 
 
@@ -231,6 +233,47 @@ def test_other_types_are_refused() -> None:
         st.convert(nn.Linear(3, 3).double(), "int8")(torch.ones(2, 3, dtype=torch.float64))
     with pytest.raises(UsageError, match="no arithmetic 'int9' - did you mean 'int8'"):
         st.convert(nn.Linear(3, 3), "int9")
+
+
+@pytest.mark.parametrize("arithmetic", ["fp32", "int8"])
+def test_a_batch_of_nothing_gives_nothing(arithmetic) -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    for model, shape in ((nn.Linear(3, 2), (0, 3)), (nn.Conv2d(2, 4, 3, groups=2), (0, 2, 5, 5)), (layer, (0, 4, 8))):
+        x = torch.zeros(shape, requires_grad=True)
+        made = st.convert(model, arithmetic)
+        out = made(x)
+        assert out.shape == model(x).shape
+        out.sum().backward()
+        assert x.grad.shape == shape
+        assert all((p.grad == 0).all() for p in made.parameters())
+
+
+def test_an_arithmetic_that_no_text_names_is_refused() -> None:
+    class Own(Fp32):
+        name = "own"
+
+    with pytest.raises(UsageError, match="no arithmetic 'own'"):
+        st.convert(nn.Linear(3, 3), Own())
+    made = st.convert(nn.Linear(3, 3), Fp32(), Int8(acc=20))
+    assert str(made.siloom.conversion.ways.grad_weight) == "int8:acc=20"
+
+
+def test_operations_keep_their_schemas_and_shapes() -> None:
+    """Torch's own check: nothing given is changed or given back, and the fakes have the shapes of results."""
+    q, k, v = (drawn(2, 4, 5, 6, seed=at) for at in range(3))
+    mask, drop, learnt = drawn(5, 5), torch.ones(2, 4, 5, 5), [torch.tensor(0.1), torch.tensor(1)]
+    product = torch.ops.siloom.product.default
+    forward, backward = torch.ops.siloom.attention.default, torch.ops.siloom.attention_backward.default
+    calls = [(product, (q[0], k[0].mT, "int8", "forward", "a", 0))]
+    for method, state in (("exact", []), ("elsa", learnt)):
+        given = (q, k[:, :2], v[:, :2], mask, drop, state, 0.5, True, method, "fp32", "a", 0)
+        out, kept, saved = forward(*given)
+        calls += [
+            (forward, given),
+            (backward, (out, saved, q, k[:, :2], v[:, :2], kept, saved, None, 0.5, True, method, "fp32", "a", 0)),
+        ]
+    for operation, given in calls:
+        torch.library.opcheck(operation, given, test_utils=("test_schema", "test_faketensor"))
 
 
 def test_an_encoder_that_is_not_ours_trains() -> None:

@@ -75,7 +75,7 @@ def multi_head_attention_forward(
         k, v = (torch.cat([x, x.new_zeros(1, *x.shape[1:])]) for x in (k, v))
         added += 1
     # (tokens, batch, heads * dim) to (batch, heads, tokens, dim)
-    q, k, v = (x.reshape(x.shape[0], batch, num_heads, -1).permute(1, 2, 0, 3) for x in (q, k, v))
+    q, k, v = (x.reshape(len(x), batch, num_heads, x.shape[2] // num_heads).permute(1, 2, 0, 3) for x in (q, k, v))
     # The mask is given beside is_causal, which only says what it is; where both are, it is the mask that counts.
     causal = is_causal and attn_mask is None
     mask = _joined(attn_mask, key_padding_mask, num_heads, added)
