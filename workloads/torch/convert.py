@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from siloom.sim.errors import UsageError
-from siloom.workloads.torch.frames import Conversion, Converted, Site, converted_class, losses_of
+from siloom.workloads.torch.converted import Converted, converted_class
+from siloom.workloads.torch.frames import Conversion, Site, losses_of
 from siloom.workloads.torch.learnt import NAME, Learnt, learnt_of
 from siloom.workloads.torch.left_out import LAYERS, warn_of
 from siloom.workloads.torch.methods import method
