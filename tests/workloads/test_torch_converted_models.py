@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import warnings
 
 import pytest
@@ -274,6 +275,11 @@ def test_operations_keep_their_schemas_and_shapes() -> None:
         ]
     for operation, given in calls:
         torch.library.opcheck(operation, given, test_utils=("test_schema", "test_faketensor"))
+
+
+def test_the_front_doors_example_runs() -> None:
+    found = doctest.testmod(st)
+    assert found.attempted > 5 and not found.failed
 
 
 def test_an_encoder_that_is_not_ours_trains() -> None:
