@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import doctest
 import warnings
+from dataclasses import dataclass
 
 import pytest
 
@@ -19,7 +20,9 @@ from torch.utils.checkpoint import checkpoint  # noqa: E402
 import siloom.torch as st  # noqa: E402
 from siloom.sim.arithmetic.fp32 import Fp32  # noqa: E402
 from siloom.sim.arithmetic.int8 import Int8  # noqa: E402
+from siloom.sim.design import parameter  # noqa: E402
 from siloom.sim.errors import InputError, UsageError  # noqa: E402
+from siloom.workloads.torch.products import key_for  # noqa: E402
 
 
 def drawn(*shape: int, seed: int = 1) -> torch.Tensor:
@@ -257,6 +260,21 @@ def test_an_arithmetic_that_no_text_names_is_refused() -> None:
         st.convert(nn.Linear(3, 3), Own())
     made = st.convert(nn.Linear(3, 3), Fp32(), Int8(acc=20))
     assert str(made.siloom.conversion.ways.grad_weight) == "int8:acc=20"
+
+
+def test_keys_of_chance_come_from_torchs_generator_and_only_where_they_matter() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Chance(Fp32):
+        rounding: str = parameter("stochastic", unit="", source="here", choices=("nearest", "stochastic"))
+
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    assert key_for(Fp32()) == key_for(Chance(rounding="nearest")) == 0
+    assert torch.equal(state, torch.get_rng_state())
+    keys = [key_for(Chance()) for _ in range(20)]
+    assert len(set(keys)) == 20
+    torch.set_rng_state(state)
+    assert [key_for(Chance()) for _ in range(20)] == keys
 
 
 def test_operations_keep_their_schemas_and_shapes() -> None:
