@@ -137,7 +137,7 @@ def test_torchs_fast_path_does_not_pass_by() -> None:
     padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
     with torch.no_grad(), st.metered() as meter:
         made(drawn(2, 5, 8), src_key_padding_mask=padding)
-    assert {f"layers.{i}.self_attn.{p}" for i in (0, 1) for p in ("q_proj", "qk", "pv", "out_proj")} <= {
+    assert {f"layers.{i}.self_attn.{p}" for i in (0, 1) for p in ("in_proj", "qk", "pv", "out_proj")} <= {
         place for place, _ in meter.counts
     }
 
