@@ -37,7 +37,8 @@ UNSEEN = -1e4
 class Scene:
     """Operands of one attention: q [batch, heads, queries, dim], k [batch, kv_heads, keys, dim], without gradients.
 
-    ``mask`` is added to the scaled scores, and broadcast to them; ``scale`` is theirs.
+    ``mask`` is added to the scaled scores, and broadcast to them; ``scale`` is theirs. Methods see of a mask only where
+    nobody may look: of what else it adds, no machine's selection knows.
     """
 
     q: torch.Tensor
