@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import doctest
+import inspect
 import warnings
 from dataclasses import dataclass
 
@@ -174,6 +175,19 @@ def test_parts_may_have_arithmetics_of_their_own() -> None:
     with st.metered() as meter:
         assert torch.allclose(whole(x), model.b(F.linear(x, model.a.weight, model.a.bias)), atol=1e-6)
     assert set(meter.counts) == {("a", "forward"), ("b", "forward")}
+
+
+def test_forward_called_by_itself_is_the_models_call() -> None:
+    class Calls(nn.Module):
+        def forward(self, x, *, twice=False):
+            return F.linear(x, x) * (2 if twice else 1)
+
+    made = st.convert(Calls(), "int8:acc=16")
+    x = drawn(3, 4)
+    with st.metered() as meter:
+        assert torch.equal(made.forward(x, twice=True), made(x) * 2)
+    assert meter.counts["Calls", "forward"].sums == 2 * 9
+    assert list(inspect.signature(made.forward).parameters) == ["x", "twice"]
 
 
 class Others(nn.Module):

@@ -37,6 +37,9 @@ def convert(
     that holds matrix products it is named in a :class:`LeftInFp32Warning`. Modules are the copy's own, of classes that
     inherit from theirs: parameters, tied ones too, paths and hooks are the model's, and so are the keys of its state.
 
+    Functions are replaced while a module is called, or its ``forward`` is; another method of the user's own that calls
+    them by itself, from outside of any module, is not reached.
+
     ``attention`` names the method that chooses scores, with its settings; ``keep`` is its setting of that name. What
     a method learns lies in the modules that attend: made here for multi-head layers, and at their first call for
     others, so run the model once (:func:`attended`) before an optimizer is given its parameters. A method that has a

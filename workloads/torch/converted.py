@@ -7,14 +7,14 @@ While a module runs, torch hands every function that is called to :class:`siloom
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from contextlib import contextmanager, nullcontext
+from functools import cache, wraps
 from typing import Any
 
 import torch
 from torch import nn
 
-from siloom.workloads.torch.frames import Site, enter, leave
+from siloom.workloads.torch.frames import Site, enter, leave, runs
 from siloom.workloads.torch.learnt import learnt_from
 from siloom.workloads.torch.left_out import warn_of
 from siloom.workloads.torch.mode import Products
@@ -59,5 +59,12 @@ def converted_class(kind: type[nn.Module]) -> type[nn.Module]:
     """The class of a converted module that was a ``kind``."""
     if issubclass(kind, Converted):
         return kind
-    about = {"__module__": kind.__module__, "__doc__": kind.__doc__}
+
+    @wraps(kind.forward)
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # Called by the module's own call, or by a user who passes that by.
+        with nullcontext() if runs(self) else _running(self, self.siloom):
+            return kind.forward(self, *args, **kwargs)
+
+    about = {"__module__": kind.__module__, "__doc__": kind.__doc__, "forward": forward}
     return type(f"Siloom{kind.__name__}", (Converted, kind), about)

@@ -54,6 +54,11 @@ def current() -> Frame:
     return _STACK.frames[-1]
 
 
+def runs(module: nn.Module) -> bool:
+    """Whether this very module is the innermost."""
+    return bool(_STACK.frames) and _STACK.frames[-1].module is module
+
+
 def leave_out(what: str) -> None:
     """Note that the running module computes ``what`` in float32; the user is told when the model's call ends."""
     frame = current()
