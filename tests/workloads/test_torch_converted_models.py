@@ -255,8 +255,13 @@ def test_other_types_are_refused() -> None:
 
 @pytest.mark.parametrize("arithmetic", ["fp32", "int8"])
 def test_a_batch_of_nothing_gives_nothing(arithmetic) -> None:
+    class Attends(nn.Module):
+        def forward(self, q):
+            return F.scaled_dot_product_attention(q, q, q)
+
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    for model, shape in ((nn.Linear(3, 2), (0, 3)), (nn.Conv2d(2, 4, 3, groups=2), (0, 2, 5, 5)), (layer, (0, 4, 8))):
+    cases = ((nn.Linear(3, 2), (0, 3)), (nn.Conv2d(2, 4, 3, groups=2), (0, 2, 5, 5)), (layer, (0, 4, 8)))
+    for model, shape in (*cases, (Attends(), (0, 2, 4, 8))):
         x = torch.zeros(shape, requires_grad=True)
         made = st.convert(model, arithmetic)
         out = made(x)

@@ -132,7 +132,7 @@ def scaled_dot_product_attention(
         tensors = [x.expand(*lead, *x.shape[-2:]) for x in tensors]
     tensors = [x if x.dim() > 2 else x[None] for x in tensors]
     lead = _shape(*(x.shape[:-3] for x in tensors))
-    q, k, v = (x.expand(*lead, *x.shape[-3:]).reshape(-1, *x.shape[-3:]) for x in tensors)
+    q, k, v = (x.expand(*lead, *x.shape[-3:]).reshape(math.prod(lead), *x.shape[-3:]) for x in tensors)
     mask = attn_mask
     if mask is not None and len(lead) > 1:
         mask = mask.expand(*lead, q.shape[1], q.shape[2], k.shape[2]).flatten(0, len(lead) - 1)
