@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from siloom.commands.given import Json, print_json, suffix, writable
+from siloom.commands.train import train
 from siloom.sim.errors import InputError, SiloomError, UsageError, did_you_mean
 
 app = typer.Typer(
@@ -28,15 +30,10 @@ rtl_app = typer.Typer(
 )
 app.add_typer(rtl_app, name="rtl")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 MachineText = Annotated[
     str, typer.Argument(metavar="MACHINE", help="A name with settings, ./file.py, or what measure wrote.")
 ]
 WorkloadText = Annotated[str, typer.Argument(metavar="WORKLOAD", help="A file, or a name with settings.")]
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, sort_keys=True, allow_nan=False))
 
 
 @app.command()
@@ -52,13 +49,13 @@ def run(
     from siloom import api
     from siloom.watch import watching
 
-    kind = None if out is None else _suffix(out, (".npz", ".json"))
+    kind = None if out is None else suffix(out, (".npz", ".json"))
     if trace is not None and not trace.name.lower().endswith((".json", ".json.gz")):
         raise UsageError(f"{trace}: the file's name must end in .json or .json.gz")
     if out is not None and trace is not None and out.resolve() == trace.resolve():
         raise UsageError(f"{out}: --out and --trace must be two files")
-    _writable(out)
-    _writable(trace)
+    writable(out)
+    writable(trace)
     with watching(f"reading {workload}") as watch:
         chosen, work = api.machine(machine), api.load(workload)
         other = None if rest is None else api.machine(rest)
@@ -108,8 +105,8 @@ def compare(
     from siloom.watch import watching
 
     if figure is not None:
-        _suffix(figure, (".pdf", ".svg", ".png"))
-        _writable(figure)
+        suffix(figure, (".pdf", ".svg", ".png"))
+        writable(figure)
     with watching(f"reading {workload}") as watch:
         chosen = [api.machine(text) for text in machines]
         bases = [api.machine(text) for text in baseline or []]
@@ -124,7 +121,7 @@ def compare(
         known = {m: {b: r for b, r in row.items() if r is not None} for m, row in comparison.speedups.items()}
         write_figure(list(comparison.results), figure, known)
     if as_json:
-        _print_json(comparison.to_dict())
+        print_json(comparison.to_dict())
     else:
         from siloom.show import show_comparison
 
@@ -138,7 +135,7 @@ def machines(as_json: Json = False) -> None:
 
     rows = [known.describe() for known in every()]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     from siloom.show import show_rows
 
@@ -155,7 +152,7 @@ def workloads(as_json: Json = False) -> None:
 
     rows = [asdict(info) for info in list_workloads()]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     from siloom.show import show_rows
 
@@ -179,8 +176,8 @@ def report(
     """Write one stand-alone page from results."""
     from siloom.reports.page import load_comparison, write_page
 
-    _suffix(out, (".html",))
-    _writable(out)
+    suffix(out, (".html",))
+    writable(out)
     loaded, speedups = load_comparison(results)
     print(write_page(loaded, out, title=title, speedups=speedups))
 
@@ -206,7 +203,7 @@ def reproduce(
     with watching("reproducing") as watch:
         tables = [made for paper in chosen for made in experiments.run(paper, matrices, watch, figure)]
     if as_json:
-        _print_json({table.title: {"rows": [*table.rows], "notes": [*table.notes]} for _, table in tables})
+        print_json({table.title: {"rows": [*table.rows], "notes": [*table.notes]} for _, table in tables})
         return
     from siloom.show import show_rows
 
@@ -229,11 +226,11 @@ def measure(
     from siloom.watch import watching
 
     measuring.check(target, out)
-    _writable(out)
+    writable(out)
     with watching(f"measuring {target}") as watch:
         content = measuring.measure(target, out, threads=threads, quick=quick, watch=watch)
     if as_json:
-        _print_json(content.model_dump())
+        print_json(content.model_dump())
         return
     from siloom.show import show_rows
 
@@ -255,7 +252,7 @@ def check_machine(
         for known in machines_of_file(file):
             rows += [{"machine": known.name, **row} for row in check_conformance(known.make())]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         from siloom.show import show_rows
 
@@ -272,7 +269,7 @@ def doctor(as_json: Json = False) -> None:
 
     found = examine()
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from siloom.show import show_rows
 
@@ -284,6 +281,9 @@ def doctor(as_json: Json = False) -> None:
     show_rows("parts", rows)
 
 
+app.command()(train)
+
+
 @rtl_app.command("list")
 def rtl_list(as_json: Json = False) -> None:
     """List what can be emitted."""
@@ -291,7 +291,7 @@ def rtl_list(as_json: Json = False) -> None:
 
     rows = list_hardware()
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     from siloom.show import show_rows
 
@@ -311,7 +311,7 @@ def rtl_emit(
     with watching(f"emitting {name}"):
         files = emit(name, out)
     if as_json:
-        _print_json({"files": [str(f) for f in files]})
+        print_json({"files": [str(f) for f in files]})
     else:
         for file in files:
             print(file)
@@ -353,7 +353,7 @@ def rtl_check(
 
         write_whole(out, csv_text(CSV_COLUMNS, ([row[c] for c in CSV_COLUMNS] for row in rows)).encode())
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         from siloom.show import show_rows
 
@@ -394,8 +394,8 @@ def rtl_synth(
         raise UsageError("rtl synth: --liberty maps to standard cells and --target to an FPGA: give one of them")
     table = out is not None and not out.is_dir() and out.suffix != ""
     if out is not None and table:
-        _suffix(out, (".csv", ".json"))
-        _writable(out)
+        suffix(out, (".csv", ".json"))
+        writable(out)
     folder = None if table else out or _results("synthesis")
     at_once = jobs or len(os.sched_getaffinity(0))
     if liberty is not None:
@@ -423,7 +423,7 @@ def rtl_synth(
     if out is not None and table:
         _write_rows(rows, out)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         from siloom.reports.chart import amount
         from siloom.show import show_rows
@@ -447,7 +447,7 @@ def _show_cells(rows: list[dict[str, Any]], out: Path | None, folder: Path | Non
     if out is not None and folder is None:
         _write_rows(rows, out)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         shown = ("name", "size", "library", "area", "sequential_area", "cells")
         periods = [{"period": "-" if row["period_s"] is None else amount(row["period_s"], "s")} for row in rows]
@@ -489,7 +489,7 @@ def rtl_prove(
             names or None, depth=depth, traces=out, on_start=lambda name, size: watch(f"proving {name}, {size}")
         )
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         from siloom.show import show_rows
 
@@ -520,30 +520,6 @@ def _write_rows(rows: list[dict[str, Any]], out: Path) -> None:
     else:
         text = json.dumps(rows, indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_whole(out, text.encode())
-
-
-def _suffix(path: Path, allowed: tuple[str, ...]) -> str:
-    for suffix in allowed:
-        if path.name.endswith(suffix):
-            return suffix
-    raise UsageError(f"{path}: the file's name must end in {' or '.join(allowed)}")
-
-
-def _writable(path: Path | None) -> None:
-    """Refuse a target that could not be written before any work is done for it."""
-    if path is None:
-        return
-    folder = path.parent
-    try:
-        path.exists()
-    except OSError as error:
-        raise InputError(f"{str(path)[:60]}...: cannot be written: {error.strerror}") from None
-    if not folder.is_dir():
-        raise InputError(f"{path}: the folder {folder} does not exist")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{path}: the folder {folder} is not writable")
 
 
 def main() -> None:

@@ -1,0 +1,90 @@
+"""``siloom train``: real training in the hardware's arithmetic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from siloom.commands.given import Json, print_json, suffix, writable
+from siloom.sim.errors import UsageError
+
+if TYPE_CHECKING:
+    from siloom.workloads.torch.plan import Plan
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A name with settings, e.g. digits:model=vit.")],
+    arithmetic: Annotated[
+        list[str] | None, typer.Option(metavar="A", help="How products are computed: int8:acc=24; may be repeated.")
+    ] = None,
+    backward: Annotated[str | None, typer.Option(metavar="A", help="Another arithmetic for both gradients.")] = None,
+    optimizer: Annotated[str | None, typer.Option(metavar="O", help="E.g. adamw:lr=0.003.")] = None,
+    schedule: Annotated[str | None, typer.Option(metavar="S", help="Of the rate, e.g. cosine:warmup=100.")] = None,
+    sparsity: Annotated[str, typer.Option(metavar="S", help="Of the weights, e.g. rigl:density=0.1.")] = "dense",
+    steps: Annotated[int | None, typer.Option(metavar="N", help="Instead of the recipe's epochs.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the weights and of the order of the data.")] = 0,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Runs, with seeds from --seed on.")] = 1,
+    resume: Annotated[Path | None, typer.Option(metavar="FILE", help="Go on from this checkpoint.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Written at each validation (.safetensors).")
+    ] = None,
+    threads: Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="Of torch's own kernels.")] = 1,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Keep the result (.json).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a network for real, its products computed as hardware computes them."""
+    from siloom import train as training
+    from siloom.watch import watching
+
+    training.require_torch()
+    ways = arithmetic or ["fp32"]
+    if (resume is not None or checkpoint is not None) and (len(ways) > 1 or seeds > 1):
+        raise UsageError("train: --resume and --checkpoint are for one run: one arithmetic and one seed")
+    if checkpoint is not None:
+        suffix(checkpoint, (".safetensors",))
+        writable(checkpoint)
+    if out is not None:
+        suffix(out, (".json",))
+        writable(out)
+    with watching(f"training {recipe}") as watch:
+
+        def one(plan: Plan) -> dict[str, Any]:
+            told = f"{plan.ways.text('forward')}, seed {plan.seed}"
+            return training.run(
+                plan,
+                resume=resume,
+                checkpoint=checkpoint,
+                watch=lambda text: watch(f"training {recipe}, {told}, {text}"),
+            )
+
+        plans = [
+            training.plans(
+                range(seed, seed + seeds),
+                recipe_text=recipe,
+                arithmetic=way,
+                backward=backward,
+                optimizer_text=optimizer,
+                schedule_text=schedule,
+                sparsity_text=sparsity,
+                steps=steps,
+                threads=threads,
+            )
+            for way in ways
+        ]
+        rows = [[one(plan) for plan in of_one] for of_one in plans]
+    documents = [runs[0] if seeds == 1 else training.together(runs) for runs in rows]
+    made: Any = documents[0] if len(documents) == 1 else {"recipe": documents[0]["recipe"], "rows": documents}
+    if out is not None:
+        import json
+
+        from siloom.reports.files import write_whole
+
+        write_whole(out, (json.dumps(made, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+    if as_json:
+        print_json(made)
+    else:
+        from siloom.show_training import show_training
+
+        show_training(documents)

@@ -1,0 +1,96 @@
+"""What one run of training is to be: everything that its bytes depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from siloom.sim.errors import InputError
+from siloom.workloads.torch.data import Data
+from siloom.workloads.torch.optimizer import Optimizer, optimizer
+from siloom.workloads.torch.recipe import Recipe, recipe
+from siloom.workloads.torch.schedule import Schedule, schedule
+from siloom.workloads.torch.sparse import Sparsity, sparsity
+from siloom.workloads.torch.ways import Ways
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Choices of a run; the same plan gives the same bytes on the same computer."""
+
+    recipe: Recipe
+    ways: Ways
+    optimizer: Optimizer
+    schedule: Schedule
+    sparsity: Sparsity
+    seed: int = 0
+    limit: int | None = None
+    """Steps, where they are not all of the recipe's epochs."""
+    threads: int = 1
+
+    @classmethod
+    def of(
+        cls,
+        recipe_text: str,
+        *,
+        arithmetic: str = "fp32",
+        backward: str | None = None,
+        optimizer_text: str | None = None,
+        schedule_text: str | None = None,
+        sparsity_text: str = "dense",
+        seed: int = 0,
+        steps: int | None = None,
+        threads: int = 1,
+    ) -> Plan:
+        """From texts; what is not given is the recipe's own.
+
+        Raises:
+            UsageError: an unknown name or field.
+            InputError: a value out of its range.
+        """
+        for name, value, least in (("seed", seed, 0), ("steps", steps, 1), ("threads", threads, 1)):
+            if value is not None and value < least:
+                raise InputError(f"train: {name} must be at least {least}, got {value}")
+        made = recipe(recipe_text)
+        return cls(
+            recipe=made,
+            ways=Ways.of(arithmetic, backward),
+            optimizer=optimizer(optimizer_text or made.optimizer),
+            schedule=schedule(schedule_text or made.schedule),
+            sparsity=sparsity(sparsity_text),
+            seed=seed,
+            limit=steps,
+            threads=threads,
+        )
+
+    def steps(self, data: Data) -> int:
+        """How many steps the run has.
+
+        Raises:
+            InputError: a batch larger than the data.
+        """
+        if self.recipe.batch > len(data.train):
+            raise InputError(
+                f"{self.recipe.name}: batch must be at most {len(data.train)}, the examples there are, "
+                f"got {self.recipe.batch}"
+            )
+        return self.limit or self.recipe.steps(data)
+
+    def identity(self, steps: int) -> dict[str, str | int]:
+        """What a checkpoint must have in common with the run that goes on from it.
+
+        The number of steps is part of it only where a step depends on how many are to come.
+        """
+        found: dict[str, str | int] = {
+            "recipe": str(self.recipe),
+            "arithmetic": self.ways.text("forward"),
+            "grad_input arithmetic": self.ways.text("grad_input"),
+            "grad_weight arithmetic": self.ways.text("grad_weight"),
+            "optimizer": str(self.optimizer),
+            "schedule": str(self.schedule),
+            "sparsity": str(self.sparsity),
+            "seed": self.seed,
+            "threads": self.threads,
+        }
+        if not (self.schedule.endless and self.sparsity.endless):
+            found["steps"] = steps
+        return found
