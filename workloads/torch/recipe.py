@@ -29,8 +29,6 @@ class Recipe(Choice, ABC):
     the backward pass but computed again.
     """
 
-    optimizer: ClassVar[str]
-    """Text of the optimizer that is taken where none is named."""
     schedule: ClassVar[str] = "constant"
     """Text of the schedule that is taken where none is named."""
     judged: ClassVar[bool] = True
@@ -41,6 +39,11 @@ class Recipe(Choice, ABC):
     accumulate: int = parameter(1, unit="batches", source=CHOICE, status="assumed", low=1, high=4096)
     remat: bool = parameter(False, unit="", source=CHOICE, status="assumed")
     validations: int = parameter(10, unit="", source=CHOICE, status="assumed", low=1, high=10_000)
+
+    @property
+    @abstractmethod
+    def optimizer(self) -> str:
+        """Text of the optimizer that is taken where none is named."""
 
     @abstractmethod
     def data(self) -> Data:

@@ -13,6 +13,7 @@ from siloom.sim.errors import MissingPartError
 from siloom.workloads.torch.data import Data, Split
 from siloom.workloads.torch.named import CHOICE
 from siloom.workloads.torch.networks.mlp import mlp
+from siloom.workloads.torch.networks.transformer import PatchEncoder
 from siloom.workloads.torch.recipe import Recipe
 
 HELD_OUT = 360
@@ -23,14 +24,19 @@ _WHITE = 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(Recipe):
-    """An MLP 64-128-128-10."""
+    """An MLP 64-128-128-10, or a ViT of three blocks on 16 patches of 2 x 2 pixels."""
 
     name = "digits"
-    summary = "scikit-learn's 1,797 images of digits; an MLP"
-    optimizer = "momentum:lr=0.05"
+    summary = "scikit-learn's 1,797 images of digits; an MLP or a small ViT"
     schedule = "cosine"
 
     epochs: int = parameter(25, unit="", source=CHOICE, status="assumed", low=1, high=100_000)
+    model: str = parameter("mlp", unit="", source=CHOICE, status="assumed", choices=("mlp", "vit"))
+
+    @property
+    def optimizer(self) -> str:
+        """Adaptive for the ViT, whose layers' gradients differ much in size."""
+        return "adamw:lr=0.003" if self.model == "vit" else "momentum:lr=0.05"
 
     def data(self) -> Data:
         """The split is the same in every run: drawn with seed 0."""
@@ -50,4 +56,6 @@ class Digits(Recipe):
 
     def network(self, data: Data) -> nn.Module:
         """Drawn from torch's generator."""
+        if self.model == "vit":
+            return PatchEncoder(8, 2, 10, width=32, layers=3, heads=4, remat=self.remat)
         return nn.Sequential(nn.Flatten(), mlp(64, 128, 128, 10, remat=self.remat))
