@@ -12,5 +12,8 @@ except ImportError:
     raise MissingPartError("siloom.torch: needs PyTorch: pip install 'siloom[train]'") from None
 
 from siloom.workloads.torch.convert import convert as convert
-from siloom.workloads.torch.products import Meter as Meter
-from siloom.workloads.torch.products import metered as metered
+from siloom.workloads.torch.left_out import LeftInFp32Warning as LeftInFp32Warning
+from siloom.workloads.torch.loss_scale import LossScale as LossScale
+from siloom.workloads.torch.meter import Meter as Meter
+from siloom.workloads.torch.meter import metered as metered
+from siloom.workloads.torch.products import NotFiniteError as NotFiniteError

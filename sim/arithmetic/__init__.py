@@ -63,6 +63,11 @@ class Arithmetic(Design, ABC):
     format: ClassVar[str]
     """Format of operands in memory, as ``sim.ops`` names it."""
 
+    @property
+    def by_chance(self) -> bool:
+        """Whether it rounds by chance: only then does a product's ``key`` matter."""
+        return False
+
     @abstractmethod
     def product(self, a: Singles, b: Singles, direction: Direction, key: int = 0) -> Product:
         """A times B.
