@@ -88,6 +88,10 @@ def document(training: Training) -> dict[str, Any]:
         "saturation_rate": total.saturated / total.sums if total.sums else 0.0,
         "clipped": total.clipped,
         "counts": history.rows(),
+        "overflows": training.scale.overflows,
+        "attention": [
+            {"layer": place, **kept._asdict(), "density": kept.density} for place, kept in sorted(history.kept.items())
+        ],
         "density": last.density,
         "curve": history.to_dict()["curve"],
         "data": {"hash": training.data.content_hash(), **training.data.facts},

@@ -23,6 +23,9 @@ def train(
     optimizer: Annotated[str | None, typer.Option(metavar="O", help="E.g. adamw:lr=0.003.")] = None,
     schedule: Annotated[str | None, typer.Option(metavar="S", help="Of the rate, e.g. cosine:warmup=100.")] = None,
     sparsity: Annotated[str, typer.Option(metavar="S", help="Of the weights, e.g. rigl:density=0.1.")] = "dense",
+    loss_scale: Annotated[
+        float, typer.Option(metavar="X", min=0, help="First dynamic factor on the loss, e.g. 65536; 0: none.")
+    ] = 0.0,
     steps: Annotated[int | None, typer.Option(metavar="N", help="Instead of the recipe's epochs.")] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the weights and of the order of the data.")] = 0,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Runs, with seeds from --seed on.")] = 1,
@@ -70,6 +73,7 @@ def train(
                 sparsity_text=sparsity,
                 steps=steps,
                 threads=threads,
+                loss_scale=loss_scale,
             )
             for way in ways
         ]

@@ -47,6 +47,7 @@ def save(training: Training, path: Path) -> None:
         "history": training.history.to_dict(),
         "groups": [{k: v for k, v in group.items() if k != "params"} for group in optimizer["param_groups"]],
         "state": others,
+        "loss_scale": training.scale.state_dict(),
     }
     # Copies, because two names of one weight may share memory, which the format does not know.
     content = pack(
@@ -82,6 +83,7 @@ def load(training: Training, path: Path) -> None:
         merged = [{**kept, "params": own["params"]} for kept, own in zip(about["groups"], groups, strict=True)]
         training.optimizer.load_state_dict({"state": state, "param_groups": merged})
         torch.set_rng_state(tensors["generator"])
+        training.scale.load_state_dict(about["loss_scale"])
         training.step = int(about["step"])
         training.history = History.from_dict(about["history"])
     except (RuntimeError, KeyError, TypeError, ValueError) as error:

@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
 from siloom.sim.errors import CheckFailedError
+from siloom.workloads.torch.products import NotFiniteError
 
 
-def check_loss(loss: torch.Tensor, model: nn.Module, inputs: torch.Tensor, step: int) -> None:
+@contextmanager
+def at_step(step: int) -> Iterator[None]:
+    """Stop with the number of the step where a number that is none comes up.
+
+    Raises:
+        CheckFailedError: instead of what says it without the step.
+    """
+    try:
+        yield
+    except (NotFiniteError, CheckFailedError) as error:
+        raise CheckFailedError(
+            f"training stopped at step {step}: {error}; a smaller learning rate, an arithmetic of wider range or "
+            "--loss-scale may help"
+        ) from None
+
+
+def check_loss(loss: torch.Tensor, model: nn.Module, inputs: torch.Tensor) -> None:
     """Stop at a loss that is NaN or infinite.
 
     Raises:
-        CheckFailedError: with the step and the layer whose output is the first that is not finite.
+        CheckFailedError: with the layer whose output is the first that is not finite.
     """
-    if bool(torch.isfinite(loss)):
-        return
-    raise CheckFailedError(f"training stopped at step {step}: the loss is {loss.item()}; {_first_fault(model, inputs)}")
+    if not bool(torch.isfinite(loss)):
+        raise CheckFailedError(f"the loss is {loss.item()}; {_first_fault(model, inputs)}")
 
 
-def check_gradients(model: nn.Module, step: int) -> None:
+def check_gradients(model: nn.Module) -> None:
     """Stop before a gradient that is not finite reaches the weights.
 
     Raises:
-        CheckFailedError: with the step and the weights that are concerned, in the order of the backward pass.
+        CheckFailedError: with the weights that are concerned, in the order of the backward pass.
     """
     for name, weight in reversed(list(model.named_parameters())):
         if weight.grad is not None and not bool(torch.isfinite(weight.grad).all()):
-            raise CheckFailedError(
-                f"training stopped at step {step}: the gradient of {name} is not finite (NaN or infinite); "
-                "a smaller learning rate or an arithmetic of wider range may help"
-            )
+            raise CheckFailedError(f"the gradient of {name} is not finite (NaN or infinite)")
 
 
 @torch.no_grad()

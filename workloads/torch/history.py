@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from siloom.sim.arithmetic import Counts
+from siloom.workloads.torch.meter import Kept
 
 RECENT = 5
 """Losses whose mean is a run's final loss: the loss of one batch alone is noise."""
@@ -25,12 +26,13 @@ class Point:
 
 @dataclass
 class History:
-    """Losses, points of the curve, and counts of products by layer and pass."""
+    """Losses, points of the curve, counts of products by layer and pass, and scores that attention kept by layer."""
 
     recent: list[float] = field(default_factory=list)
     since: list[float] = field(default_factory=list)
     curve: list[Point] = field(default_factory=list)
     counts: dict[tuple[str, str], Counts] = field(default_factory=dict)
+    kept: dict[str, Kept] = field(default_factory=dict)
 
     def learned(self, loss: float) -> None:
         """One step is done."""
@@ -40,6 +42,10 @@ class History:
     def count(self, place: str, direction: str, counts: Counts) -> None:
         """Add what was counted at a layer in a pass."""
         self.counts[place, direction] = self.counts.get((place, direction), Counts()).plus(counts)
+
+    def keep(self, place: str, kept: Kept) -> None:
+        """Add the scores that an attention kept."""
+        self.kept[place] = self.kept.get(place, Kept()).plus(kept)
 
     @property
     def final_loss(self) -> float:
@@ -67,10 +73,12 @@ class History:
             "since": self.since,
             "curve": [asdict(point) for point in self.curve],
             "counts": self.rows(),
+            "kept": {place: list(kept) for place, kept in sorted(self.kept.items())},
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> History:
         """What :meth:`to_dict` gave."""
         counts = {(row.pop("layer"), row.pop("pass")): Counts(**row) for row in values["counts"]}
-        return cls(values["recent"], values["since"], [Point(**p) for p in values["curve"]], counts)
+        kept = {place: Kept(*numbers) for place, numbers in values["kept"].items()}
+        return cls(values["recent"], values["since"], [Point(**p) for p in values["curve"]], counts, kept)

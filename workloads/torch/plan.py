@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
-from siloom.sim.errors import InputError
+from torch import nn
+
+from siloom.sim.arithmetic import Direction
+from siloom.sim.errors import InputError, UsageError
+from siloom.workloads.torch.convert import convert
 from siloom.workloads.torch.data import Data
 from siloom.workloads.torch.optimizer import Optimizer, optimizer
 from siloom.workloads.torch.recipe import Recipe, recipe
@@ -26,6 +31,18 @@ class Plan:
     limit: int | None = None
     """Steps, where they are not all of the recipe's epochs."""
     threads: int = 1
+    loss_scale: float = 0.0
+    """First factor on the loss; without any, 0, a step that overflows ends the run."""
+
+    @property
+    def emulated(self) -> bool:
+        """Whether any product is not torch's own: all in fp32 there is nothing to convert, and nothing to count."""
+        return any(self.ways.text(d) != "fp32" for d in get_args(Direction))
+
+    def convert(self, network: nn.Module) -> nn.Module:
+        """The network in the plan's arithmetic."""
+        ways = self.ways
+        return convert(network, ways.forward, grad_input=ways.grad_input, grad_weight=ways.grad_weight)
 
     @classmethod
     def of(
@@ -40,6 +57,7 @@ class Plan:
         seed: int = 0,
         steps: int | None = None,
         threads: int = 1,
+        loss_scale: float = 0.0,
     ) -> Plan:
         """From texts; what is not given is the recipe's own.
 
@@ -51,15 +69,19 @@ class Plan:
             if value is not None and value < least:
                 raise InputError(f"train: {name} must be at least {least}, got {value}")
         made = recipe(recipe_text)
+        rule = optimizer(optimizer_text or made.optimizer)
+        if loss_scale and rule.gradients > 1:
+            raise UsageError(f"train: {rule.name} takes more than one gradient a step, which --loss-scale cannot drop")
         return cls(
             recipe=made,
             ways=Ways.of(arithmetic, backward),
-            optimizer=optimizer(optimizer_text or made.optimizer),
+            optimizer=rule,
             schedule=schedule(schedule_text or made.schedule),
             sparsity=sparsity(sparsity_text),
             seed=seed,
             limit=steps,
             threads=threads,
+            loss_scale=loss_scale,
         )
 
     def steps(self, data: Data) -> int:
@@ -75,12 +97,12 @@ class Plan:
             )
         return self.limit or self.recipe.steps(data)
 
-    def identity(self, steps: int) -> dict[str, str | int]:
+    def identity(self, steps: int) -> dict[str, str | float]:
         """What a checkpoint must have in common with the run that goes on from it.
 
         The number of steps is part of it only where a step depends on how many are to come.
         """
-        found: dict[str, str | int] = {
+        found: dict[str, str | float] = {
             "recipe": str(self.recipe),
             "arithmetic": self.ways.text("forward"),
             "grad_input arithmetic": self.ways.text("grad_input"),
@@ -90,6 +112,7 @@ class Plan:
             "sparsity": str(self.sparsity),
             "seed": self.seed,
             "threads": self.threads,
+            "loss scale": self.loss_scale,
         }
         if not (self.schedule.endless and self.sparsity.endless):
             found["steps"] = steps

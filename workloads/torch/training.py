@@ -13,13 +13,14 @@ from pathlib import Path
 
 import torch
 
-from siloom.workloads.torch.convert import convert
 from siloom.workloads.torch.data import IGNORED, batch_index
-from siloom.workloads.torch.guards import check_gradients, check_loss
+from siloom.workloads.torch.guards import at_step, check_loss
 from siloom.workloads.torch.history import History, Point
+from siloom.workloads.torch.loss_scale import LossScale
 from siloom.workloads.torch.masks import Masks
+from siloom.workloads.torch.meter import metered
 from siloom.workloads.torch.plan import Plan
-from siloom.workloads.torch.products import metered
+from siloom.workloads.torch.unscaled import Unscaled
 
 _JUDGED_AT_ONCE = 256
 """Examples of one forward pass in validation."""
@@ -52,14 +53,11 @@ class Training:
         self.data = plan.recipe.data()
         self.steps = plan.steps(self.data)
         torch.manual_seed(plan.seed)
-        self.model = convert(
-            plan.recipe.network(self.data),
-            plan.ways.forward,
-            grad_input=plan.ways.grad_input,
-            grad_weight=plan.ways.grad_weight,
-        )
+        network = plan.recipe.network(self.data)
+        self.model = plan.convert(network) if plan.emulated else network
         self.optimizer = plan.optimizer.make(self.model.parameters())
         self.masks = Masks(self.model, self.optimizer, masked=plan.sparsity.masked)
+        self.scale = LossScale(plan.loss_scale) if plan.loss_scale else Unscaled(self.model)
         self.step = 0
         self.history = History()
         self.seconds_per_step = 0.0
@@ -101,12 +99,17 @@ class Training:
         factor = plan.schedule.factor(place, length, plan.recipe.batch * plan.recipe.accumulate)
         for group in self.optimizer.param_groups:
             group["lr"] = plan.optimizer.lr * factor
-        with metered() as meter:
+        with metered() as meter, at_step(self.step):
             plan.sparsity.update(self.masks, self.step, self.steps, self._dense_gradients)
             loss = self._gradients()
-            self.optimizer.step(self._gradients if plan.optimizer.gradients > 1 else None)
+            if plan.optimizer.gradients > 1:
+                self.optimizer.step(self._gradients)
+            else:
+                self.scale.step(self.optimizer)
         for (layer, direction), counts in meter.counts.items():
             self.history.count(layer, direction, counts)
+        for layer, kept in meter.kept.items():
+            self.history.keep(layer, kept)
         self.step += 1
         self.history.learned(loss)
 
@@ -119,10 +122,9 @@ class Training:
             index = batch_index(len(self.data.train), recipe.batch, self.plan.seed, number)
             inputs, targets = self.data.train.take(index)
             loss = recipe.loss(self.model(inputs), targets) / recipe.accumulate
-            check_loss(loss, self.model, inputs, self.step)
-            loss.backward()  # type: ignore[no-untyped-call]
+            check_loss(loss, self.model, inputs)
+            self.scale.backward(loss)
             total += loss.item()
-        check_gradients(self.model, self.step)
         return total
 
     def _dense_gradients(self) -> None:

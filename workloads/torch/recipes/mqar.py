@@ -55,9 +55,7 @@ class Mqar(Recipe):
         """Refuse fields that exclude each other."""
         super().__post_init__()
         if self.length % 2 or 4 * self.pairs > self.length:
-            raise InputError(
-                f"mqar: length must be even and at least 4 * pairs = {4 * self.pairs}, got {self.length}"
-            )
+            raise InputError(f"mqar: length must be even and at least 4 * pairs = {4 * self.pairs}, got {self.length}")
         if self.vocabulary <= self.length:
             raise InputError(f"mqar: vocabulary must be above length, {self.length}, got {self.vocabulary}")
         if self.width % self.heads:
@@ -85,7 +83,7 @@ class Mqar(Recipe):
         places = (self.length - start) // 2
         keys = 1 + _different(rng, examples, self.pairs, np.ones(half - 1))
         values = half + _different(rng, examples, self.pairs, np.ones(self.vocabulary - half))
-        gaps = _different(rng, examples, self.pairs, np.arange(1, places + 1) ** (self.power - 1))
+        gaps = _different(rng, examples, self.pairs, np.arange(1.0, places + 1) ** (self.power - 1))
         inputs = rng.integers(0, self.vocabulary, (examples, self.length))
         inputs[:, 0:start:2], inputs[:, 1:start:2] = keys, values
         targets = np.full((examples, self.length), IGNORED, np.int32)
