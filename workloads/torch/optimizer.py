@@ -5,14 +5,17 @@ One file of ``optimizers/`` adds some. Of that package only optimizers under fre
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, ClassVar
 
 import torch
 
 from siloom.sim.design import parameter
+from siloom.sim.errors import MissingPartError
 from siloom.workloads.torch.named import CHOICE, Choice, choices, chosen
 
 _PACKAGE = "siloom.workloads.torch.optimizers"
@@ -49,6 +52,18 @@ class Optimizer(Choice, ABC):
         Raises:
             MissingPartError: the package that has it is not installed.
         """
+
+
+def package(name: str) -> ModuleType:
+    """The package of optimizers that torch does not have; ``name`` is the optimizer's, for the message.
+
+    Raises:
+        MissingPartError: it is not installed.
+    """
+    try:
+        return importlib.import_module("pytorch_optimizer")
+    except ImportError:
+        raise MissingPartError(f"{name}: needs pytorch-optimizer: pip install 'siloom[train]'") from None
 
 
 def optimizer(text: str) -> Optimizer:
