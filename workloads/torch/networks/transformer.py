@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from siloom.workloads.torch.networks.blocks import Blocks
 
-_SPREAD = 0.02
+SPREAD = 0.02
 """Standard deviation of embeddings at the start, as GPT-2 has it."""
 
 
@@ -62,7 +62,7 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.scores = nn.Linear(width, vocabulary, bias=False)
         for table in (self.tokens, self.places):
-            nn.init.normal_(table.weight, std=_SPREAD)
+            nn.init.normal_(table.weight, std=SPREAD)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """From (B, S) whole numbers to (B, S, vocabulary)."""
@@ -80,7 +80,7 @@ class PatchEncoder(nn.Module):
         super().__init__()
         self.patch = patch
         self.embed = nn.Linear(patch * patch, width)
-        self.places = nn.Parameter(_SPREAD * torch.randn((side // patch) ** 2, width))
+        self.places = nn.Parameter(SPREAD * torch.randn((side // patch) ** 2, width))
         self.blocks = Blocks(*(Block(width, heads, causal=False) for _ in range(layers)), remat=remat)
         self.norm = nn.LayerNorm(width)
         self.scores = nn.Linear(width, classes)

@@ -21,7 +21,7 @@ from siloom.sim.design import parameter
 from siloom.sim.errors import InputError
 from siloom.workloads.torch.data import IGNORED, Data, Split
 from siloom.workloads.torch.named import CHOICE
-from siloom.workloads.torch.networks.transformer import Decoder
+from siloom.workloads.torch.networks.recall import Recall
 from siloom.workloads.torch.recipe import Recipe
 
 _RULE = "arXiv 2312.04927 and its generator multiquery_ar"
@@ -31,14 +31,14 @@ _LEARN, _JUDGE = 0, 1
 
 @dataclass(frozen=True, kw_only=True)
 class Mqar(Recipe):
-    """A decoder of two layers; ``examples`` are drawn once and come again in every epoch."""
+    """A gated convolution and attention, ``layers`` times; ``examples`` are drawn once and come again in every epoch."""
 
     name = "mqar"
-    summary = "multi-query associative recall, drawn by the published rule; a decoder"
-    optimizer = "adamw:lr=0.002"
+    summary = "multi-query associative recall, drawn by the published rule; one layer of attention"
+    optimizer = "adamw:lr=0.005"
     schedule = "cosine:warmup=100"
 
-    epochs: int = parameter(8, unit="", source=CHOICE, status="assumed", low=1, high=100_000)
+    epochs: int = parameter(4, unit="", source=CHOICE, status="assumed", low=1, high=100_000)
     batch: int = parameter(64, unit="examples", source=CHOICE, status="assumed", low=1, high=65536)
     length: int = parameter(64, unit="tokens", source=_RULE, low=4, high=4096)
     pairs: int = parameter(4, unit="", source=_RULE, low=1, high=1024)
@@ -48,8 +48,8 @@ class Mqar(Recipe):
     judged_on: int = parameter(1000, unit="examples", source=CHOICE, status="assumed", low=1, high=10**5)
     draw: int = parameter(0, unit="seed", source=CHOICE, status="assumed", low=0, high=2**31)
     width: int = parameter(64, unit="", source=CHOICE, status="assumed", low=4, high=4096)
-    layers: int = parameter(2, unit="", source=CHOICE, status="assumed", low=1, high=64)
-    heads: int = parameter(2, unit="", source=CHOICE, status="assumed", low=1, high=64)
+    layers: int = parameter(1, unit="", source=CHOICE, status="assumed", low=1, high=64)
+    heads: int = parameter(1, unit="", source=CHOICE, status="assumed", low=1, high=64)
 
     def __post_init__(self) -> None:
         """Refuse fields that exclude each other."""
@@ -73,9 +73,7 @@ class Mqar(Recipe):
 
     def network(self, data: Data) -> nn.Module:
         """Drawn from torch's generator."""
-        return Decoder(
-            self.vocabulary, self.length, width=self.width, layers=self.layers, heads=self.heads, remat=self.remat
-        )
+        return Recall(self.vocabulary, width=self.width, layers=self.layers, heads=self.heads, remat=self.remat)
 
     def _split(self, examples: int, stream: int) -> Split:
         rng = np.random.default_rng([self.draw, stream])

@@ -1,0 +1,133 @@
+"""``siloom train`` keeps DESIGN's contract: fields, exit codes, one line for an error."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siloom import cli
+from siloom.train import interval
+
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs siloom[train]")
+FIELDS = {"final_loss", "accuracy", "steps", "arithmetic", "seconds_per_step", "saturations", "trace"}
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def siloom(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
+    """Call the command line in this process, in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = cli._run([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def document(answer: tuple[int, str, str]) -> Any:
+    code, out, err = answer
+    assert code == 0, err
+    return json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+
+
+@needs_torch
+def test_train_prints_the_fields_of_the_contract(siloom: Call) -> None:
+    found = document(
+        siloom("train", "digits", "--arithmetic", "int8:acc=12", "--steps", "20", "--json", "-o", "r.json")
+    )
+    assert found.keys() >= FIELDS
+    assert (found["arithmetic"], found["steps"], found["seed"], found["trace"]) == ("int8:acc=12", 20, 0, None)
+    assert 0 <= found["accuracy"] <= 1
+    assert found["saturations"] == sum(row["saturated"] for row in found["counts"]) > 0
+    assert {row["pass"] for row in found["counts"]} == {"forward", "grad_input", "grad_weight"}
+    assert found["curve"][-1]["step"] == 20
+    assert json.loads(Path("r.json").read_text()) == found
+
+
+@needs_torch
+def test_directions_have_arithmetics_of_their_own(siloom: Call) -> None:
+    found = document(
+        siloom("train", "digits", "--arithmetic", "int8:acc=32", "--backward", "int8:acc=10", "--steps", "5", "--json")
+    )
+    saturated = {row["pass"]: row["saturated"] for row in found["counts"] if row["layer"].endswith("2")}
+    assert saturated["forward"] == 0 < saturated["grad_weight"]
+
+
+@needs_torch
+def test_seeds_become_means_and_an_interval(siloom: Call) -> None:
+    found = document(siloom("train", "digits", "--steps", "30", "--seeds", "3", "--seed", "4", "--json"))
+    assert found.keys() >= FIELDS
+    assert found["seeds"] == [4, 5, 6]
+    accuracies = [run["accuracy"] for run in found["runs"]]
+    assert found["accuracy"] == pytest.approx(sum(accuracies) / 3)
+    low, high = found["accuracy_interval"]
+    assert low <= found["accuracy"] <= high
+
+
+def test_the_interval_is_student_s() -> None:
+    # Mean 2, standard error sqrt(1/3), and 4.3027 from a table of t for 2 degrees of freedom.
+    assert interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), rel=1e-4)
+    assert interval([1.0]) is None
+
+
+@needs_torch
+def test_several_arithmetics_are_rows_side_by_side(siloom: Call) -> None:
+    asked = ("train", "digits", "--arithmetic", "fp32", "--arithmetic", "int8:acc=12", "--steps", "5")
+    found = document(siloom(*asked, "--json"))
+    assert [row["arithmetic"] for row in found["rows"]] == ["fp32", "int8:acc=12"]
+    code, out, _ = siloom(*asked)
+    assert code == 0
+    assert "int8:acc=12" in out
+
+
+@needs_torch
+def test_a_killed_run_goes_on_by_command(siloom: Call) -> None:
+    assert siloom("train", "digits", "--steps", "9", "--checkpoint", "a.safetensors", "--json")[0] == 0
+    found = document(
+        siloom(
+            "train", "digits", "--steps", "9", "--resume", "a.safetensors", "--checkpoint", "b.safetensors", "--json"
+        )
+    )
+    assert found["steps"] == 9
+    assert Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["digit"], 2, "no recipe 'digit' - did you mean 'digits'?"),
+        (["digits", "--arithmetic", "int9"], 2, "no arithmetic 'int9' - did you mean 'int8'?"),
+        (["digits:epoch=3"], 2, "digits: no field 'epoch' - did you mean 'epochs'?"),
+        (["digits:epochs=0"], 4, "Digits: epochs must be at least 1, got 0"),
+        (["digits", "--steps", "0"], 4, "train: steps must be at least 1, got 0"),
+        (["digits", "--seed", "-1"], 4, "train: seed must be at least 0, got -1"),
+        (["digits", "--loss-scale", "3"], 4, "loss scale: start must be a power of two"),
+        (["digits", "--checkpoint", "c.pt"], 2, "c.pt: the file's name must end in .safetensors"),
+        (["digits", "--checkpoint", "no/c.safetensors"], 4, "no/c.safetensors: the folder no does not exist"),
+        (["digits", "--resume", "no.safetensors"], 4, "no.safetensors: no such file"),
+        (["digits", "--seeds", "2", "--checkpoint", "c.safetensors"], 2, "--checkpoint are for one run"),
+        (["digits", "--steps", "40", "--optimizer", "sgd:lr=1000"], 1, "training stopped at step"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_what_cannot_be_trained_is_one_line(siloom: Call, arguments: list[str], code: int, said: str) -> None:
+    answer = siloom("train", *arguments)
+    assert answer[:2] == (code, "")
+    assert said in answer[2]
+    assert len(answer[2].splitlines()) == 1
+
+
+def test_without_torch_the_install_line_is_said(siloom: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    answer = siloom("train", "digits")
+    assert answer == (5, "", "siloom: siloom train: needs PyTorch: pip install 'siloom[train]'\n")
