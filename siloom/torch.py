@@ -11,7 +11,10 @@ try:
 except ImportError:
     raise MissingPartError("siloom.torch: needs PyTorch: pip install 'siloom[train]'") from None
 
+from siloom.workloads.torch.convert import attended as attended
+from siloom.workloads.torch.convert import attention_loss as attention_loss
 from siloom.workloads.torch.convert import convert as convert
+from siloom.workloads.torch.learnt import model_state as model_state
 from siloom.workloads.torch.left_out import LeftInFp32Warning as LeftInFp32Warning
 from siloom.workloads.torch.loss_scale import LossScale as LossScale
 from siloom.workloads.torch.meter import Meter as Meter

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from siloom.workloads.torch.attention_op import attention, attention_backward
-from siloom.workloads.torch.frames import Frame, current
+from siloom.workloads.torch.frames import Frame, add_loss, current, recomputing
+from siloom.workloads.torch.learnt import learnt_of
+from siloom.workloads.torch.methods import Scene
 from siloom.workloads.torch.products import key_for
 
 
@@ -34,11 +36,13 @@ class _Attention(torch.autograd.Function):
         mask: torch.Tensor | None,
         drop: torch.Tensor | None,
         setting: Setting,
+        *learnt: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The output, and P."""
         (conversion, place, _), scale, causal = setting
         way = conversion.ways.forward
-        out, kept, saved = attention(q, k, v, mask, drop, [], scale, causal, "exact", str(way), place, key_for(way))
+        method = str(conversion.method)
+        out, kept, saved = attention(q, k, v, mask, drop, learnt, scale, causal, method, str(way), place, key_for(way))
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(q, k, v, kept, saved, drop)
         ctx.setting, ctx.mask_shape = setting, None if mask is None else mask.shape
@@ -49,15 +53,15 @@ class _Attention(torch.autograd.Function):
         """Gradients of q, k, v and the mask."""
         q, k, v, kept, saved, drop = ctx.saved_tensors
         (conversion, place, _), scale, causal = ctx.setting
-        way = conversion.ways.grad_input
+        way, method = conversion.ways.grad_input, str(conversion.method)
         grad, to_weights = gradients
         if grad is None:
             grad = q.new_zeros((*q.shape[:3], v.shape[3]))
         dq, dk, dv, ds = attention_backward(
-            grad, to_weights, q, k, v, kept, saved, drop, scale, causal, "exact", str(way), place, key_for(way)
+            grad, to_weights, q, k, v, kept, saved, drop, scale, causal, method, str(way), place, key_for(way)
         )
         to_mask = ds.sum_to_size(ctx.mask_shape) if ctx.needs_input_grad[3] else None
-        return dq, dk, dv, to_mask, None, None
+        return dq, dk, dv, to_mask, None, None, *(None for _ in ctx.needs_input_grad[6:])
 
 
 def attend(
@@ -92,8 +96,23 @@ def attend(
     if dropout > 0.0:
         drop = torch.nn.functional.dropout(q.new_ones((*q.shape[:3], k.shape[2])), dropout)
     setting = Setting(frame, 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale, causal)
-    out, weights = _Attention.apply(q, k, v, mask, drop, setting)  # type: ignore[no-untyped-call]
+    learnt = _learnt(Scene(q, k, mask, causal, setting.scale), frame)
+    out, weights = _Attention.apply(q, k, v, mask, drop, setting, *learnt)  # type: ignore[no-untyped-call]
     return out, weights if drop is None else weights * drop
+
+
+def _learnt(scene: Scene, frame: Frame) -> list[torch.Tensor]:
+    """What the method has learnt for this attention, renewed first where the model trains."""
+    method = frame.conversion.method
+    learnt = learnt_of(frame.module, method, scene.q.shape[1], scene.q.shape[3])
+    if frame.module.training:
+        if not recomputing():
+            with torch.no_grad():
+                method.observe(scene, learnt)
+        loss = method.loss(scene, learnt)
+        if loss is not None and not recomputing():
+            add_loss(loss)
+    return [learnt[name] for name in method.learnt(1, 1)]
 
 
 def scaled_dot_product_attention(

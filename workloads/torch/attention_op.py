@@ -15,8 +15,14 @@ from collections.abc import Sequence
 
 import torch
 
+from siloom.sim.errors import InputError
+from siloom.workloads.torch.meter import Kept, note_kept
+from siloom.workloads.torch.methods import Scene
+from siloom.workloads.torch.methods import method as method_of
+from siloom.workloads.torch.methods.exact import Exact
 from siloom.workloads.torch.products import multiply
 
+EXACT = Exact.name
 Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 Gradients = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -44,7 +50,7 @@ def attention(
         v: see the module.
         mask: added to the scaled scores, -inf where a query may not look; broadcast to the scores.
         drop: factors of P behind the softmax, of the shape of the scores: 0 where dropped.
-        learnt: what the method has learnt, see :mod:`siloom.workloads.torch.methods`.
+        learnt: what the method has learnt, in the order of its names; see :mod:`siloom.workloads.torch.methods`.
         scale: of the scores.
         causal: query i looks at keys 0 to i.
         method: name and settings of the method that keeps keys.
@@ -58,6 +64,9 @@ def attention(
     if causal:
         scores.masked_fill_(_later(scores), -torch.inf)
     kept = torch.empty(0, dtype=torch.bool)
+    if method != EXACT:
+        kept = _kept(Scene(q, k, mask, causal, scale), method, learnt, place)
+        scores.masked_fill_(~kept, -torch.inf)
     nowhere = scores.amax(-1, keepdim=True) == -torch.inf
     probabilities = torch.softmax(scores, -1).masked_fill_(nowhere, 0.0)
     weights = probabilities if drop is None else probabilities * drop
@@ -80,7 +89,7 @@ def _(
     key: int,
 ) -> Tensors:
     shape = (*q.shape[:3], k.shape[2])
-    kept = q.new_empty((0,) if method == "exact" else shape, dtype=torch.bool)
+    kept = q.new_empty((0,) if method == EXACT else shape, dtype=torch.bool)
     return q.new_empty((*q.shape[:3], v.shape[3])), kept, q.new_empty(shape)
 
 
@@ -161,6 +170,17 @@ def _(
         torch.empty_like(v, memory_format=torch.contiguous_format),
         torch.empty_like(saved),
     )
+
+
+def _kept(scene: Scene, text: str, learnt: Sequence[torch.Tensor], place: str) -> torch.Tensor:
+    way = method_of(text)
+    names = way.learnt(1, 1)
+    try:
+        kept = way.select(scene, dict(zip(names, learnt, strict=True)))
+    except InputError as error:
+        raise InputError(f"layer {place}: {error}") from None
+    note_kept(place, Kept(int(kept.sum()), int(scene.allowed.sum())))
+    return kept
 
 
 def _later(scores: torch.Tensor) -> torch.Tensor:

@@ -13,17 +13,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+import torch
 from torch import nn
 
+from siloom.workloads.torch.learnt import learnt_from
+from siloom.workloads.torch.methods import Method
 from siloom.workloads.torch.ways import Ways
 
 
-@dataclass
+@dataclass(eq=False)
 class Conversion:
     """What one call of ``convert`` asked for, shared by all modules of the copy."""
 
     ways: Ways
+    method: Method
     reported: set[str]
     """Places whose products stay in float32, and which have been named to the user."""
 
@@ -47,6 +52,7 @@ class _Stack(threading.local):
     def __init__(self) -> None:
         self.frames: list[Frame] = []
         self.left_out: dict[str, set[str]] = {}
+        self.losses: WeakKeyDictionary[Conversion, list[torch.Tensor]] = WeakKeyDictionary()
 
 
 _STACK = _Stack()
@@ -64,6 +70,21 @@ def leave_out(what: str) -> None:
         _STACK.left_out.setdefault(frame.place, set()).add(what)
 
 
+def add_loss(loss: torch.Tensor) -> None:
+    """Note what the running module's method adds to the loss of the model's last call."""
+    _STACK.losses.setdefault(current().conversion, []).append(loss)
+
+
+def losses_of(conversion: Conversion) -> list[torch.Tensor]:
+    """What the methods of the model's last call add to its loss, layer by layer; each is given once."""
+    return _STACK.losses.pop(conversion, [])
+
+
+def recomputing() -> bool:
+    """Whether a backward pass runs: a forward pass in it only computes again what was computed before."""
+    return bool(torch._C._current_graph_task_id() != -1)
+
+
 @contextmanager
 def entered(module: nn.Module, site: Site) -> Iterator[None]:
     """Run a module: its frame lies on top meanwhile, and functions are seen by the mode."""
@@ -72,6 +93,8 @@ def entered(module: nn.Module, site: Site) -> Iterator[None]:
     from siloom.workloads.torch.mode import Products
 
     outermost = not _STACK.frames
+    if outermost and not recomputing():
+        _STACK.losses.pop(site.conversion, None)
     _STACK.frames.append(Frame(site.conversion, site.place, module))
     try:
         if outermost:
@@ -85,7 +108,8 @@ def entered(module: nn.Module, site: Site) -> Iterator[None]:
             found, _STACK.left_out = _STACK.left_out, {}
             if found:
                 site.conversion.reported |= set(found)
-                warn_of({place: " and ".join(sorted(what)) for place, what in found.items()})
+                # Above are the end of the context, and the module's call.
+                warn_of({place: " and ".join(sorted(what)) for place, what in found.items()}, depth=3)
 
 
 class Converted:
@@ -99,6 +123,12 @@ class Converted:
         assert isinstance(self, nn.Module)
         with entered(self, self.siloom):
             return super().__call__(*args, **kwargs)  # type: ignore[misc]
+
+    def _load_from_state_dict(self, state: dict[str, torch.Tensor], prefix: str, *rest: Any) -> None:
+        """Make room first for what a method has learnt, if this module has not attended yet."""
+        assert isinstance(self, nn.Module)
+        learnt_from(self, self.siloom.conversion.method, state, prefix)
+        super()._load_from_state_dict(state, prefix, *rest)  # type: ignore[misc]
 
 
 @cache

@@ -41,7 +41,7 @@ class LeftInFp32Warning(UserWarning):
     """Products of a converted model that do not go through its arithmetic."""
 
 
-def warn_of(places: Mapping[str, str]) -> None:
-    """Tell the user which ``places`` compute what in float32."""
+def warn_of(places: Mapping[str, str], depth: int) -> None:
+    """Tell the user, who is ``depth`` calls above the caller, which ``places`` compute what in float32."""
     told = ", ".join(f"{place} ({what})" for place, what in sorted(places.items()))
-    warnings.warn(f"left in float32, no arithmetic is applied there: {told}", LeftInFp32Warning, stacklevel=2)
+    warnings.warn(f"left in float32, no arithmetic is applied there: {told}", LeftInFp32Warning, stacklevel=depth + 2)
