@@ -11,6 +11,8 @@ try:
 except ImportError:
     raise MissingPartError("siloom.torch: needs PyTorch: pip install 'siloom[train]'") from None
 
+from siloom.workloads.npz_trace import save_trace as save_trace
 from siloom.workloads.torch.convert import convert as convert
 from siloom.workloads.torch.products import Meter as Meter
 from siloom.workloads.torch.products import metered as metered
+from siloom.workloads.torch.record import record as record
