@@ -20,7 +20,7 @@ _FORMATS = {torch.bfloat16: "bf16", torch.float8_e4m3fn: "fp8", torch.float8_e5m
 
 _FREE = frozenset({
     "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "lift_fresh", "set_",
-    "resize_", "_local_scalar_dense",
+    "resize_", "_local_scalar_dense", "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk",
 })  # fmt: skip
 """Free though their schemas do not say so: memory that is not filled, a view that is not declared as one, the one
 number that Python asks for."""
@@ -115,6 +115,11 @@ class Call:
     def free(self) -> bool:
         """Whether no elements are moved: a view, memory that is not filled, or nothing that is written."""
         return self.func.is_view or self.name in _FREE or not self.written
+
+
+def memory_of(tensor: torch.Tensor) -> int:
+    """What views of one memory have in common, while one of them is held."""
+    return int(tensor.untyped_storage()._cdata)
 
 
 def bytes_of(tensors: list[torch.Tensor]) -> int:

@@ -86,6 +86,7 @@ _SUMS = frozenset({
 _MAXIMA = frozenset({"max", "min", "amax", "amin", "argmax", "argmin"})
 _ROWS = {
     "_softmax": "softmax",
+    "_safe_softmax": "softmax",
     "_log_softmax": "softmax",
     "native_layer_norm": "layernorm",
     "_fused_rms_norm": "rmsnorm",

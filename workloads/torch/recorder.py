@@ -70,23 +70,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.free[call.full_name] += 1
             return
         self._sparse.see(call)
-        made = self._lower(call)
+        made, notes = self._lower(call)
         if place.phase == "optimizer" and all(isinstance(item.op, Elementwise | Reduce) for item in made):
             self.absorbed[call.full_name] += 1
             if self._steps:
-                self._steps[-1].flops += sum(item.op.flops * item.repeat for item in made)
+                self._steps[-1].see(call, sum(item.op.flops * item.repeat for item in made))
             return
         self.items += made
+        self.notes |= dict.fromkeys(notes)
 
-    def _lower(self, call: Call) -> list[Item]:
+    def _lower(self, call: Call) -> tuple[list[Item], list[str]]:
+        """The operations, and what to say of them."""
         sparse = self._sparse.lower(call)
         if sparse is not None:
-            return sparse
+            return sparse, []
         if call.name in _LOWERINGS:
-            return _LOWERINGS[call.name](call)
+            return _LOWERINGS[call.name](call), []
         made, notes = lower_elements(call)
-        self.notes |= dict.fromkeys(notes)
-        return [Item(op) for op in made]
+        return [Item(op) for op in made], notes
 
     def _step_begins(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self._steps.append(Step(optimizer))

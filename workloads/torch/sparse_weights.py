@@ -19,7 +19,7 @@ from torch import nn
 
 from siloom.sim.ops import SDDMM, Item, SpMM
 from siloom.sim.sparse import Csr
-from siloom.workloads.torch.calls import Call, values_of
+from siloom.workloads.torch.calls import Call, memory_of, values_of
 from siloom.workloads.torch.lower_products import operands_of
 
 _SUFFIX = "_mask"
@@ -38,9 +38,9 @@ class SparseWeights:
 
     def __init__(self, model: nn.Module, masks: Mapping[str, torch.Tensor]) -> None:
         """``masks``: parameter's name -> mask of its shape, for parameters whose masked elements are zero."""
-        self._masks = {_memory(m): m for name, m in model.named_buffers() if name.endswith(_SUFFIX)}
+        self._masks = {memory_of(m): m for name, m in model.named_buffers() if name.endswith(_SUFFIX)}
         parameters = dict(model.named_parameters())
-        self._weights = {_memory(parameters[name]): _masked(parameters[name], mask) for name, mask in masks.items()}
+        self._weights = {memory_of(parameters[name]): _masked(parameters[name], mask) for name, mask in masks.items()}
         self._inputs: dict[int, tuple[torch.Tensor, _Masked]] = {}
 
     @property
@@ -52,9 +52,9 @@ class SparseWeights:
         """Note weights that are being masked."""
         if call.backward or call.name != "mul" or not self._masks:
             return
-        mask = next((self._masks[_memory(t)] for t in call.read if _memory(t) in self._masks), None)
+        mask = next((self._masks[memory_of(t)] for t in call.read if memory_of(t) in self._masks), None)
         if mask is not None and call.results[0].dim() == 2:
-            self._weights[_memory(call.results[0])] = _masked(call.results[0], mask)
+            self._weights[memory_of(call.results[0])] = _masked(call.results[0], mask)
 
     def lower(self, call: Call) -> list[Item] | None:
         """The sparse product that a matrix product is; None where no masked weights take part."""
@@ -73,11 +73,11 @@ class SparseWeights:
         return self._weight_gradient(call, a, b) if call.backward else None
 
     def _note_input(self, x: torch.Tensor, weight: torch.Tensor) -> None:
-        self._inputs[_memory(x)] = (x, self._weights[_memory(weight)])
+        self._inputs[memory_of(x)] = (x, self._weights[memory_of(weight)])
 
     def _oriented(self, tensor: torch.Tensor) -> Csr | None:
         """Masked weights or their transpose, as ``tensor`` views them."""
-        known = self._weights.get(_memory(tensor))
+        known = self._weights.get(memory_of(tensor))
         if known is None or known.mask.all():
             return None
         own, turned = known.weight, known.weight.t()
@@ -89,7 +89,7 @@ class SparseWeights:
 
     def _weight_gradient(self, call: Call, a: torch.Tensor, b: torch.Tensor) -> list[Item] | None:
         for operand in (a, b):
-            _, known = self._inputs.get(_memory(operand), (None, None))
+            _, known = self._inputs.get(memory_of(operand), (None, None))
             if known is None:
                 continue
             shape = (a.shape[0], b.shape[1])
@@ -99,11 +99,6 @@ class SparseWeights:
                 pattern = _csr(mask, mask.astype(np.float32))
                 return [Item(SDDMM(name=call.label, mask=pattern, k=a.shape[1], x=values_of(a), y=values_of(b)))]
         return None
-
-
-def _memory(tensor: torch.Tensor) -> int:
-    """What views of one memory have in common."""
-    return int(tensor.untyped_storage()._cdata)
 
 
 def _masked(weight: torch.Tensor, mask: torch.Tensor) -> _Masked:

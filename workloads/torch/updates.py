@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from siloom.sim.ops import Elementwise
 from siloom.workloads.optimizer import RULES
-from siloom.workloads.torch.calls import bytes_of, format_of
+from siloom.workloads.torch.calls import Call, bytes_of, format_of, memory_of
 from siloom.workloads.torch.lower_elements import elementwise
 
 
@@ -26,11 +26,15 @@ class Step:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self._optimizer = optimizer
-        self._versions = {id(p): p._version for p in _parameters(optimizer)}
-        for state in optimizer.state.values():
-            self._versions |= {id(t): t._version for t in _large(state)}
-        self.flops = 0
-        """Operations of what was dispatched meanwhile."""
+        # Memories, not tensors: torch copies what somebody else holds, and would dispatch more. Parameters and state
+        # outlive the step, so that no other tensor takes the place of one of theirs.
+        self._written: set[int] = set()
+        self._flops = 0
+
+    def see(self, call: Call, flops: int) -> None:
+        """Take note of what was dispatched meanwhile: what it writes, and its operations."""
+        self._written |= {memory_of(tensor) for tensor in call.written}
+        self._flops += flops
 
     def updates(self, names: dict[int, str]) -> list[Elementwise]:
         """One operation for each parameter that changed; ``names`` by the parameters' identities."""
@@ -43,13 +47,13 @@ class Step:
         return sum(bytes_of(_large(state)) for state in self._optimizer.state.values())
 
     def _changed(self, tensor: torch.Tensor) -> bool:
-        return self._versions.get(id(tensor)) != tensor._version
+        return memory_of(tensor) in self._written
 
     def _update(self, parameter: torch.Tensor, name: str, elements: int) -> Elementwise:
         state = _large(self._optimizer.state.get(parameter, {}))
         gradient = [] if parameter.grad is None else [parameter.grad]
         rule = _rule(self._optimizer)
-        flops = RULES[rule].flops_each if rule in RULES else round(self.flops / elements)
+        flops = RULES[rule].flops_each if rule in RULES else round(self._flops / elements)
         return elementwise(
             f"{name} optimizer",
             rule,
