@@ -97,19 +97,21 @@ def _torchs(call: Call) -> list[Item]:
 
 
 def _silooms(call: Call) -> list[Item]:
-    """A converted network's attention; the mask of the scores that a method keeps is an operand or a result."""
+    """A converted network's attention; the scores that a method keeps are an operand or a result, empty for all."""
     named = call.named
-    kept = named.get("kept")
-    if kept is None:
-        kept = call.results[1] if len(call.results) > 1 else None
+    backward = call.name.endswith("backward")
+    kept = named["kept"] if backward else call.results[1]
     return _attention(
         call,
         named["q"],
         named["k"],
         named["v"],
         causal=bool(named.get("causal")),
-        backward=call.name.endswith("backward"),
-        kept=kept if isinstance(kept, torch.Tensor) and kept.dtype == torch.bool else None,
+        backward=backward,
+        mask=named.get("mask") is not None,
+        dropout=named.get("drop") is not None,
+        scale=named.get("scale"),
+        kept=kept if kept.numel() else None,
         number_format=arithmetic_format(named),
     )
 
