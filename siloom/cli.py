@@ -33,6 +33,10 @@ app.add_typer(rtl_app, name="rtl")
 MachineText = Annotated[
     str, typer.Argument(metavar="MACHINE", help="A name with settings, ./file.py, or what measure wrote.")
 ]
+LinkText = Annotated[
+    str | None,
+    typer.Option(metavar="LINK", help="From MACHINE to --rest: pcie4 (as a rule), nvlink4, ideal, ..., with settings."),
+]
 WorkloadText = Annotated[str, typer.Argument(metavar="WORKLOAD", help="A file, or a name with settings.")]
 
 
@@ -41,12 +45,14 @@ def run(
     machine: MachineText,
     workload: WorkloadText,
     rest: Annotated[str | None, typer.Option(metavar="MACHINE", help="Runs what MACHINE does not support.")] = None,
+    link: LinkText = None,
     trace: Annotated[Path | None, typer.Option(help="Write a Chrome/Perfetto trace (.json or .json.gz).")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep the product (.npz) or the result (.json).")] = None,
     as_json: Json = False,
 ) -> None:
     """Simulate WORKLOAD on MACHINE."""
     from siloom import api
+    from siloom.sim.link import DEFAULT
     from siloom.watch import watching
 
     kind = None if out is None else suffix(out, (".npz", ".json"))
@@ -60,7 +66,7 @@ def run(
         chosen, work = api.machine(machine), api.load(workload)
         other = None if rest is None else api.machine(rest)
         watch(f"simulating {machine} on {workload}")
-        result = api.run(chosen, work, rest=other, trace=trace, values=kind == ".npz")
+        result = api.run(chosen, work, rest=other, link=link or DEFAULT, trace=trace, values=kind == ".npz")
     if out is not None and kind == ".npz":
         if result.values is None:
             raise UsageError(f"--out {out}: {machine} computes no product for this workload")
@@ -97,11 +103,13 @@ def compare(
     machines: Annotated[list[str], typer.Argument(metavar="MACHINE...", help="Machines to compare.")],
     baseline: Annotated[list[str] | None, typer.Option(metavar="MACHINE", help="Speed-ups are over these.")] = None,
     rest: Annotated[str | None, typer.Option(metavar="MACHINE", help="Runs what a machine does not support.")] = None,
+    link: LinkText = None,
     figure: Annotated[Path | None, typer.Option(help="Write a figure (.pdf, .svg, .png) and its data (.csv).")] = None,
     as_json: Json = False,
 ) -> None:
     """Compare machines on the operations of WORKLOAD that all of them run."""
     from siloom import api
+    from siloom.sim.link import DEFAULT
     from siloom.watch import watching
 
     if figure is not None:
@@ -113,7 +121,12 @@ def compare(
         other = None if rest is None else api.machine(rest)
         work = api.load(workload)
         comparison = api.compare_results(
-            work, chosen, bases, other, watch=lambda label: watch(f"running {label} on {workload}")
+            work,
+            chosen,
+            bases,
+            other,
+            link=link or DEFAULT,
+            watch=lambda label: watch(f"running {label} on {workload}"),
         )
     if figure is not None:
         from siloom.reports.figure import write_figure

@@ -17,6 +17,9 @@ def show_training(documents: Sequence[Mapping[str, Any]], console: Console | Non
     if len(documents) == 1 and "runs" not in documents[0]:
         _show_one(documents[0], console)
     show_rows(f"training {documents[0]['recipe']}", [_summary(d) for d in documents], console)
+    costs = [row for d in documents for row in _costs(d)]
+    if costs:
+        show_rows("one step on a machine", costs, console)
     for note in dict.fromkeys(note for d in documents for note in d["notes"]):
         console.print(f"note: {note}")
 
@@ -67,6 +70,26 @@ def _summary(document: Mapping[str, Any]) -> dict[str, Any]:
         found = document["accuracy_interval"]
         row["95 % interval"] = "-" if found is None else f"{found[0]:.2%} to {found[1]:.2%}"
     return row | {"saturated": _share(document["saturation_rate"]), "step": amount(document["seconds_per_step"], "s")}
+
+
+def _costs(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A line for each machine: what the step takes there, and how much faster that is than on the GPU."""
+    rows = []
+    for found in document.get("machines", []):
+        over = {f"over {base}": "-" if x is None else f"{x:.3g}x" for base, x in found["speedup"].items()}
+        rows.append(
+            {
+                "machine": found["machine"],
+                "arithmetic": document["arithmetic"],
+                "attention": document["attention_method"],
+                "runs": _share(found["coverage"]["flops"]),
+                "cycles": "-" if found["cycles"] is None else f"{found['cycles']:,}",
+                "time": amount(found["seconds"], "s"),
+                "energy": "-" if found["energy_j"] is None else amount(found["energy_j"], "J"),
+                **over,
+            }
+        )
+    return rows
 
 
 def _share(value: float | None) -> str:

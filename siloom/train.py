@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from siloom import __version__
 from siloom.sim.errors import MissingPartError
+from siloom.sim.link import DEFAULT
 
 if TYPE_CHECKING:
     from siloom.workloads.torch.plan import Plan
@@ -51,16 +52,37 @@ def run(
     *,
     resume: Path | None = None,
     checkpoint: Path | None = None,
-    watch: Callable[[str], None] | None = None,
+    watch: Callable[[str], None] = lambda _: None,
+    trace: Path | None = None,
+    machines: Sequence[str] = (),
+    rest: str | None = None,
+    link: str | None = None,
 ) -> dict[str, Any]:
     """Train, and say how it went: the document of one run.
 
+    With ``trace`` or ``machines`` the step behind the last is recorded, kept as a file, and simulated: the document's
+    ``machines`` are results as of ``siloom run``, with the ``speedup`` over the GPU baseline.
+
     Raises:
-        SiloomError: see :func:`siloom.workloads.torch.training.train`.
+        SiloomError: see :func:`siloom.workloads.torch.training.train` and :func:`siloom.step_cost.step_cost`.
     """
     from siloom.workloads.torch.training import train
 
-    return document(train(plan, resume=resume, checkpoint=checkpoint, watch=watch))
+    training = train(plan, resume=resume, checkpoint=checkpoint, watch=watch)
+    made = document(training)
+    if trace is None and not machines:
+        return made
+    from siloom.step_cost import step_cost
+    from siloom.workloads.npz_trace import save_trace
+    from siloom.workloads.torch.recorded import recorded
+
+    watch("recording a step")
+    step = recorded(training)
+    if trace is not None:
+        save_trace(step, trace)
+        made["trace"] = str(trace)
+    made["machines"] = step_cost(step, machines, rest, link or DEFAULT, watch)
+    return made
 
 
 def document(training: Training) -> dict[str, Any]:
@@ -76,6 +98,7 @@ def document(training: Training) -> dict[str, Any]:
         "optimizer": str(plan.optimizer),
         "schedule": str(plan.schedule),
         "sparsity": str(plan.sparsity),
+        "attention_method": str(plan.attention),
         "seed": plan.seed,
         "threads": plan.threads,
         "steps": training.step,
@@ -130,7 +153,18 @@ _MEANS = ("final_loss", "validation_loss", "accuracy", "seconds_per_step", "satu
 def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Runs of one plan with several seeds as one row: means, their intervals, and the runs themselves."""
     first = runs[0]
-    shared = ("recipe", "arithmetic", "backward", "optimizer", "schedule", "sparsity", "threads", "steps", "parameters")
+    shared = (
+        "recipe",
+        "arithmetic",
+        "backward",
+        "optimizer",
+        "schedule",
+        "sparsity",
+        "attention_method",
+        "threads",
+        "steps",
+        "parameters",
+    )
     row: dict[str, Any] = {key: first[key] for key in (*shared, "data", "provenance", "trace")}
     for key in _MEANS:
         values = [run[key] for run in runs if run[key] is not None]
@@ -140,6 +174,7 @@ def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         row[f"{key}_interval"] = None if found is None else list(found)
     row["saturations"] = sum(run["saturations"] for run in runs)
     row["seeds"] = [run["seed"] for run in runs]
+    row["machines"] = first.get("machines", [])
     row["notes"] = list(dict.fromkeys(note for run in runs for note in run["notes"]))
     row["runs"] = [dict(run) for run in runs]
     return row

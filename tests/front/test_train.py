@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 from collections.abc import Callable
@@ -108,7 +109,7 @@ def test_a_killed_run_goes_on_by_command(siloom: Call) -> None:
         (["digit"], 2, "no recipe 'digit' - did you mean 'digits'?"),
         (["digits", "--arithmetic", "int9"], 2, "no arithmetic 'int9' - did you mean 'int8'?"),
         (["digits:epoch=3"], 2, "digits: no field 'epoch' - did you mean 'epochs'?"),
-        (["digits:epochs=0"], 4, "Digits: epochs must be at least 1, got 0"),
+        (["digits:epochs=0"], 4, "digits: epochs must be at least 1, got 0"),
         (["digits", "--steps", "0"], 4, "train: steps must be at least 1, got 0"),
         (["digits", "--seed", "-1"], 4, "train: seed must be at least 0, got -1"),
         (["digits", "--loss-scale", "3"], 4, "loss scale: start must be a power of two"),
@@ -116,7 +117,7 @@ def test_a_killed_run_goes_on_by_command(siloom: Call) -> None:
         (["digits", "--checkpoint", "no/c.safetensors"], 4, "no/c.safetensors: the folder no does not exist"),
         (["digits", "--resume", "no.safetensors"], 4, "no.safetensors: no such file"),
         (["digits", "--seeds", "2", "--checkpoint", "c.safetensors"], 2, "--checkpoint are for one run"),
-        (["digits", "--steps", "40", "--optimizer", "sgd:lr=1000"], 1, "training stopped at step"),
+        (["digits:model=vit", "--steps", "9", "--optimizer", "sgd:lr=1000"], 1, "training stopped at step"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )
@@ -131,3 +132,62 @@ def test_without_torch_the_install_line_is_said(siloom: Call, monkeypatch: pytes
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     answer = siloom("train", "digits")
     assert answer == (5, "", "siloom: siloom train: needs PyTorch: pip install 'siloom[train]'\n")
+
+
+@needs_torch
+def test_a_step_is_recorded_and_costs_on_machines_what_run_says(siloom: Call) -> None:
+    asked = ("train", "digits:model=vit", "--steps", "2", "--attention", "elsa", "--machine", "elsa", "--rest", "h100")
+    found = document(siloom(*asked, "--trace", "t.npz", "--json"))
+    assert found["trace"] == "t.npz"
+    (row,) = found["machines"]
+    again = document(siloom("run", "elsa", "t.npz", "--rest", "h100", "--json"))
+    for key in ("seconds", "energy_j", "cycles", "operations", "traffic_bytes", "over_rest"):
+        assert row[key] == again[key]
+    assert row["baseline"]["seconds"] / row["seconds"] == pytest.approx(row["speedup"]["h100"])
+    assert {item["density"] < 1 for item in found["attention"]} == {True}
+
+
+@needs_torch
+def test_recording_a_step_changes_nothing_that_was_learned(siloom: Call) -> None:
+    asked = ("train", "digits", "--steps", "4", "--checkpoint", "c.safetensors", "--json")
+    plain = document(siloom(*asked))
+    before = Path("c.safetensors").read_bytes()
+    found = document(siloom(*asked, "--machine", "systolic"))
+    assert Path("c.safetensors").read_bytes() == before
+    assert (plain["final_loss"], plain["curve"]) == (found["final_loss"], found["curve"])
+
+
+@needs_torch
+def test_the_figure_s_numbers_lie_beside_it(siloom: Call) -> None:
+    answer = siloom(
+        "train", "digits", "--steps", "4", "--arithmetic", "fp32", "--arithmetic", "int8", "--seeds", "2",
+        "--machine", "systolic", "--figure", "f.svg", "--json",
+    )  # fmt: skip
+    found = document(answer)
+    rows = list(csv.DictReader(Path("f.csv").read_text().splitlines()))
+    assert [row["variant"] for row in rows] == ["fp32", "int8"]
+    for row, drawn in zip(found["rows"], rows, strict=True):
+        assert float(drawn["value"]) == row["accuracy"]
+        assert float(drawn["seconds"]) == row["machines"][0]["seconds"]
+        assert float(drawn["low"]) <= float(drawn["value"]) <= float(drawn["high"])
+    assert Path("f.svg").read_text().startswith("<?xml")
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--figure", "f.svg"], 2, "--figure shows what a step takes on a machine"),
+        (["--trace", "t.npz", "--attention", "elsa", "--attention", "exact"], 2, "--trace keeps one step"),
+        (["--trace", "t.json"], 2, "t.json: the file's name must end in .npz"),
+        (["--machine", "elsaa"], 2, "no machine 'elsaa' - did you mean 'elsa'?"),
+        (["--attention", "elsaa"], 2, "no attention 'elsaa' - did you mean 'elsa'?"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else "",
+)
+def test_what_cannot_be_shown_is_said_before_the_training(
+    siloom: Call, arguments: list[str], code: int, said: str
+) -> None:
+    answer = siloom("train", "digits", *arguments)
+    assert answer[:2] == (code, "")
+    assert said in answer[2]

@@ -11,6 +11,7 @@ from siloom.sim.arithmetic import Direction
 from siloom.sim.errors import InputError, UsageError
 from siloom.workloads.torch.convert import convert
 from siloom.workloads.torch.data import Data
+from siloom.workloads.torch.methods import Method, method
 from siloom.workloads.torch.optimizer import Optimizer, optimizer
 from siloom.workloads.torch.recipe import Recipe, recipe
 from siloom.workloads.torch.schedule import Schedule, schedule
@@ -27,22 +28,25 @@ class Plan:
     optimizer: Optimizer
     schedule: Schedule
     sparsity: Sparsity
+    attention: Method
     seed: int = 0
     limit: int | None = None
-    """Steps, where they are not all of the recipe's epochs."""
+    """Steps, where they are not the recipe's own number."""
     threads: int = 1
     loss_scale: float = 0.0
     """First factor on the loss; without any, 0, a step that overflows ends the run."""
 
     @property
     def emulated(self) -> bool:
-        """Whether any product is not torch's own: all in fp32 there is nothing to convert, and nothing to count."""
-        return any(self.ways.text(d) != "fp32" for d in get_args(Direction))
+        """Whether anything is not torch's own: all in fp32 there is nothing to convert, and nothing to count."""
+        return self.attention.name != "exact" or any(self.ways.text(d) != "fp32" for d in get_args(Direction))
 
     def convert(self, network: nn.Module) -> nn.Module:
-        """The network in the plan's arithmetic."""
-        ways = self.ways
-        return convert(network, ways.forward, grad_input=ways.grad_input, grad_weight=ways.grad_weight)
+        """The network in the plan's arithmetic and attention."""
+        ways, attention = self.ways, str(self.attention)
+        return convert(
+            network, ways.forward, grad_input=ways.grad_input, grad_weight=ways.grad_weight, attention=attention
+        )
 
     @classmethod
     def of(
@@ -54,6 +58,7 @@ class Plan:
         optimizer_text: str | None = None,
         schedule_text: str | None = None,
         sparsity_text: str = "dense",
+        attention: str = "exact",
         seed: int = 0,
         steps: int | None = None,
         threads: int = 1,
@@ -78,6 +83,7 @@ class Plan:
             optimizer=rule,
             schedule=schedule(schedule_text or made.schedule),
             sparsity=sparsity(sparsity_text),
+            attention=method(attention),
             seed=seed,
             limit=steps,
             threads=threads,
@@ -95,7 +101,14 @@ class Plan:
                 f"{self.recipe.name}: batch must be at most {len(data.train)}, the examples there are, "
                 f"got {self.recipe.batch}"
             )
-        return self.limit or self.recipe.steps(data)
+        return self.limit or self.recipe.step_count(data)
+
+    def label(self) -> str:
+        """A short name of what is trained and how."""
+        words = [self.recipe.name, self.ways.text("forward")]
+        words += [str(self.attention)] if self.attention.name != "exact" else []
+        words += [self.sparsity.name] if self.sparsity.masked else []
+        return f"a step of {', '.join(words)}"
 
     def identity(self, steps: int) -> dict[str, str | float]:
         """What a checkpoint must have in common with the run that goes on from it.
@@ -110,6 +123,7 @@ class Plan:
             "optimizer": str(self.optimizer),
             "schedule": str(self.schedule),
             "sparsity": str(self.sparsity),
+            "attention": str(self.attention),
             "seed": self.seed,
             "threads": self.threads,
             "loss scale": self.loss_scale,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -34,7 +34,6 @@ class Recipe(Choice, ABC):
     judged: ClassVar[bool] = True
     """Whether accuracy, the share of right answers, says something here."""
 
-    epochs: int = parameter(1, unit="", source=CHOICE, status="assumed", low=1, high=100_000)
     batch: int = parameter(32, unit="examples", source=CHOICE, status="assumed", low=1, high=65536)
     accumulate: int = parameter(1, unit="batches", source=CHOICE, status="assumed", low=1, high=4096)
     remat: bool = parameter(False, unit="", source=CHOICE, status="assumed")
@@ -61,9 +60,18 @@ class Recipe(Choice, ABC):
         """Mean cross entropy in nats over the places that are asked."""
         return functional.cross_entropy(outputs.flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
 
-    def steps(self, data: Data) -> int:
-        """Steps of all epochs, at least one."""
-        return max(1, self.epochs * (len(data.train) // self.batch) // self.accumulate)
+    @abstractmethod
+    def step_count(self, data: Data) -> int:
+        """Steps of a run whose number of steps nobody names, at least one."""
+
+    def steps_of_epochs(self, data: Data, epochs: int) -> int:
+        """Steps that take all examples so many times, at least one."""
+        return max(1, epochs * (len(data.train) // self.batch) // self.accumulate)
+
+
+def epoch_count(default: int) -> Any:
+    """The field of how many times all examples are learned from."""
+    return parameter(default, unit="", source=CHOICE, status="assumed", low=1, high=100_000)
 
 
 def recipe(text: str) -> Recipe:

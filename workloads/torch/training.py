@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from siloom.workloads.torch.convert import attended, attention_loss
 from siloom.workloads.torch.data import IGNORED, batch_index
 from siloom.workloads.torch.guards import at_step, check_loss
 from siloom.workloads.torch.history import History, Point
@@ -54,7 +55,9 @@ class Training:
         self.steps = plan.steps(self.data)
         torch.manual_seed(plan.seed)
         network = plan.recipe.network(self.data)
-        self.model = plan.convert(network) if plan.emulated else network
+        if plan.emulated:
+            network = attended(plan.convert(network), self.data.train.take(slice(0, 1))[0])
+        self.model = network
         self.optimizer = plan.optimizer.make(self.model.parameters())
         self.masks = Masks(self.model, self.optimizer, masked=plan.sparsity.masked)
         self.scale = LossScale(plan.loss_scale) if plan.loss_scale else Unscaled(self.model)
@@ -63,13 +66,17 @@ class Training:
         self.seconds_per_step = 0.0
 
     def run(self, keep: Callable[[Training], None] | None = None, watch: Callable[[str], None] | None = None) -> None:
-        """All steps that are left; ``keep`` is called at each point of the curve, to write a checkpoint.
+        """All steps that are left.
+
+        ``keep`` is called at each point of the curve, and where no step was left: to write a checkpoint.
 
         Raises:
             InputError: data that are not finite.
             CheckFailedError: a loss or gradient that is not finite, with step and layer.
         """
         spent, first = 0.0, self.step
+        if first == self.steps and keep is not None:
+            keep(self)
         with reproducible(self.plan.threads):
             while self.step < self.steps:
                 start = time.perf_counter()
@@ -117,15 +124,24 @@ class Training:
         """Gradients of this step's examples, in ``grad`` of the weights; gives the mean loss."""
         recipe, total = self.plan.recipe, 0.0
         self.optimizer.zero_grad()
-        for part in range(recipe.accumulate):
-            number = self.step * recipe.accumulate + part
-            index = batch_index(len(self.data.train), recipe.batch, self.plan.seed, number)
-            inputs, targets = self.data.train.take(index)
-            loss = recipe.loss(self.model(inputs), targets) / recipe.accumulate
+        for inputs, targets in self.batches():
+            loss = self.loss(inputs, targets) / recipe.accumulate
             check_loss(loss, self.model, inputs)
             self.scale.backward(loss)
             total += loss.item()
         return total
+
+    def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """The examples of this step."""
+        recipe = self.plan.recipe
+        for part in range(recipe.accumulate):
+            number = self.step * recipe.accumulate + part
+            yield self.data.train.take(batch_index(len(self.data.train), recipe.batch, self.plan.seed, number))
+
+    def loss(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """What is learned: the recipe's loss, and that of a method of attention that learns beside the network."""
+        loss = self.plan.recipe.loss(self.model(inputs), targets)
+        return loss + attention_loss(self.model) if self.plan.emulated else loss
 
     def _dense_gradients(self) -> None:
         with self.masks.lifted():

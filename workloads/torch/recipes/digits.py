@@ -14,7 +14,7 @@ from siloom.workloads.torch.data import Data, Split
 from siloom.workloads.torch.named import CHOICE
 from siloom.workloads.torch.networks.mlp import mlp
 from siloom.workloads.torch.networks.transformer import PatchEncoder
-from siloom.workloads.torch.recipe import Recipe
+from siloom.workloads.torch.recipe import Recipe, epoch_count
 
 HELD_OUT = 360
 """A fifth of the 1,797 images; one of them is 0.28 points of accuracy."""
@@ -30,7 +30,7 @@ class Digits(Recipe):
     summary = "scikit-learn's 1,797 images of digits; an MLP or a small ViT"
     schedule = "cosine"
 
-    epochs: int = parameter(25, unit="", source=CHOICE, status="assumed", low=1, high=100_000)
+    epochs: int = epoch_count(25)
     model: str = parameter("mlp", unit="", source=CHOICE, status="assumed", choices=("mlp", "vit"))
 
     @property
@@ -53,6 +53,10 @@ class Digits(Recipe):
             Split(inputs[:HELD_OUT], targets[:HELD_OUT]),
             {"classes": 10, "pixels": 64},
         )
+
+    def step_count(self, data: Data) -> int:
+        """Those of all epochs."""
+        return self.steps_of_epochs(data, self.epochs)
 
     def network(self, data: Data) -> nn.Module:
         """Drawn from torch's generator."""

@@ -14,7 +14,7 @@ from siloom.sim.errors import InputError, MissingPartError
 from siloom.workloads.torch.data import Data, Split
 from siloom.workloads.torch.named import CHOICE
 from siloom.workloads.torch.networks.cnn import Cnn
-from siloom.workloads.torch.recipe import Recipe
+from siloom.workloads.torch.recipe import Recipe, epoch_count
 
 HELD_OUT = 1000
 _SHAPE = (5000, 785)
@@ -30,7 +30,7 @@ class Mnist5k(Recipe):
     optimizer = "adamw:lr=0.003"
     schedule = "cosine"
 
-    epochs: int = parameter(10, unit="", source=CHOICE, status="assumed", low=1, high=100_000)
+    epochs: int = epoch_count(10)
     channels: int = parameter(8, unit="", source=CHOICE, status="assumed", low=1, high=1024)
     hidden: int = parameter(64, unit="", source=CHOICE, status="assumed", low=1, high=65536)
 
@@ -52,6 +52,10 @@ class Mnist5k(Recipe):
             Split(inputs[:HELD_OUT], targets[:HELD_OUT]),
             {"classes": 10, "pixels": 784},
         )
+
+    def step_count(self, data: Data) -> int:
+        """Those of all epochs."""
+        return self.steps_of_epochs(data, self.epochs)
 
     def network(self, data: Data) -> nn.Module:
         """Drawn from torch's generator."""

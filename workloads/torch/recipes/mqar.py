@@ -22,7 +22,7 @@ from siloom.sim.errors import InputError
 from siloom.workloads.torch.data import IGNORED, Data, Split
 from siloom.workloads.torch.named import CHOICE
 from siloom.workloads.torch.networks.recall import Recall
-from siloom.workloads.torch.recipe import Recipe
+from siloom.workloads.torch.recipe import Recipe, epoch_count
 
 _RULE = "arXiv 2312.04927 and its generator multiquery_ar"
 _LEARN, _JUDGE = 0, 1
@@ -31,14 +31,14 @@ _LEARN, _JUDGE = 0, 1
 
 @dataclass(frozen=True, kw_only=True)
 class Mqar(Recipe):
-    """A gated convolution and attention, ``layers`` times; ``examples`` are drawn once and come again in every epoch."""
+    """A gated convolution and attention, ``layers`` times; the same ``examples`` come in every epoch."""
 
     name = "mqar"
     summary = "multi-query associative recall, drawn by the published rule; one layer of attention"
     optimizer = "adamw:lr=0.005"
     schedule = "cosine:warmup=100"
 
-    epochs: int = parameter(4, unit="", source=CHOICE, status="assumed", low=1, high=100_000)
+    epochs: int = epoch_count(4)
     batch: int = parameter(64, unit="examples", source=CHOICE, status="assumed", low=1, high=65536)
     length: int = parameter(64, unit="tokens", source=_RULE, low=4, high=4096)
     pairs: int = parameter(4, unit="", source=_RULE, low=1, high=1024)
@@ -70,6 +70,10 @@ class Mqar(Recipe):
             self._split(self.judged_on, _JUDGE),
             {"vocabulary": self.vocabulary, "length": self.length, "pairs": self.pairs, "power": self.power},
         )
+
+    def step_count(self, data: Data) -> int:
+        """Those of all epochs."""
+        return self.steps_of_epochs(data, self.epochs)
 
     def network(self, data: Data) -> nn.Module:
         """Drawn from torch's generator."""

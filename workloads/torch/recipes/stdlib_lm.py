@@ -47,6 +47,7 @@ class StdlibLm(Recipe):
     schedule = "cosine:warmup=100,floor=0.1"
     judged = False
 
+    steps: int = parameter(1000, unit="", source=CHOICE, status="assumed", low=1, high=10**9)
     batch: int = parameter(16, unit="examples", source=CHOICE, status="assumed", low=1, high=65536)
     length: int = parameter(128, unit="characters", source=CHOICE, status="assumed", low=2, high=8192)
     width: int = parameter(128, unit="", source=CHOICE, status="assumed", low=4, high=8192)
@@ -83,6 +84,10 @@ class StdlibLm(Recipe):
                 "other_share": float((train == OTHER).mean()),
             },
         )
+
+    def step_count(self, data: Data) -> int:
+        """Stated, and no epochs: there is more text than a run of minutes reads once."""
+        return self.steps
 
     def network(self, data: Data) -> nn.Module:
         """Drawn from torch's generator."""
