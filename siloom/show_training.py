@@ -40,6 +40,12 @@ def _show_one(document: Mapping[str, Any], console: Console) -> None:
         ],
         console,
     )
+    if document["densities"]:
+        kept = [{"layer": layer, "weights kept": _share(share)} for layer, share in document["densities"].items()]
+        show_rows("sparse weights", kept, console)
+    if document["attention"]:
+        scores = [{"layer": row["layer"], "scores kept": _share(row["density"])} for row in document["attention"]]
+        show_rows("attention", scores, console)
     beyond = [row for row in document["counts"] if row["saturated"] or row["clipped"]]
     if beyond:
         rows = [

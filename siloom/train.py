@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,8 @@ def document(training: Training) -> dict[str, Any]:
     """A finished run as plain values, with at least the fields that DESIGN promises."""
     import torch
 
+    from siloom.workloads.torch.optimizer_cost import cost
+
     plan, history = training.plan, training.history
     last, total = history.curve[-1], history.total()
     return {
@@ -96,6 +99,7 @@ def document(training: Training) -> dict[str, Any]:
         "arithmetic": plan.ways.text("forward"),
         "backward": {"grad_input": plan.ways.text("grad_input"), "grad_weight": plan.ways.text("grad_weight")},
         "optimizer": str(plan.optimizer),
+        "optimizer_cost": asdict(cost(plan.optimizer)),
         "schedule": str(plan.schedule),
         "sparsity": str(plan.sparsity),
         "attention_method": str(plan.attention),
@@ -116,6 +120,7 @@ def document(training: Training) -> dict[str, Any]:
             {"layer": place, **kept._asdict(), "density": kept.density} for place, kept in sorted(history.kept.items())
         ],
         "density": last.density,
+        "densities": training.masks.densities(),
         "curve": history.to_dict()["curve"],
         "data": {"hash": training.data.content_hash(), **training.data.facts},
         "trace": None,
@@ -158,6 +163,7 @@ def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "arithmetic",
         "backward",
         "optimizer",
+        "optimizer_cost",
         "schedule",
         "sparsity",
         "attention_method",
