@@ -166,7 +166,7 @@ def gradients(model: nn.Module, inputs) -> dict[str, torch.Tensor]:
 
 
 def test_products_are_metered_by_layer_and_direction() -> None:
-    made = st.convert(network(), "int8:acc=10")
+    made = st.convert(network(), "int8:acc=15")
     with st.metered() as meter:
         made(torch.ones(4, 12)).sum().backward()
     assert set(meter.counts) == {
