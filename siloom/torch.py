@@ -1,5 +1,20 @@
 """Real training in the hardware's arithmetic, for PyTorch models of your own; needs the extra ``train``.
 
+A model is converted, then trained as any other; a meter counts what went beyond a range, and which scores attention
+computed:
+
+>>> from torch import nn, ones, optim
+>>> layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+>>> model = convert(nn.TransformerEncoder(layer, 1), "int8:acc=24", attention="sanger:threshold=0.02")
+>>> optimizer = optim.AdamW(model.parameters())
+>>> with metered() as meter:
+...     model(ones(1, 8, 16)).square().sum().backward()
+>>> optimizer.step()
+>>> meter.counts["layers.0.linear1", "grad_weight"].sums
+512
+>>> meter.kept["layers.0.self_attn"].allowed
+128
+
 Raises (when imported):
     MissingPartError: torch is not installed, with the line that installs it.
 """

@@ -65,8 +65,8 @@ class Arithmetic(Design, ABC):
 
     @property
     def by_chance(self) -> bool:
-        """Whether it rounds by chance: only then does a product's ``key`` matter."""
-        return False
+        """Whether a product's ``key`` matters: where a setting is ``stochastic``."""
+        return "stochastic" in self.as_dict().values()
 
     @abstractmethod
     def product(self, a: Singles, b: Singles, direction: Direction, key: int = 0) -> Product:

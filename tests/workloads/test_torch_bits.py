@@ -62,8 +62,8 @@ class Small(nn.Module):
         return self.head(self.layer(x.flatten(2).mT).mean(1))
 
 
-def trained(make) -> tuple[dict[str, torch.Tensor], st.Meter]:
-    model = st.convert(Small(), f"int8:acc={ACC}")
+def trained(make, attention="exact") -> tuple[dict[str, torch.Tensor], st.Meter]:
+    model = st.convert(Small(), f"int8:acc={ACC}", attention=attention)
     optimizer = make(model.parameters())
     images = torch.randn(3, 1, 6, 6, generator=torch.Generator().manual_seed(1))
     with st.metered() as meter:
@@ -79,13 +79,15 @@ def trained(make) -> tuple[dict[str, torch.Tensor], st.Meter]:
     [lambda p: torch.optim.SGD(p, 0.05, momentum=0.9), lambda p: torch.optim.AdamW(p, 1e-2)],
     ids=["momentum", "adamw"],
 )
-def test_three_steps_give_the_bits_of_plain_loops(make, monkeypatch) -> None:
-    found, counted = trained(make)
+@pytest.mark.parametrize("attention", ["exact", "sanger:threshold=0.25"])
+def test_three_steps_give_the_bits_of_plain_loops(make, attention, monkeypatch) -> None:
+    found, counted = trained(make, attention)
     monkeypatch.setattr(Int8, "product", plain_product)
-    exact, plain = trained(make)
+    exact, plain = trained(make, attention)
     for name, weights in exact.items():
         assert torch.equal(found[name], weights), name
-    assert counted.counts == plain.counts
+    assert counted.counts == plain.counts and counted.kept == plain.kept
+    assert attention == "exact" or 0.2 < counted.kept["layer.self_attn"].density < 0.8
     assert not all(torch.equal(found[name], start) for name, start in Small().state_dict().items())
     assert {place.split(".")[0] for place, _ in counted.counts} == {"conv", "deep", "layer", "head"}
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import doctest
+import inspect
 import warnings
+from dataclasses import dataclass
 
 import pytest
 
@@ -16,7 +19,11 @@ from torch.nn.utils import prune  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import siloom.torch as st  # noqa: E402
+from siloom.sim.arithmetic.fp32 import Fp32  # noqa: E402
+from siloom.sim.arithmetic.int8 import Int8  # noqa: E402
+from siloom.sim.design import parameter  # noqa: E402
 from siloom.sim.errors import InputError, UsageError  # noqa: E402
+from siloom.workloads.torch.products import key_for  # noqa: E402
 
 
 def drawn(*shape: int, seed: int = 1) -> torch.Tensor:
@@ -131,7 +138,7 @@ def test_torchs_fast_path_does_not_pass_by() -> None:
     padding = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
     with torch.no_grad(), st.metered() as meter:
         made(drawn(2, 5, 8), src_key_padding_mask=padding)
-    assert {f"layers.{i}.self_attn.{p}" for i in (0, 1) for p in ("q_proj", "qk", "pv", "out_proj")} <= {
+    assert {f"layers.{i}.self_attn.{p}" for i in (0, 1) for p in ("in_proj", "qk", "pv", "out_proj")} <= {
         place for place, _ in meter.counts
     }
 
@@ -168,6 +175,19 @@ def test_parts_may_have_arithmetics_of_their_own() -> None:
     with st.metered() as meter:
         assert torch.allclose(whole(x), model.b(F.linear(x, model.a.weight, model.a.bias)), atol=1e-6)
     assert set(meter.counts) == {("a", "forward"), ("b", "forward")}
+
+
+def test_forward_called_by_itself_is_the_models_call() -> None:
+    class Calls(nn.Module):
+        def forward(self, x, *, twice=False):
+            return F.linear(x, x) * (2 if twice else 1)
+
+    made = st.convert(Calls(), "int8:acc=16")
+    x = drawn(3, 4)
+    with st.metered() as meter:
+        assert torch.equal(made.forward(x, twice=True), made(x) * 2)
+    assert meter.counts["Calls", "forward"].sums == 2 * 9
+    assert list(inspect.signature(made.forward).parameters) == ["x", "twice"]
 
 
 class Others(nn.Module):
@@ -231,6 +251,72 @@ def test_other_types_are_refused() -> None:
         st.convert(nn.Linear(3, 3).double(), "int8")(torch.ones(2, 3, dtype=torch.float64))
     with pytest.raises(UsageError, match="no arithmetic 'int9' - did you mean 'int8'"):
         st.convert(nn.Linear(3, 3), "int9")
+
+
+@pytest.mark.parametrize("arithmetic", ["fp32", "int8"])
+def test_a_batch_of_nothing_gives_nothing(arithmetic) -> None:
+    class Attends(nn.Module):
+        def forward(self, q):
+            return F.scaled_dot_product_attention(q, q, q)
+
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    cases = ((nn.Linear(3, 2), (0, 3)), (nn.Conv2d(2, 4, 3, groups=2), (0, 2, 5, 5)), (layer, (0, 4, 8)))
+    for model, shape in (*cases, (Attends(), (0, 2, 4, 8))):
+        x = torch.zeros(shape, requires_grad=True)
+        made = st.convert(model, arithmetic)
+        out = made(x)
+        assert out.shape == model(x).shape
+        out.sum().backward()
+        assert x.grad.shape == shape
+        assert all((p.grad == 0).all() for p in made.parameters())
+
+
+def test_an_arithmetic_that_no_text_names_is_refused() -> None:
+    class Own(Fp32):
+        name = "own"
+
+    with pytest.raises(UsageError, match="no arithmetic 'own'"):
+        st.convert(nn.Linear(3, 3), Own())
+    made = st.convert(nn.Linear(3, 3), Fp32(), Int8(acc=20))
+    assert str(made.siloom.conversion.ways.grad_weight) == "int8:acc=20"
+
+
+def test_keys_of_chance_come_from_torchs_generator_and_only_where_they_matter() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Chance(Fp32):
+        rounding: str = parameter("stochastic", unit="", source="here", choices=("nearest", "stochastic"))
+
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    assert key_for(Fp32()) == key_for(Chance(rounding="nearest")) == 0
+    assert torch.equal(state, torch.get_rng_state())
+    keys = [key_for(Chance()) for _ in range(20)]
+    assert len(set(keys)) == 20
+    torch.set_rng_state(state)
+    assert [key_for(Chance()) for _ in range(20)] == keys
+
+
+def test_operations_keep_their_schemas_and_shapes() -> None:
+    """Torch's own check: nothing given is changed or given back, and the fakes have the shapes of results."""
+    q, k, v = (drawn(2, 4, 5, 6, seed=at) for at in range(3))
+    mask, drop, learnt = drawn(5, 5), torch.ones(2, 4, 5, 5), [torch.tensor(0.1), torch.tensor(1)]
+    product = torch.ops.siloom.product.default
+    forward, backward = torch.ops.siloom.attention.default, torch.ops.siloom.attention_backward.default
+    calls = [(product, (q[0], k[0].mT, "int8", "forward", "a", 0))]
+    for method, state in (("exact", []), ("elsa", learnt)):
+        given = (q, k[:, :2], v[:, :2], mask, drop, state, 0.5, True, method, "fp32", "a", 0)
+        out, kept, saved = forward(*given)
+        calls += [
+            (forward, given),
+            (backward, (out, saved, q, k[:, :2], v[:, :2], kept, saved, None, 0.5, True, method, "fp32", "a", 0)),
+        ]
+    for operation, given in calls:
+        torch.library.opcheck(operation, given, test_utils=("test_schema", "test_faketensor"))
+
+
+def test_the_front_doors_example_runs() -> None:
+    found = doctest.testmod(st)
+    assert found.attempted > 5 and not found.failed
 
 
 def test_an_encoder_that_is_not_ours_trains() -> None:

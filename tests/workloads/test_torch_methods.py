@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
+from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
@@ -270,6 +271,17 @@ def test_room_is_made_for_what_a_checkpoint_had_learnt() -> None:
         other.load_state_dict(model.state_dict())
         assert torch.equal(model.eval()(*operands()), other.eval()(*operands()))
         assert {n for n, _ in other.named_parameters()} == {n for n, _ in model.named_parameters()}
+
+
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor:UserWarning")  # torch's own copy
+@pytest.mark.parametrize("name", ["exact", *ALL])
+def test_shapes_alone_go_through_forward_and_backward(name) -> None:
+    """Under fake tensors: no number is there to be looked at."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model = st.convert(Block(), "int8", attention=name)
+        x = torch.empty(2, 24, 32)
+        model(x).sum().backward()
+        assert model.layer.self_attn.in_proj_weight.grad.shape == (96, 32)
 
 
 def test_words_for_what_no_method_can_be() -> None:

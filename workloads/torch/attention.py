@@ -13,7 +13,7 @@ from siloom.workloads.torch.attention_op import attention, attention_backward
 from siloom.workloads.torch.frames import Frame, add_loss, current, recomputing
 from siloom.workloads.torch.learnt import learnt_of
 from siloom.workloads.torch.methods import Scene
-from siloom.workloads.torch.products import key_for
+from siloom.workloads.torch.products import has_numbers, key_for
 
 
 class Setting(NamedTuple):
@@ -91,7 +91,7 @@ def attend(
         [batch, heads, queries, keys].
     """
     if mask is not None and mask.dtype == torch.bool:
-        mask = torch.zeros(mask.shape).masked_fill(~mask, -torch.inf)
+        mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, -torch.inf)
     drop = None
     if dropout > 0.0:
         drop = torch.nn.functional.dropout(q.new_ones((*q.shape[:3], k.shape[2])), dropout)
@@ -106,7 +106,7 @@ def _learnt(scene: Scene, frame: Frame) -> list[torch.Tensor]:
     method = frame.conversion.method
     learnt = learnt_of(frame.module, method, scene.q.shape[1], scene.q.shape[3])
     if frame.module.training:
-        if not recomputing():
+        if not recomputing() and has_numbers(scene.q):
             with torch.no_grad():
                 method.observe(scene, learnt)
         loss = method.loss(scene, learnt)
@@ -132,7 +132,7 @@ def scaled_dot_product_attention(
         tensors = [x.expand(*lead, *x.shape[-2:]) for x in tensors]
     tensors = [x if x.dim() > 2 else x[None] for x in tensors]
     lead = _shape(*(x.shape[:-3] for x in tensors))
-    q, k, v = (x.expand(*lead, *x.shape[-3:]).reshape(-1, *x.shape[-3:]) for x in tensors)
+    q, k, v = (x.expand(*lead, *x.shape[-3:]).reshape(math.prod(lead), *x.shape[-3:]) for x in tensors)
     mask = attn_mask
     if mask is not None and len(lead) > 1:
         mask = mask.expand(*lead, q.shape[1], q.shape[2], k.shape[2]).flatten(0, len(lead) - 1)

@@ -133,7 +133,7 @@ def attention_backward(
     """
     weights = saved if drop is None else saved * drop
     stacks = [_heads(x, k.shape[1]) for x in (grad, weights)]
-    dv = multiply(stacks[0].mT, stacks[1], arithmetic, "grad_input", f"{place}.pv", key).mT.reshape(v.shape)
+    dv = multiply(stacks[0].mT, stacks[1], arithmetic, "grad_input", f"{place}.pv", key).mT.contiguous().view(v.shape)
     dp = _product(grad, v.mT, arithmetic, "grad_input", f"{place}.pv", key + 1)
     if drop is not None:
         dp *= drop
@@ -190,7 +190,7 @@ def _later(scores: torch.Tensor) -> torch.Tensor:
 
 def _heads(x: torch.Tensor, kv_heads: int) -> torch.Tensor:
     """[batch, heads, n, m] as one stack for each head of keys, its queries' heads one below the other."""
-    return x.reshape(x.shape[0] * kv_heads, -1, x.shape[-1])
+    return x.reshape(x.shape[0] * kv_heads, x.shape[1] // kv_heads * x.shape[2], x.shape[3])
 
 
 def _product(a: torch.Tensor, b: torch.Tensor, arithmetic: str, direction: str, place: str, key: int) -> torch.Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from siloom.sim.errors import UsageError
-from siloom.workloads.torch.frames import Conversion, Converted, Site, converted_class, losses_of
+from siloom.workloads.torch.converted import Converted, converted_class
+from siloom.workloads.torch.frames import Conversion, Site, losses_of
 from siloom.workloads.torch.learnt import NAME, Learnt, learnt_of
 from siloom.workloads.torch.left_out import LAYERS, warn_of
 from siloom.workloads.torch.methods import method
@@ -35,6 +36,9 @@ def convert(
     ``scaled_dot_product_attention`` and ``multi_head_attention_forward``. Everything else stays as it is, and where
     that holds matrix products it is named in a :class:`LeftInFp32Warning`. Modules are the copy's own, of classes that
     inherit from theirs: parameters, tied ones too, paths and hooks are the model's, and so are the keys of its state.
+
+    Functions are replaced while a module is called, or its ``forward`` is; another method of the user's own that calls
+    them by itself, from outside of any module, is not reached.
 
     ``attention`` names the method that chooses scores, with its settings; ``keep`` is its setting of that name. What
     a method learns lies in the modules that attend: made here for multi-head layers, and at their first call for

@@ -33,11 +33,12 @@ def conv2d(
     batch = x.shape[0]
     tall, wide = ((x.shape[2 + a] - spread[a] * (size[a] - 1) - 1) // steps[a] + 1 for a in (0, 1))
     patches = functional.unfold(x, size, dilation=spread, stride=steps)
-    rows = patches.view(batch, groups, -1, tall * wide).permute(1, 0, 3, 2).reshape(groups, batch * tall * wide, -1)
+    deep, many = weight.shape[1] * size[0] * size[1], weight.shape[0] // groups
+    by_group = patches.view(batch, groups, deep, tall * wide).permute(1, 0, 3, 2)
+    rows = by_group.reshape(groups, batch * tall * wide, deep)
     frame = current()
-    filters = weight.reshape(groups, weight.shape[0] // groups, -1)
-    y = weight_product(rows, filters, frame.conversion.ways, frame.place)
-    made = y.view(groups, batch, tall * wide, -1).permute(1, 0, 3, 2).reshape(batch, weight.shape[0], tall, wide)
+    y = weight_product(rows, weight.reshape(groups, many, deep), frame.conversion.ways, frame.place)
+    made = y.view(groups, batch, tall * wide, many).permute(1, 0, 3, 2).reshape(batch, groups * many, tall, wide)
     if bias is not None:
         made = made + bias[:, None, None]
     return made if input.dim() == 4 else made[0]

@@ -1,24 +1,15 @@
-"""Where in a model the code that runs now is: which converted module, of which path, in which arithmetic.
-
-Every module of a converted model is a :class:`Converted`: the class it was, with a call that says where it is. Its
-parameters, buffers, hooks and paths stay what they were, so that checkpoints, tied weights, pruning and copies do too.
-While one runs, torch hands every function that is called to :class:`siloom.workloads.torch.mode.Products`.
-"""
+"""Where in a model the code that runs now is: which converted module, of which path, in which arithmetic."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-from siloom.workloads.torch.learnt import learnt_from
 from siloom.workloads.torch.methods import Method
 from siloom.workloads.torch.ways import Ways
 
@@ -63,6 +54,11 @@ def current() -> Frame:
     return _STACK.frames[-1]
 
 
+def runs(module: nn.Module) -> bool:
+    """Whether this very module is the innermost."""
+    return bool(_STACK.frames) and _STACK.frames[-1].module is module
+
+
 def leave_out(what: str) -> None:
     """Note that the running module computes ``what`` in float32; the user is told when the model's call ends."""
     frame = current()
@@ -85,56 +81,20 @@ def recomputing() -> bool:
     return bool(torch._C._current_graph_task_id() != -1)
 
 
-@contextmanager
-def entered(module: nn.Module, site: Site) -> Iterator[None]:
-    """Run a module: its frame lies on top meanwhile, and functions are seen by the mode."""
-    # Not at the top of the file: both need the frames.
-    from siloom.workloads.torch.left_out import warn_of
-    from siloom.workloads.torch.mode import Products
-
-    outermost = not _STACK.frames
-    if outermost and not recomputing():
+def enter(module: nn.Module, site: Site) -> bool:
+    """Put a module's frame on top; whether it is the first, so that a model's call begins."""
+    first = not _STACK.frames
+    if first and not recomputing():
         _STACK.losses.pop(site.conversion, None)
     _STACK.frames.append(Frame(site.conversion, site.place, module))
-    try:
-        if outermost:
-            with Products():
-                yield
-        else:
-            yield
-    finally:
-        _STACK.frames.pop()
-        if outermost:
-            found, _STACK.left_out = _STACK.left_out, {}
-            if found:
-                site.conversion.reported |= set(found)
-                # Above are the end of the context, and the module's call.
-                warn_of({place: " and ".join(sorted(what)) for place, what in found.items()}, depth=3)
+    return first
 
 
-class Converted:
-    """Mixed in before a module's own class."""
-
-    siloom: Site
-    __call__: Callable[..., Any]
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[no-redef]
-        """The module's own call, hooks and all."""
-        assert isinstance(self, nn.Module)
-        with entered(self, self.siloom):
-            return super().__call__(*args, **kwargs)  # type: ignore[misc]
-
-    def _load_from_state_dict(self, state: dict[str, torch.Tensor], prefix: str, *rest: Any) -> None:
-        """Make room first for what a method has learnt, if this module has not attended yet."""
-        assert isinstance(self, nn.Module)
-        learnt_from(self, self.siloom.conversion.method, state, prefix)
-        super()._load_from_state_dict(state, prefix, *rest)  # type: ignore[misc]
-
-
-@cache
-def converted_class(kind: type[nn.Module]) -> type[nn.Module]:
-    """The class of a converted module that was a ``kind``."""
-    if issubclass(kind, Converted):
-        return kind
-    about = {"__module__": kind.__module__, "__doc__": kind.__doc__}
-    return type(f"Siloom{kind.__name__}", (Converted, kind), about)
+def leave() -> dict[str, str]:
+    """Take the top frame off; behind a model's call, the places left in float32 that were not yet told, and what."""
+    conversion = _STACK.frames.pop().conversion
+    if _STACK.frames:
+        return {}
+    found, _STACK.left_out = _STACK.left_out, {}
+    conversion.reported |= set(found)
+    return {place: " and ".join(sorted(what)) for place, what in found.items()}

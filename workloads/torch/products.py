@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 from siloom.sim.arithmetic import Arithmetic, Direction, arithmetic
 from siloom.sim.errors import InputError
@@ -70,7 +71,15 @@ def key_for(way: Arithmetic) -> int:
 
     Whoever puts back the generator's state, as checkpoints do, rounds alike again.
     """
-    return int(torch.randint(2**62, ()).item()) if way.by_chance else 0
+    if not way.by_chance:
+        return 0
+    drawn = torch.randint(2**62, ())
+    return int(drawn.item()) if has_numbers(drawn) else 0
+
+
+def has_numbers(x: torch.Tensor) -> bool:
+    """Whether a tensor has elements, and not a shape alone."""
+    return not (x.is_meta or isinstance(x, FakeTensor))
 
 
 def _check(x: torch.Tensor, what: str, direction: str, place: str) -> None:

@@ -37,7 +37,8 @@ UNSEEN = -1e4
 class Scene:
     """Operands of one attention: q [batch, heads, queries, dim], k [batch, kv_heads, keys, dim], without gradients.
 
-    ``mask`` is added to the scaled scores, and broadcast to them; ``scale`` is theirs.
+    ``mask`` is added to the scaled scores, and broadcast to them; ``scale`` is theirs. Methods see of a mask only where
+    nobody may look: of what else it adds, no machine's selection knows.
     """
 
     q: torch.Tensor
@@ -49,7 +50,7 @@ class Scene:
     @cached_property
     def allowed(self) -> torch.Tensor:
         """Keys that a query may look at, broadcast to [batch, heads, queries, keys]."""
-        ones = torch.ones(self.q.shape[2], self.k.shape[2], dtype=torch.bool)
+        ones = torch.ones(self.q.shape[2], self.k.shape[2], dtype=torch.bool, device=self.q.device)
         allowed = ones.tril() if self.causal else ones
         if self.mask is not None:
             allowed = allowed & (self.mask > UNSEEN)

@@ -58,7 +58,7 @@ class Dota(Method):
         q, k = scene.q.detach(), scene.k.detach()
         k = k.repeat_interleave(q.shape[1] // k.shape[1], 1)
         # A third of the elements of P is not zero: so scaled, products of projections are those of q and k in the mean.
-        matrix = torch.tensor(self._way.matrix(q.shape[3]), dtype=torch.float32)
+        matrix = torch.tensor(self._way.matrix(q.shape[3]), dtype=torch.float32, device=q.device)
         matrix = matrix * math.sqrt(3.0 / matrix.shape[1])
         estimate = (q @ matrix @ learnt["query"]) @ (k @ matrix @ learnt["key"]).mT
         off = ((q @ k.mT - estimate) * scene.scale).square()

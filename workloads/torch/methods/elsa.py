@@ -19,10 +19,11 @@ from siloom.workloads.torch.methods import Method, Scene, Tensors, masks_of
 class Elsa(Method):
     """Keys whose estimated score is above a threshold learnt from data.
 
+    The paper filters networks that are trained already (recalled); here they learn under the mask, which is detached.
     The threshold of a layer is the mean, over what was seen in training, of what keeps every key whose probability is
     above ``p / n``, n being the keys that a query may look at (recalled); until then all keys are kept. The paper
     takes the mean over a training set with a network that stands still. Here the network moves, so the mean
-    forgets: of ``memory`` batches. The mask is detached.
+    forgets: of ``memory`` batches.
     """
 
     name = "elsa"
