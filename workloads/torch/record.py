@@ -88,9 +88,11 @@ def _numbers_or_shapes(model: Model, shapes_only: bool) -> Iterator[Model]:
         return
     with FakeTensorMode(allow_non_fake_inputs=True):
         faked: dict[int, Any] = {}
-        for value in model.parameters():
-            empty = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="cpu")
-            faked[id(value)] = nn.Parameter(empty, value.requires_grad)
-        for buffer in model.buffers():
-            faked[id(buffer)] = torch.empty_strided(buffer.shape, buffer.stride(), dtype=buffer.dtype, device="cpu")
+        for parameter in model.parameters():
+            empty = torch.empty_strided(parameter.shape, parameter.stride(), dtype=parameter.dtype, device="cpu")
+            faked[id(parameter)] = nn.Parameter(empty, parameter.requires_grad)
+        # Modules keep tensors that are neither: pruning, for one, the weights it has masked.
+        kept = [value for module in model.modules() for value in vars(module).values()]
+        for value in (*model.buffers(), *(value for value in kept if isinstance(value, torch.Tensor))):
+            faked[id(value)] = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="cpu")
         yield copy.deepcopy(model, faked)

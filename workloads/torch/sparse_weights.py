@@ -22,7 +22,7 @@ from siloom.sim.sparse import Csr
 from siloom.workloads.torch.calls import Call, memory_of, values_of
 from siloom.workloads.torch.lower_products import operands_of
 
-_SUFFIX = "_mask"
+_MASK, _UNMASKED = "_mask", "_orig"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,12 @@ class SparseWeights:
 
     def __init__(self, model: nn.Module, masks: Mapping[str, torch.Tensor]) -> None:
         """``masks``: parameter's name -> mask of its shape, for parameters whose masked elements are zero."""
-        self._masks = {memory_of(m): m for name, m in model.named_buffers() if name.endswith(_SUFFIX)}
         parameters = dict(model.named_parameters())
+        self._masks = {
+            memory_of(mask): mask
+            for name, mask in model.named_buffers()
+            if name.endswith(_MASK) and name.removesuffix(_MASK) + _UNMASKED in parameters
+        }
         self._weights = {memory_of(parameters[name]): _masked(parameters[name], mask) for name, mask in masks.items()}
         self._inputs: dict[int, tuple[torch.Tensor, _Masked]] = {}
 
@@ -50,7 +54,7 @@ class SparseWeights:
 
     def see(self, call: Call) -> None:
         """Note weights that are being masked."""
-        if call.backward or call.name != "mul" or not self._masks:
+        if call.backward or not call.data or call.name != "mul" or not self._masks:
             return
         mask = next((self._masks[memory_of(t)] for t in call.read if memory_of(t) in self._masks), None)
         if mask is not None and call.results[0].dim() == 2:
