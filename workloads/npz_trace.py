@@ -110,7 +110,8 @@ def _stored(where: str, item: Item, store: _Store) -> dict[str, Any]:
     op, kind = item.op, type(item.op)
     owner = f"{where}: {op.name or op.kind}"
     out: dict[str, Any] = {"kind": op.kind, "repeat": item.repeat}
-    out["fields"] = {name: getattr(op, name) for name in plain_fields(kind).model_fields}
+    plain = plain_fields(kind)
+    out["fields"] = validated(owner, plain, {name: getattr(op, name) for name in plain.model_fields}).model_dump()
     arrays = {name: getattr(op, name) for name in array_fields(kind)}
     out["arrays"] = {name: store.add(owner, array) for name, array in arrays.items() if array is not None}
     out["matrices"] = {name: _stored_matrix(owner, getattr(op, name), store) for name in matrix_fields(kind)}
