@@ -340,6 +340,16 @@ def test_attention_carries_its_operands_with_its_scale() -> None:
     assert np.allclose(weights / weights.sum(-1, keepdims=True) @ op.v, want.numpy(), atol=1e-5)
 
 
+def test_a_fused_lstm_has_the_products_of_its_cells() -> None:
+    """Torch runs a whole layer as one operation here, which its counter of FLOPs does not know."""
+    layer, x = nn.LSTM(12, 20), torch.ones(5, 4, 12, requires_grad=True)
+    forward = matrix_flops(record(layer, lambda layer: layer(x)))
+    both = matrix_flops(record(layer, lambda layer: layer(x)[0].sum().backward()))
+    # Four gates from 12 inputs and 20 states, 5 steps of 4 sequences; the gradients of both operands behind that.
+    assert forward == 2 * 5 * 4 * 80 * (12 + 20)
+    assert both == 3 * forward
+
+
 def test_an_operation_without_a_count_is_named() -> None:
     made = record(nn.Identity(), lambda model: torch.special.bessel_j0(torch.ones(3)))
     assert made.provenance["notes"] == ["aten.special_bessel_j0.default: taken as one operation an element"]

@@ -40,7 +40,7 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("machine", ["systolic", "h100", "tpu-v4", "cpu"])
+@pytest.mark.parametrize("machine", ["systolic", "h100", "tpu-v4", "epyc-7763"])
 def test_a_whole_step_runs_with_all_its_work(trace: Path, machine: str) -> None:
     work = load(trace)
     made = run(machine, work)
@@ -63,11 +63,8 @@ def test_attention_alone_is_the_part_of_an_attention_machine(trace: Path) -> Non
 
 def test_the_rest_of_the_step_runs_on_a_gpu_with_the_transfers_between(trace: Path) -> None:
     work = load(trace)
-    alone, together, free = (
-        run("h100", work),
-        run("elsa", work, rest="h100"),
-        run("elsa", work, rest="h100", link="ideal"),
-    )
+    alone, together = run("h100", work), run("elsa", work, rest="h100")
+    free = run("elsa", work, rest="h100", link="ideal")
     own = [item.op for item in work.items if isinstance(item.op, Attention) and item.op.direction == "fwd"]
     moved = sum(sum(crossing(op)) for op in own)
     assert together.traffic_bytes["link_operands"] + together.traffic_bytes["link_results"] == moved
@@ -103,7 +100,6 @@ def test_recorded_attention_is_computed_on_its_own_operands(trace: Path) -> None
     q, k, v = (torch.from_numpy(np.array(x)) for x in (first.q, first.k, first.v))
     model = encoder()
     seen = []
-    model.layers[0].self_attn.out_proj.register_forward_pre_hook(lambda *_: None)
 
     def catch(module: nn.Module, inputs: tuple, output: tuple) -> None:
         seen.append(output[0].detach())
