@@ -20,7 +20,7 @@ from siloom.sim.drawn_attention import Clustered
 from siloom.sim.errors import InputError, SiloomError
 from siloom.sim.ops import Item, Operation, Workload
 from siloom.sim.sparse import Csr
-from siloom.workloads.bounds import check_shape, place
+from siloom.workloads.bounds import check_bytes, check_shape, place
 from siloom.workloads.npz_archive import Archive, open_npz
 from siloom.workloads.npz_content import numbers, zeros_and_ones
 from siloom.workloads.trace_document import (
@@ -142,6 +142,7 @@ def read_trace(path: Path) -> Workload:
             raise InputError(f"{where}: a trace has no array '{place(unknown[0])}'")
         document = parse(f"{where}: siloom_trace", archive.read("siloom_trace").tobytes())
         arrays = _arrays(archive, document)
+    check_bytes(where, _used_bytes(document, arrays), "operands of all operations")
     items = tuple(
         _item(f"{where}: operation {number}", stored, arrays) for number, stored in enumerate(document.items, start=1)
     )
@@ -170,13 +171,25 @@ def _arrays(archive: Archive, document: TraceDocument) -> list[Array]:
         if held[0] != count:
             raise InputError(f"{archive.where}: {group} must hold the {count} numbers of its arrays, got {held[0]}")
     at = dict.fromkeys(GROUPS, 0)
-    out = []
+    out: list[Array] = []
     for array in document.arrays:
         size = math.prod(array.shape)
         flat = members[array.group][at[array.group] : at[array.group] + size] if size else np.empty(0, array.group)
+        if array.group.startswith("float") and not np.isfinite(flat).all():
+            raise InputError(f"{archive.where}: arrays.{len(out)} must be finite")
         out.append(flat.reshape(array.shape))
         at[array.group] += size
     return out
+
+
+def _used_bytes(document: TraceDocument, arrays: list[Array]) -> int:
+    """Bytes of operands as if each operation had its own: they are checked for each that uses them."""
+    sizes = [array.nbytes for array in arrays]
+    total = 0
+    for item in document.items:
+        parts = (position for m in item.matrices.values() for position in (m.indptr, m.indices, m.data))
+        total += sum(sizes[at] for at in (*item.arrays.values(), *parts) if at < len(sizes))
+    return total
 
 
 def _item(where: str, stored: StoredItem, arrays: list[Array]) -> Item:
@@ -209,10 +222,7 @@ def _item(where: str, stored: StoredItem, arrays: list[Array]) -> Item:
 def _operand(where: str, position: int, arrays: list[Array]) -> Array:
     if position >= len(arrays):
         raise InputError(f"{where}: must be one of the {len(arrays)} arrays, got {position}")
-    array = arrays[position]
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{where}: must be finite")
-    return array
+    return arrays[position]
 
 
 def _matrix(where: str, stored: StoredMatrix, arrays: list[Array]) -> Csr:

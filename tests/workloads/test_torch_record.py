@@ -350,6 +350,13 @@ def test_a_fused_lstm_has_the_products_of_its_cells() -> None:
     assert both == 3 * forward
 
 
+def test_operands_that_are_not_finite_are_told_with_their_layer() -> None:
+    x = torch.full((1, 4, 16), torch.nan)
+    rule = r"record: layers.0.self_attn forward: attention: q\[0, 0, 0, 0\] must be finite, got nan"
+    with pytest.raises(InputError, match=rule):
+        record(encoder(), lambda model: model(x).sum().backward())
+
+
 def test_an_operation_without_a_count_is_named() -> None:
     made = record(nn.Identity(), lambda model: torch.special.bessel_j0(torch.ones(3)))
     assert made.provenance["notes"] == ["aten.special_bessel_j0.default: taken as one operation an element"]

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from siloom.sim.errors import InputError
 from siloom.sim.ops import Elementwise, Item, Reduce
 from siloom.workloads.torch import lower_attention, lower_products
 from siloom.workloads.torch.calls import Call
@@ -84,9 +85,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         sparse = self._sparse.lower(call)
         if sparse is not None:
             return sparse, []
-        if call.name in _LOWERINGS:
-            return _LOWERINGS[call.name](call), []
-        made, notes = lower_elements(call)
+        try:
+            if call.name in _LOWERINGS:
+                return _LOWERINGS[call.name](call), []
+            made, notes = lower_elements(call)
+        except InputError as error:
+            raise InputError(f"record: {call.label}: {error}") from None
         return [Item(op) for op in made], notes
 
     def _step_begins(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:

@@ -106,7 +106,7 @@ class SparseWeights:
 
 
 def _masked(weight: torch.Tensor, mask: torch.Tensor) -> _Masked:
-    return _Masked(weight.detach(), np.array(mask.detach().numpy() != 0))
+    return _Masked(weight.detach(), np.array(mask.detach().cpu().numpy() != 0))
 
 
 def _csr(mask: NDArray[np.bool_], values: NDArray[Any]) -> Csr:
