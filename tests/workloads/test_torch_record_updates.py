@@ -58,6 +58,14 @@ def test_traffic_and_arithmetic_are_the_rules(rule: str, how: str, shapes_only: 
         assert {op.flops_each for op in made} == {RULES[name].flops_each}
 
 
+@pytest.mark.parametrize(("name", "moved"), [("Lion", 20), ("LARS", 20), ("Lamb", 28)])
+def test_optimizers_of_the_library_move_what_their_rules_move(name: str, moved: int) -> None:
+    library = pytest.importorskip("pytorch_optimizer")
+    made = updates(mlp(), getattr(library, name))
+    assert bytes_each(made) == moved
+    assert {op.function for op in made} == {name.lower()}
+
+
 @pytest.mark.parametrize("how", HOW)
 def test_later_steps_are_like_the_first(how: str) -> None:
     """The first makes its state, the later ones find it."""
