@@ -76,6 +76,22 @@ def test_later_steps_are_like_the_first(how: str) -> None:
     assert bytes_each(second) == 28
 
 
+def test_clipping_gradients_is_the_optimizers_but_no_update() -> None:
+    def step(model: nn.Module) -> None:
+        model(torch.ones(4, 64)).sum().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+
+    made = record(mlp(), step)
+    clipped = [item.op for item in made.items if item.op.name == "step optimizer"]
+    norms, scaled = clipped[0], clipped[-1]
+    # All gradients are read for their norms; then all are read and written, each with the one factor.
+    assert norms.read_bytes == 4 * PARAMETERS
+    assert norms.flops == PARAMETERS
+    assert (scaled.function, scaled.write_bytes) == ("mul", 4 * PARAMETERS)
+    assert 4 * PARAMETERS < scaled.read_bytes <= 4 * (PARAMETERS + 4)
+    assert not made.provenance["recording"]["absorbed"]
+
+
 def test_a_frozen_parameter_has_no_update() -> None:
     model = mlp()
     for parameter in model[0].parameters():

@@ -72,10 +72,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         self._sparse.see(call)
         made, notes = self._lower(call)
-        if place.phase == "optimizer" and all(isinstance(item.op, Elementwise | Reduce) for item in made):
+        in_step = bool(self._steps) and place.phase == "optimizer"
+        if in_step and all(isinstance(item.op, Elementwise | Reduce) for item in made):
             self.absorbed[call.full_name] += 1
-            if self._steps:
-                self._steps[-1].see(call, sum(item.op.flops * item.repeat for item in made))
+            self._steps[-1].see(call, sum(item.op.flops * item.repeat for item in made))
             return
         self.items += made
         self.notes |= dict.fromkeys(notes)
