@@ -106,6 +106,19 @@ class Decoder(nn.Module):
         return self.head(self.norm(x))
 
 
+class Crossed(nn.Module):
+    """Attention of few queries to more keys; a dilated convolution along one axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = nn.Conv1d(16, 16, 3, padding=2, dilation=2)
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.window(x.mT).mT
+        return self.attention(x[:, :3], y, y, need_weights=False)[0]
+
+
 def encoder(dropout: float = 0.0) -> nn.Module:
     layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=dropout, batch_first=True)
     return nn.TransformerEncoder(layer, 2)
@@ -143,6 +156,7 @@ CASES = {
     "rnn": Case(Recurrent, (5, 4, 12)),
     "vit": Case(Vit, (2, 1, 16, 16)),
     "decoder": Case(Decoder, (2, 7), 50),
+    "crossed": Case(Crossed, (2, 8, 16)),
 }
 
 

@@ -39,12 +39,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.free: Counter[str] = Counter()
         self.absorbed: Counter[str] = Counter()
         self.notes: dict[str, None] = {}
-        self.state_bytes = 0
+        self._state_bytes: dict[int, int] = {}
         self._where = Whereabouts(model)
         self._names = {id(value): name for name, value in model.named_parameters()}
         self._sparse = sparse
         self._data = data
         self._steps: list[Step] = []
+
+    @property
+    def state_bytes(self) -> int:
+        """What all optimizers keep."""
+        return sum(self._state_bytes.values())
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -101,4 +106,4 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         step = self._steps.pop()
         self._where.in_optimizer = bool(self._steps)
         self.items += [Item(update) for update in step.updates(self._names)]
-        self.state_bytes += step.resident_bytes()
+        self._state_bytes[id(optimizer)] = step.resident_bytes()
