@@ -101,6 +101,63 @@ def test_multiplies_are_those_of_the_weights_that_are_there() -> None:
     assert [op.multiplies for op in ops["2 forward"] + ops["2 backward"]] == [ROWS * left["2.weight"]] * 3
 
 
+def test_a_pruned_convolution_is_the_sparse_product_it_is_lowered_to() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(6, 6, 3, groups=2))
+    for layer in (model[0], model[2], model[3]):
+        prune.random_unstructured(layer, "weight", amount=0.5)
+    x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    made = record(model, lambda model: model(x).sum().backward())
+    ops = by_name(made)
+    kept = {name: int(model[int(name)].weight_mask.sum()) for name in "02"}
+    places = 2 * 6 * 6
+    assert [(op.kind, op.multiplies) for op in ops["0 forward"] + ops["0 backward"]] == [
+        ("spmm", kept["0"] * places),
+        ("sddmm", kept["0"] * places),
+    ]
+    assert [(op.kind, op.multiplies) for op in ops["2 forward"] + ops["2 backward"]] == [
+        ("spmm", kept["2"] * places),
+        ("spmm", kept["2"] * places),
+        ("sddmm", kept["2"] * places),
+    ]
+    weights = model[2].weight.detach().flatten(1).numpy()
+    assert np.array_equal(ops["2 forward"][0].a.to_scipy().toarray().astype(np.float32), weights)
+    assert np.array_equal(ops["2 backward"][0].a.to_scipy().toarray().astype(np.float32), weights.T)
+    # Each has the gradient of its bias beside the products.
+    assert [
+        item.op.function for item in made.items if item.op.name == "2 backward" and item.op.flops == 6 * places
+    ] == ["sum"]
+    assert any("masked filters in groups" in note for note in made.provenance["notes"])
+    assert run("outerspace", made).coverage["operations"] > 0
+
+
+def test_two_of_four_weights_are_a_product_for_24_hardware_forward() -> None:
+    model = network()
+    masks = {f"{name}.weight": larger_half(model[int(name)].weight) for name in "02"}
+    with torch.no_grad():
+        for name, mask in masks.items():
+            model.get_parameter(name).mul_(mask)
+    made = record(model, step, masks=masks)
+    found = [(op.name, op.kind, op.sparse24) for ops in by_name(made).values() for op in ops]
+    assert found == [
+        ("0 forward", "matmul", True),
+        ("2 forward", "matmul", True),
+        ("2 backward", "matmul", False),
+        ("2 backward", "matmul", False),
+        ("0 backward", "matmul", False),
+    ]
+    ran = run("sparse24", made)
+    assert ran.coverage == {"operations": 1.0, "flops": 1.0}
+    assert ran.seconds < run("sparse24", record(network(), step)).seconds
+
+
+def larger_half(weight: torch.Tensor) -> torch.Tensor:
+    """A mask that keeps two of every four neighbours."""
+    fours = weight.detach().abs().reshape(-1, 4)
+    mask = torch.zeros_like(fours, dtype=torch.bool)
+    return mask.scatter(1, fours.topk(2, dim=1).indices, True).reshape(weight.shape)
+
+
 def test_a_mask_that_keeps_all_leaves_products_dense() -> None:
     made = record(network(), step, masks={"0.weight": torch.ones(32, 32)})
     assert {op.kind for ops in by_name(made).values() for op in ops} == {"matmul"}

@@ -17,7 +17,8 @@ from siloom.sim.ops import Elementwise, Item, Reduce
 from siloom.workloads.torch import lower_attention, lower_products
 from siloom.workloads.torch.calls import Call
 from siloom.workloads.torch.lower_elements import lower_elements
-from siloom.workloads.torch.sparse_weights import SparseWeights
+from siloom.workloads.torch.lower_sparse import SparseProducts
+from siloom.workloads.torch.masked_weights import MaskedWeights
 from siloom.workloads.torch.updates import Step
 from siloom.workloads.torch.where import Place, Whereabouts
 
@@ -32,7 +33,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     of their own; all else is in the updates.
     """
 
-    def __init__(self, model: nn.Module, sparse: SparseWeights, *, data: bool) -> None:
+    def __init__(self, model: nn.Module, masked: MaskedWeights, *, data: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.items: list[Item] = []
         self.dispatched: Counter[str] = Counter()
@@ -42,7 +43,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._state_bytes: dict[int, int] = {}
         self._where = Whereabouts(model)
         self._names = {id(value): name for name, value in model.named_parameters()}
-        self._sparse = sparse
+        self._masked, self._sparse = masked, SparseProducts(masked)
         self._data = data
         self._steps: list[Step] = []
 
@@ -75,7 +76,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if call.free:
             self.free[call.full_name] += 1
             return
-        self._sparse.see(call)
+        self._masked.see(call)
         made, notes = self._lower(call)
         in_step = bool(self._steps) and place.phase == "optimizer"
         if in_step and all(isinstance(item.op, Elementwise | Reduce) for item in made):
@@ -87,10 +88,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _lower(self, call: Call) -> tuple[list[Item], list[str]]:
         """The operations, and what to say of them."""
-        sparse = self._sparse.lower(call)
-        if sparse is not None:
-            return sparse, []
         try:
+            sparse = self._sparse.lower(call)
+            if sparse is not None:
+                return sparse
             if call.name in _LOWERINGS:
                 return _LOWERINGS[call.name](call), []
             made, notes = lower_elements(call)
