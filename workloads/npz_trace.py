@@ -20,7 +20,7 @@ from siloom.sim.drawn_attention import Clustered
 from siloom.sim.errors import InputError, SiloomError
 from siloom.sim.ops import Item, Operation, Workload
 from siloom.sim.sparse import Csr
-from siloom.workloads.bounds import check_shape, place
+from siloom.workloads.bounds import check_bytes, check_shape, place
 from siloom.workloads.npz_archive import Archive, open_npz
 from siloom.workloads.npz_content import numbers, zeros_and_ones
 from siloom.workloads.trace_document import (
@@ -110,7 +110,8 @@ def _stored(where: str, item: Item, store: _Store) -> dict[str, Any]:
     op, kind = item.op, type(item.op)
     owner = f"{where}: {op.name or op.kind}"
     out: dict[str, Any] = {"kind": op.kind, "repeat": item.repeat}
-    out["fields"] = {name: getattr(op, name) for name in plain_fields(kind).model_fields}
+    plain = plain_fields(kind)
+    out["fields"] = validated(owner, plain, {name: getattr(op, name) for name in plain.model_fields}).model_dump()
     arrays = {name: getattr(op, name) for name in array_fields(kind)}
     out["arrays"] = {name: store.add(owner, array) for name, array in arrays.items() if array is not None}
     out["matrices"] = {name: _stored_matrix(owner, getattr(op, name), store) for name in matrix_fields(kind)}
@@ -141,6 +142,7 @@ def read_trace(path: Path) -> Workload:
             raise InputError(f"{where}: a trace has no array '{place(unknown[0])}'")
         document = parse(f"{where}: siloom_trace", archive.read("siloom_trace").tobytes())
         arrays = _arrays(archive, document)
+    check_bytes(where, _used_bytes(document, arrays), "operands of all operations")
     items = tuple(
         _item(f"{where}: operation {number}", stored, arrays) for number, stored in enumerate(document.items, start=1)
     )
@@ -169,13 +171,25 @@ def _arrays(archive: Archive, document: TraceDocument) -> list[Array]:
         if held[0] != count:
             raise InputError(f"{archive.where}: {group} must hold the {count} numbers of its arrays, got {held[0]}")
     at = dict.fromkeys(GROUPS, 0)
-    out = []
+    out: list[Array] = []
     for array in document.arrays:
         size = math.prod(array.shape)
         flat = members[array.group][at[array.group] : at[array.group] + size] if size else np.empty(0, array.group)
+        if array.group.startswith("float") and not np.isfinite(flat).all():
+            raise InputError(f"{archive.where}: arrays.{len(out)} must be finite")
         out.append(flat.reshape(array.shape))
         at[array.group] += size
     return out
+
+
+def _used_bytes(document: TraceDocument, arrays: list[Array]) -> int:
+    """Bytes of operands as if each operation had its own: they are checked for each that uses them."""
+    sizes = [array.nbytes for array in arrays]
+    total = 0
+    for item in document.items:
+        parts = (position for m in item.matrices.values() for position in (m.indptr, m.indices, m.data))
+        total += sum(sizes[at] for at in (*item.arrays.values(), *parts) if at < len(sizes))
+    return total
 
 
 def _item(where: str, stored: StoredItem, arrays: list[Array]) -> Item:
@@ -208,10 +222,7 @@ def _item(where: str, stored: StoredItem, arrays: list[Array]) -> Item:
 def _operand(where: str, position: int, arrays: list[Array]) -> Array:
     if position >= len(arrays):
         raise InputError(f"{where}: must be one of the {len(arrays)} arrays, got {position}")
-    array = arrays[position]
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{where}: must be finite")
-    return array
+    return arrays[position]
 
 
 def _matrix(where: str, stored: StoredMatrix, arrays: list[Array]) -> Csr:

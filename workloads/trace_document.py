@@ -9,7 +9,6 @@ that operands of several operations, such as weights, are kept once.
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -29,6 +28,7 @@ from siloom.sim.ops import (
     SpMM,
 )
 from siloom.workloads.bounds import place
+from siloom.workloads.json_object import json_object
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -154,15 +154,7 @@ def parse(where: str, text: bytes) -> TraceDocument:
     Raises:
         InputError: not JSON, an unknown key, a value of the wrong type or out of range.
     """
-    try:
-        document = json.loads(text.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: must be UTF-8 text, got byte {error.start} of another kind") from None
-    except RecursionError:
-        raise InputError(f"{where}: is not JSON that can be read: nested too deeply") from None
-    except ValueError as error:
-        raise InputError(f"{where}: is not JSON: {' '.join(str(error).partition(';')[0].split())[:200]}") from None
-    return validated(where, TraceDocument, document)
+    return validated(where, TraceDocument, json_object(where, text))
 
 
 def validated(where: str, model: type[Model], document: object) -> Model:

@@ -106,6 +106,19 @@ class Decoder(nn.Module):
         return self.head(self.norm(x))
 
 
+class Crossed(nn.Module):
+    """Attention of few queries to more keys; a dilated convolution along one axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.window = nn.Conv1d(16, 16, 3, padding=2, dilation=2)
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.window(x.mT).mT
+        return self.attention(x[:, :3], y, y, need_weights=False)[0]
+
+
 def encoder(dropout: float = 0.0) -> nn.Module:
     layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=dropout, batch_first=True)
     return nn.TransformerEncoder(layer, 2)
@@ -143,6 +156,7 @@ CASES = {
     "rnn": Case(Recurrent, (5, 4, 12)),
     "vit": Case(Vit, (2, 1, 16, 16)),
     "decoder": Case(Decoder, (2, 7), 50),
+    "crossed": Case(Crossed, (2, 8, 16)),
 }
 
 
@@ -338,6 +352,23 @@ def test_attention_carries_its_operands_with_its_scale() -> None:
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     assert (op.seq, op.heads, op.dim, op.batch, op.causal, op.direction) == (5, 3, 4, 2, True, "fwd")
     assert np.allclose(weights / weights.sum(-1, keepdims=True) @ op.v, want.numpy(), atol=1e-5)
+
+
+def test_a_fused_lstm_has_the_products_of_its_cells() -> None:
+    """Torch runs a whole layer as one operation here, which its counter of FLOPs does not know."""
+    layer, x = nn.LSTM(12, 20), torch.ones(5, 4, 12, requires_grad=True)
+    forward = matrix_flops(record(layer, lambda layer: layer(x)))
+    both = matrix_flops(record(layer, lambda layer: layer(x)[0].sum().backward()))
+    # Four gates from 12 inputs and 20 states, 5 steps of 4 sequences; the gradients of both operands behind that.
+    assert forward == 2 * 5 * 4 * 80 * (12 + 20)
+    assert both == 3 * forward
+
+
+def test_operands_that_are_not_finite_are_told_with_their_layer() -> None:
+    x = torch.full((1, 4, 16), torch.nan)
+    rule = r"record: layers.0.self_attn forward: attention: q\[0, 0, 0, 0\] must be finite, got nan"
+    with pytest.raises(InputError, match=rule):
+        record(encoder(), lambda model: model(x).sum().backward())
 
 
 def test_an_operation_without_a_count_is_named() -> None:

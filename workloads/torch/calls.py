@@ -45,7 +45,7 @@ def distinct(tensor: torch.Tensor) -> int:
 
 def values_of(tensor: torch.Tensor) -> Reals32:
     """A copy of the numbers, float32: the step goes on to change them."""
-    copied: Reals32 = np.array(tensor.detach().to(torch.float32).contiguous().numpy(), order="C")
+    copied: Reals32 = np.array(tensor.detach().cpu().to(torch.float32).contiguous().numpy(), order="C")
     return copied
 
 

@@ -39,7 +39,7 @@ def _attention(
         own = 1.0 if scale is None else scale * math.sqrt(dim)
         given = {"q": values_of(q) * np.float32(own), "k": values_of(k), "v": values_of(v)}
         if kept is not None:
-            given["kept"] = np.array(kept.detach().numpy(), dtype=np.bool_)
+            given["kept"] = np.array(kept.detach().cpu().numpy(), dtype=np.bool_)
     op = Attention(
         name=call.label,
         seq=seq,

@@ -103,7 +103,7 @@ def lower_elements(call: Call) -> tuple[list[Operation], list[str]]:
     flops = _pool_flops(call, stem)
     notes = []
     if flops is None:
-        flops = FLOPS_EACH.get(stem)
+        flops = 1 if stem in _SUMS | _MAXIMA else FLOPS_EACH.get(stem)
     if flops is None:
         flops = 1
         notes.append(f"{call.full_name}: taken as one operation an element")
@@ -112,13 +112,17 @@ def lower_elements(call: Call) -> tuple[list[Operation], list[str]]:
     if stem in _GATHERS and call.read:
         source = call.read[0]
         read += min(bytes_of([source]), largest.numel() * source.element_size()) - bytes_of([source])
+    if stem in _SUMS | _MAXIMA:  # of a list of tensors, each to its own
+        computed = sum(tensor.numel() for tensor in call.read)
+    else:
+        computed = sum(tensor.numel() for tensor in call.written if tensor.shape == largest.shape)
     moved = elementwise(
         call.label,
         stem,
         format_of(largest),
         read_bytes=read,
         write_bytes=bytes_of(call.written),
-        flops=flops * sum(tensor.numel() for tensor in call.written if tensor.shape == largest.shape),
+        flops=flops * computed,
         outputs=largest.numel(),
     )
     return [moved], notes

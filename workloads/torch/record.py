@@ -13,8 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from siloom.sim.errors import InputError
 from siloom.sim.ops import Workload
+from siloom.workloads.torch.masked_weights import MaskedWeights
 from siloom.workloads.torch.recorder import Recorder
-from siloom.workloads.torch.sparse_weights import SparseWeights
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -50,11 +50,11 @@ def record(
     """
     for parameter, mask in (masks or {}).items():
         known = dict(model.named_parameters())
-        if parameter not in known or known[parameter].shape != mask.shape or mask.dim() != 2:
-            raise InputError(f"record: masks[{parameter!r}] must be of a parameter's shape, of two axes")
+        if parameter not in known or known[parameter].shape != mask.shape or mask.dim() < 2:
+            raise InputError(f"record: masks[{parameter!r}] must be of a parameter's shape, of two axes or more")
     with _numbers_or_shapes(model, shapes_only) as chosen:
-        sparse = SparseWeights(chosen, {} if shapes_only else masks or {})
-        recorder = Recorder(chosen, sparse, data=not shapes_only)
+        masked = MaskedWeights(chosen, {} if shapes_only else masks or {})
+        recorder = Recorder(chosen, masked, data=not shapes_only)
         with recorder.recording():
             step(chosen)
     if not recorder.dispatched:
@@ -62,7 +62,7 @@ def record(
     notes = list(recorder.notes)
     if shapes_only:
         notes.append("recorded by shapes: operands of machines whose time depends on them are drawn")
-        if masks or sparse.any:
+        if masks or masked.any:
             notes.append("weights are masked, but shapes say not where: their products are dense")
     count = sum(p.numel() for p in model.parameters())
     held = sum(p.numel() * p.element_size() * (2 if p.requires_grad else 1) for p in model.parameters())
@@ -88,9 +88,11 @@ def _numbers_or_shapes(model: Model, shapes_only: bool) -> Iterator[Model]:
         return
     with FakeTensorMode(allow_non_fake_inputs=True):
         faked: dict[int, Any] = {}
-        for value in model.parameters():
-            empty = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="cpu")
-            faked[id(value)] = nn.Parameter(empty, value.requires_grad)
-        for buffer in model.buffers():
-            faked[id(buffer)] = torch.empty_strided(buffer.shape, buffer.stride(), dtype=buffer.dtype, device="cpu")
+        for parameter in model.parameters():
+            empty = torch.empty_strided(parameter.shape, parameter.stride(), dtype=parameter.dtype, device="cpu")
+            faked[id(parameter)] = nn.Parameter(empty, parameter.requires_grad)
+        # Modules keep tensors that are neither: pruning, for one, the weights it has masked.
+        kept = [value for module in model.modules() for value in vars(module).values()]
+        for value in (*model.buffers(), *(value for value in kept if isinstance(value, torch.Tensor))):
+            faked[id(value)] = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="cpu")
         yield copy.deepcopy(model, faked)

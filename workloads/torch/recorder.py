@@ -12,11 +12,13 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from siloom.sim.errors import InputError
 from siloom.sim.ops import Elementwise, Item, Reduce
 from siloom.workloads.torch import lower_attention, lower_products
 from siloom.workloads.torch.calls import Call
 from siloom.workloads.torch.lower_elements import lower_elements
-from siloom.workloads.torch.sparse_weights import SparseWeights
+from siloom.workloads.torch.lower_sparse import SparseProducts
+from siloom.workloads.torch.masked_weights import MaskedWeights
 from siloom.workloads.torch.updates import Step
 from siloom.workloads.torch.where import Place, Whereabouts
 
@@ -31,19 +33,24 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     of their own; all else is in the updates.
     """
 
-    def __init__(self, model: nn.Module, sparse: SparseWeights, *, data: bool) -> None:
+    def __init__(self, model: nn.Module, masked: MaskedWeights, *, data: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.items: list[Item] = []
         self.dispatched: Counter[str] = Counter()
         self.free: Counter[str] = Counter()
         self.absorbed: Counter[str] = Counter()
         self.notes: dict[str, None] = {}
-        self.state_bytes = 0
+        self._state_bytes: dict[int, int] = {}
         self._where = Whereabouts(model)
         self._names = {id(value): name for name, value in model.named_parameters()}
-        self._sparse = sparse
+        self._masked, self._sparse = masked, SparseProducts(masked)
         self._data = data
         self._steps: list[Step] = []
+
+    @property
+    def state_bytes(self) -> int:
+        """What all optimizers keep."""
+        return sum(self._state_bytes.values())
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -69,24 +76,27 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if call.free:
             self.free[call.full_name] += 1
             return
-        self._sparse.see(call)
+        self._masked.see(call)
         made, notes = self._lower(call)
-        if place.phase == "optimizer" and all(isinstance(item.op, Elementwise | Reduce) for item in made):
+        in_step = bool(self._steps) and place.phase == "optimizer"
+        if in_step and all(isinstance(item.op, Elementwise | Reduce) for item in made):
             self.absorbed[call.full_name] += 1
-            if self._steps:
-                self._steps[-1].see(call, sum(item.op.flops * item.repeat for item in made))
+            self._steps[-1].see(call, sum(item.op.flops * item.repeat for item in made))
             return
         self.items += made
         self.notes |= dict.fromkeys(notes)
 
     def _lower(self, call: Call) -> tuple[list[Item], list[str]]:
         """The operations, and what to say of them."""
-        sparse = self._sparse.lower(call)
-        if sparse is not None:
-            return sparse, []
-        if call.name in _LOWERINGS:
-            return _LOWERINGS[call.name](call), []
-        made, notes = lower_elements(call)
+        try:
+            sparse = self._sparse.lower(call)
+            if sparse is not None:
+                return sparse
+            if call.name in _LOWERINGS:
+                return _LOWERINGS[call.name](call), []
+            made, notes = lower_elements(call)
+        except InputError as error:
+            raise InputError(f"record: {call.label}: {error}") from None
         return [Item(op) for op in made], notes
 
     def _step_begins(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -97,4 +107,4 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         step = self._steps.pop()
         self._where.in_optimizer = bool(self._steps)
         self.items += [Item(update) for update in step.updates(self._names)]
-        self.state_bytes += step.resident_bytes()
+        self._state_bytes[id(optimizer)] = step.resident_bytes()

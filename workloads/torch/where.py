@@ -2,7 +2,8 @@
 
 The path of a module is known while it runs. The gradients of what it ran are computed later by autograd's nodes,
 which carry a sequence number each; the number is noted with the path when a node is made. What is recomputed for
-activation checkpointing runs inside of backward, but in its module, and is forward.
+activation checkpointing runs inside of backward, but in its module, and is forward. Outside of modules, what follows a
+backward pass without being differentiated, such as clipping gradients, belongs to the optimizer.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Whereabouts:
         self._parameters = {id(value): name.rpartition(".")[0] for name, value in model.named_parameters()}
         self._running: list[tuple[int, str]] = []
         self._of_node: dict[int, str] = {}
+        self._backward_ran = False
         self.in_optimizer = False
 
     @contextmanager
@@ -66,9 +68,11 @@ class Whereabouts:
             return Place(path, "forward")
         node: Any = torch._C._current_autograd_node()
         if node is not None:
+            self._backward_ran = True
             return Place(self._path_of(node), "backward")
         self._of_node.setdefault(self._latest_node(), "")
-        return Place("", "optimizer" if self.in_optimizer else "forward")
+        after = self._backward_ran and not torch.is_grad_enabled()
+        return Place("", "optimizer" if self.in_optimizer or after else "forward")
 
     @staticmethod
     def _latest_node() -> int:
