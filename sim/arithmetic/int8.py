@@ -1,50 +1,85 @@
-"""Whole numbers of 8 bits under one scale factor a tensor, summed in an accumulator of any width."""
+"""Whole numbers of 8 bits under scale factors, summed in an accumulator of any width.
+
+Codes run from -127 to 127: the most negative one is never used, so that the range is symmetric. The sum is that of
+``sim.units.mac``: products are added in the order of k, from 0, and after each the sum saturates or wraps at ``acc``
+bits. Scale factors, rounding and result: ``sim.arithmetic.scaling``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from siloom.sim.arithmetic import Arithmetic, Counts, Direction, Product, Singles
+from siloom.sim.arithmetic.scaling import SCALINGS, Coded, Round, coded
 from siloom.sim.design import parameter
+from siloom.sim.errors import InputError
+from siloom.sim.units.chance import seed
+from siloom.sim.units.int_gemm import int_gemm
+from siloom.sim.units.mac import Mac
+from siloom.sim.units.operand_rounding import rescale, to_wholes, to_wholes_by_chance
 
 _CHOICE = "free choice of the design"
-TOP = 127
-"""Largest code: the range is symmetric."""
+_BITS = 8
+TOP = (1 << (_BITS - 1)) - 1
+"""Largest code."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Int8(Arithmetic):
-    """Operands of 8 bits, sums of ``acc`` bits that saturate or wrap at every step."""
+    """Operands of 8 bits, sums of ``acc`` bits that saturate or wrap at every step.
+
+    Raises (when made):
+        InputError: an accumulator that one product overflows.
+    """
 
     name = "int8"
     summary = "8-bit whole numbers under scale factors, in an accumulator of any width"
     format = "int8"
 
-    acc: int = parameter(32, unit="bit", source=_CHOICE, status="assumed", low=9, high=32)
+    acc: int = parameter(32, unit="bit", source=_CHOICE, status="assumed", low=2, high=32)
     overflow: str = parameter("saturate", unit="", source=_CHOICE, status="assumed", choices=("saturate", "wrap"))
+    scaling: str = parameter("tensor", unit="", source=_CHOICE, status="assumed", choices=SCALINGS)
+    block: int = parameter(32, unit="", source="OCP microscaling formats, recalled", low=2, high=1024)
+    rounding: str = parameter("nearest", unit="", source=_CHOICE, status="assumed", choices=("nearest", "stochastic"))
+
+    def __post_init__(self) -> None:
+        """Refuse an accumulator in which no sum could be right."""
+        super().__post_init__()
+        need = (TOP * TOP).bit_length() + 1
+        if self.acc < need:
+            raise InputError(
+                f"int8: acc must be at least {need} bits, which one product of two codes takes, got {self.acc}"
+            )
 
     def product(self, a: Singles, b: Singles, direction: Direction, key: int = 0) -> Product:
-        """A times B: both scaled to 127 at their largest, rounded half to even; sums in the order of k."""
-        x, x_scale = _codes(a)
-        y, y_scale = _codes(b)
-        high = (1 << (self.acc - 1)) - 1
-        total = np.zeros((*np.broadcast_shapes(x.shape[:-2], y.shape[:-2]), x.shape[-2], y.shape[-1]), np.int64)
-        beyond = np.zeros(total.shape, bool)
-        for k in range(x.shape[-1]):
-            total += x[..., k, None] * y[..., None, k, :]
-            out = (total > high) | (total < -high - 1)
-            beyond |= out
-            if self.overflow == "saturate":
-                np.clip(total, -high - 1, high, out=total)
-            else:
-                total = ((total + high + 1) & (2 * high + 1)) - high - 1
-        values = total.astype(np.float32) * (x_scale * y_scale)
-        return Product(values, Counts(total.size, int(beyond.sum()), a.size + b.size))
+        """A times B."""
+        x = self._coded(a, f"int8, {direction}: a", seed(key, 0))
+        y = self._coded(b.transpose(0, 2, 1), f"int8, {direction}: b", seed(key, 1))
+        mac = Mac(a_bits=_BITS, b_bits=_BITS, acc_bits=self.acc, overflow=self.overflow)
+        inner = a.shape[2]
+        width = self.block if self.scaling == "block" else max(inner, 1)
+        values = np.empty((a.shape[0], a.shape[1], b.shape[2]), np.float32)
+        beyond, starts = 0, range(0, max(inner, 1), width)
+        for n, start in enumerate(starts):
+            of_a, of_b = x.codes[:, :, start : start + width], y.codes[:, :, start : start + width].transpose(0, 2, 1)
+            found = int_gemm(of_a, of_b, mac)
+            rescale(found.values, x.scales[:, :, n], y.scales[:, :, n], values, n > 0)
+            beyond += found.beyond
+        return Product(values, Counts(values.size * len(starts), beyond, a.size + b.size, x.clipped + y.clipped))
+
+    def _coded(self, x: Singles, name: str, key: int) -> Coded:
+        by_chance = self.rounding == "stochastic"
+        top = np.float32(TOP)
+        to_codes: Round = partial(_by_chance, key) if by_chance else partial(_nearest, top)
+        return coded(x, TOP, self.scaling, self.block, to_codes, by_chance, name)
 
 
-def _codes(x: Singles) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.int64]], np.float32]:
-    largest = np.float32(np.abs(x).max(initial=0))
-    scale = largest / np.float32(TOP) if largest else np.float32(1)
-    return np.rint(x / scale).astype(np.int64), scale
+def _nearest(top: np.float32, values: Singles, scale: np.float32, out: Singles) -> int:
+    return to_wholes(values, scale, top, out)
+
+
+def _by_chance(key: int, values: Singles, scale: np.float32, out: Singles) -> int:
+    return to_wholes_by_chance(values, scale, np.float32(TOP), np.uint64(key), out)
