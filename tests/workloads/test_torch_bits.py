@@ -20,7 +20,7 @@ ACC = 15
 
 
 def plain_product(self, a, b, direction, key=0) -> Product:
-    """A product of ``int8:acc=15``, one step of one sum after another."""
+    """A product of ``int8:acc=15`` as ``sim.arithmetic`` says it, one step of one sum after another."""
     high = 2 ** (ACC - 1) - 1
     (x, x_scale), (y, y_scale) = plain_codes(a), plain_codes(b)
     stacks, rows, depth = a.shape
@@ -33,7 +33,8 @@ def plain_product(self, a, b, direction, key=0) -> Product:
             total += x[s][i][k] * y[other][k][j]
             if not -high - 1 <= total <= high:
                 beyond, total = True, max(-high - 1, min(high, total))
-        out[s, i, j] = np.float32(total) * (x_scale * y_scale)
+        # Both factors have 24 bits and their product 48: binary64 rounds the result once, float32 once more.
+        out[s, i, j] = np.float32(total * (float(x_scale) * float(y_scale)))
         saturated += beyond
     return Product(out, Counts(out.size, saturated, a.size + b.size))
 
@@ -100,7 +101,8 @@ def test_a_wrong_rule_is_found(monkeypatch) -> None:
     def late(self, a, b, direction, key=0) -> Product:
         (x, x_scale), (y, y_scale) = ((np.array(codes), scale) for codes, scale in (plain_codes(a), plain_codes(b)))
         high = 2 ** (ACC - 1) - 1
-        return Product(np.clip(x @ y, -high - 1, high).astype(np.float32) * (x_scale * y_scale), Counts())
+        factor = float(x_scale) * float(y_scale)
+        return Product((np.clip(x @ y, -high - 1, high) * factor).astype(np.float32), Counts())
 
     monkeypatch.setattr(Int8, "product", late)
     other, _ = trained(lambda p: torch.optim.SGD(p, 0.05))
@@ -137,7 +139,7 @@ def test_a_layers_operands_give_the_same_sums_in_the_hardware(monkeypatch) -> No
         for i, j in np.ndindex(a.shape[1], b.shape[2]):
             for k in range(depth):
                 beats.append((left[0][i][k], right[0][k][j], int(k == 0), int(k == depth - 1)))
-            scales.append(left_scale * right_scale)
+            scales.append(float(left_scale) * float(right_scale))
     given = np.array(beats, np.int64)
     verdict = conform(
         dataclasses.replace(contract, legal=lambda _: given), UnitBlock(unit, size).make, vectors=64, seed=1
@@ -147,4 +149,4 @@ def test_a_layers_operands_give_the_same_sums_in_the_hardware(monkeypatch) -> No
     sums = contract.answer(given).beats[:, 0]
     assert (sums.min(), sums.max()) == (-(2 ** (ACC - 1)), 2 ** (ACC - 1) - 1)
     found = np.concatenate([values.ravel() for _, _, values in products])
-    assert np.array_equal(sums.astype(np.float32) * np.array(scales, np.float32), found)
+    assert np.array_equal((sums * np.array(scales)).astype(np.float32), found)

@@ -93,11 +93,14 @@ def test_a_copy_computes_the_same_and_trains_by_itself(arithmetic) -> None:
     assert twin.head.weight is twin.embed.weight
 
 
-def test_recomputed_activations_give_the_same_gradients() -> None:
-    made = st.convert(Tied(), "int8:acc=18")
+@pytest.mark.parametrize("arithmetic", ["int8:acc=18", "int8:rounding=stochastic"])
+def test_recomputed_activations_give_the_same_gradients(arithmetic) -> None:
+    """Also where products are rounded by chance: what is computed again is rounded as before."""
+    made = st.convert(Tied(), arithmetic)
     saving = copy.deepcopy(made)
     saving.save_memory = True
     for model in (made, saving):
+        torch.manual_seed(7)
         loss_of(model).backward()
     for name, grad in gradients(made).items():
         assert torch.equal(grad, gradients(saving)[name]), name
@@ -279,6 +282,15 @@ def test_an_arithmetic_that_no_text_names_is_refused() -> None:
         st.convert(nn.Linear(3, 3), Own())
     made = st.convert(nn.Linear(3, 3), Fp32(), Int8(acc=20))
     assert str(made.siloom.conversion.ways.grad_weight) == "int8:acc=20"
+
+
+def test_two_calls_are_rounded_apart_where_chance_rounds() -> None:
+    made = st.convert(nn.Linear(16, 16), "int8:rounding=stochastic")
+    x = drawn(4, 16)
+    torch.manual_seed(1)
+    first, second = made(x), made(x)
+    torch.manual_seed(1)
+    assert torch.equal(first, made(x)) and not torch.equal(first, second)
 
 
 def test_keys_of_chance_come_from_torchs_generator_and_only_where_they_matter() -> None:

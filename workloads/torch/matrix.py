@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from siloom.sim.arithmetic import Arithmetic, Direction
 from siloom.workloads.torch.products import key_for, product
 from siloom.workloads.torch.ways import Ways
 
@@ -18,7 +19,7 @@ class WeightProduct(torch.autograd.Function):
         """Y (s, rows, out)."""
         ctx.save_for_backward(x, weight)
         ctx.ways, ctx.place = ways, place
-        return _through(ways, "forward", x, weight.mT, place)
+        return through(ways, "forward", x, weight.mT, place)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -27,9 +28,9 @@ class WeightProduct(torch.autograd.Function):
         grad, ways, place = gradients[0], ctx.ways, ctx.place
         to_x = to_weight = None
         if ctx.needs_input_grad[0]:
-            to_x = _through(ways, "grad_input", grad, weight, place)
+            to_x = through(ways, "grad_input", grad, weight, place)
         if ctx.needs_input_grad[1]:
-            to_weight = _through(ways, "grad_weight", grad.mT, x, place)
+            to_weight = through(ways, "grad_weight", grad.mT, x, place)
         return to_x, to_weight, None, None
 
 
@@ -39,7 +40,8 @@ def weight_product(x: torch.Tensor, weight: torch.Tensor, ways: Ways, place: str
     return made
 
 
-def _through(ways: Ways, direction: Any, a: torch.Tensor, b: torch.Tensor, place: str) -> torch.Tensor:
-    way = getattr(ways, direction)
+def through(ways: Ways, direction: Direction, a: torch.Tensor, b: torch.Tensor, place: str) -> torch.Tensor:
+    """A (s, m, k) times B (s or 1, k, n) in a direction's arithmetic, without gradients."""
+    way: Arithmetic = getattr(ways, direction)
     made: torch.Tensor = product(a, b, str(way), direction, place, key_for(way))
     return made
