@@ -11,10 +11,10 @@ recalled). ``acc=e8m13,chunk=128`` is like what was measured of Hopper's tensor 
 bits), ``acc=fp16`` a small unit.
 
 **Headroom.** Scaled to their formats' largest numbers, two operands would overflow FP16 after one product
-(448 * 448 > 65504). So ``headroom=sum`` scales neither beyond the largest power of two T for which ``n`` products of the
-largest size stay within the accumulator: ``min(T, top_a) * min(T, top_b) * n <= largest``, n being ``chunk``, the block,
-or else all of k. T is beyond both formats for accumulators of 8 exponent bits. ``headroom=none`` uses the whole range
-of both formats, whatever becomes of the sum.
+(448 * 448 > 65504). So ``headroom=sum`` scales neither beyond the largest power of two T for which ``n`` products of
+the largest size stay within the accumulator: ``min(T, top_a) * min(T, top_b) * n <= largest``, n being ``chunk``, the
+block, or else all of k. T is beyond both formats for accumulators of 8 exponent bits. ``headroom=none`` uses the whole
+range of both formats, whatever becomes of the sum.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from siloom.sim.contract import FP16, FP32, Float
 from siloom.sim.units.chance import CHANCE_BITS
-from siloom.sim.units.float_tile import CHANCE, DEEP, FUSED, HALF, ODD, SHALLOW
+from siloom.sim.units.float_tile import CHANCE, DEEP, DEEP_CHANCE, DEEP_ODD_CHANCE, FUSED, HALF, ODD, SHALLOW
 from siloom.sim.units.float_tiles import Singles, float_tiles
 from siloom.sim.units.fp_mac import FpMac
 from siloom.sim.units.host_floats import keeps_subnormals, plain_sum_is_safe, rounding
@@ -28,7 +28,7 @@ from siloom.sim.units.register_tile import ROWS, columns_of
 
 _SMALLEST = np.array([1], np.int32).view(np.float32)
 _ONE = np.ones((1, 1, 1), np.float32)
-_SINGLE_BITS, _SINGLE_TOP = 23, 127
+_SINGLE_BITS, _SINGLE_TOP, _DOUBLE_BITS = 23, 127, 52
 
 
 class Step(NamedTuple):
@@ -50,8 +50,12 @@ def _never_beyond(design: FpMac, steps: int) -> bool:
     # A sum so much larger than every product is moved by none.
     still = 2.0 ** (form.mantissa_bits + 3)
     grown = steps * math.exp(min(steps * unit, 100.0))
-    most = rounding(design.a, True)[3] * rounding(design.b, True)[3]
-    return most * min(grown, still) <= rounding(form, True)[3]
+    return _largest(design) * min(grown, still) <= rounding(form, True)[3]
+
+
+def _largest(design: FpMac) -> float:
+    """The largest product of two numbers."""
+    return rounding(design.a, True)[3] * rounding(design.b, True)[3]
 
 
 def single_is_safe(design: FpMac) -> bool:
@@ -76,14 +80,15 @@ def single_is_safe(design: FpMac) -> bool:
 def step_of(design: FpMac, steps: int, by_chance: bool) -> Step:
     """The cheapest step that gives the unit's bits in sums of at most so many steps."""
     form = design.accumulator
+    deep = last_place(form) <= last_place(design.a) + last_place(design.b) and _never_beyond(design, steps)
     if by_chance:
-        return Step(CHANCE, False)
+        exact = steps * _largest(design) < 2.0 ** (_DOUBLE_BITS + last_place(design.a) + last_place(design.b))
+        return Step((DEEP_CHANCE if exact else DEEP_ODD_CHANCE) if deep else CHANCE, False)
     if form == FP32 and not design.saturate:
         return Step(FUSED, True)
     single = single_is_safe(design)
     if form == FP16 and not design.saturate and single:
         return Step(HALF, True)
-    deep = last_place(form) <= last_place(design.a) + last_place(design.b) and _never_beyond(design, steps)
     if single and (deep or form.exponent_bits < FP32.exponent_bits):
         return Step(DEEP if deep else SHALLOW, True)
     if not plain_sum_is_safe(design.a, design.b, form):
@@ -126,11 +131,12 @@ def float_gemm(
     length = min(chunk or inner, inner)
     kind, single = step_of(design, length, key is not None)
     real: Any = np.float32 if single else np.float64
+    whole: Any = np.int32 if single else np.int64
     room = ROWS * columns_of(np.dtype(real).itemsize)
     beyond = float_tiles(
         kind, operand(a), operand(b.transpose(0, 2, 1)), length, _constants(design, single),
         rounding(outer, design.saturate), outer == FP32 and not design.saturate, bool(chunk), np.uint64(key or 0),
-        a_scales, b_scales, np.empty(room, real), np.empty(room, np.int32 if single else np.int64), out,
+        a_scales, b_scales, np.empty(room, real), np.empty(room, whole), out,
     )  # fmt: skip
     return out, beyond
 
@@ -139,11 +145,13 @@ def _constants(design: FpMac, single: bool) -> tuple[Any, ...]:
     form = design.accumulator
     to = list(rounding(form, design.saturate))
     if not single:
-        magic = ((52 - form.mantissa_bits) << 52) | 1 << 51
-        shift = 52 - form.mantissa_bits - CHANCE_BITS
+        magic = ((_DOUBLE_BITS - form.mantissa_bits) << _DOUBLE_BITS) | 1 << (_DOUBLE_BITS - 1)
+        shift = _DOUBLE_BITS - form.mantissa_bits - CHANCE_BITS
         return (*to, *(_held(np.array(pattern, np.int64).view(np.float64)) for pattern in (magic, shift)))
-    to[0] *= 2.0 ** (_SINGLE_BITS - 52)
-    pattern = np.array(((_SINGLE_BITS - form.mantissa_bits) << 23) | 1 << 22, np.int32).view(np.float32)
+    to[0] *= 2.0 ** (_SINGLE_BITS - _DOUBLE_BITS)
+    pattern = np.array(((_SINGLE_BITS - form.mantissa_bits) << _SINGLE_BITS) | 1 << (_SINGLE_BITS - 1), np.int32).view(
+        np.float32
+    )
     with np.errstate(over="ignore"):
         return (*(np.float32(x) for x in to), np.float32(pattern), np.float32(0))
 

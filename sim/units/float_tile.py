@@ -73,10 +73,35 @@ def _chance(
     """By chance to one of both neighbours in any format; marks are the words that chance is mixed from."""
     _, lowest, _, largest, beyond, _, shift = constants
     total = _odd_sum(builder, builder.fmul(a, b), sums, marks)
-    whole, kind = marks.type, total.type
     size = call(builder, "fabs", total)
     # Below the normal range the smallest normal number is added, which has the gap of the subnormals.
-    lift = builder.select(builder.fcmp_ordered("<", size, lowest), lowest, _same(kind, 0.0))
+    lift = builder.select(builder.fcmp_ordered("<", size, lowest), lowest, _same(total.type, 0.0))
+    near = builder.fsub(_cut_by_chance(builder, builder.fadd(size, lift), marks, shift), lift)
+    near = builder.select(builder.fcmp_ordered("<=", near, largest), near, beyond)
+    infinite = builder.fcmp_ordered("==", size, _same(total.type, float("inf")))
+    near = call(builder, "copysign", builder.select(infinite, size, near), total)
+    return near, builder.add(marks, _same(marks.type, STEP))
+
+
+def _deep_chance(
+    builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
+    """As :func:`_chance`, to a format as of :func:`_deep`, of sums that are exact in the lanes' format."""
+    near = _cut_by_chance(builder, call(builder, "fma", a, b, sums), marks, constants[6])
+    return near, builder.add(marks, _same(marks.type, STEP))
+
+
+def _deep_odd_chance(
+    builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
+    """As :func:`_deep_chance`, of any sums."""
+    near = _cut_by_chance(builder, _odd_sum(builder, builder.fmul(a, b), sums, marks), marks, constants[6])
+    return near, builder.add(marks, _same(marks.type, STEP))
+
+
+def _cut_by_chance(builder: ir.IRBuilder, value: Vector, marks: Vector, shift: Vector) -> Vector:
+    """The pattern's places below the last one cut off, once chance is added to the highest of them."""
+    whole = marks.type
     word = marks
     for fold, mixer in zip(FOLDS, MIXERS, strict=False):
         word = builder.xor(word, builder.lshr(word, _same(whole, fold)))
@@ -84,14 +109,8 @@ def _chance(
     word = builder.xor(word, builder.lshr(word, _same(whole, FOLDS[-1])))
     places = builder.bitcast(shift, whole)
     bits = builder.shl(builder.lshr(word, _same(whole, 64 - CHANCE_BITS)), places)
-    # What lies below the last place and below chance's own places is cut off.
     kept = builder.shl(_same(whole, -1), builder.add(places, _same(whole, CHANCE_BITS)))
-    pattern = builder.and_(builder.add(builder.bitcast(builder.fadd(size, lift), whole), bits), kept)
-    near = builder.fsub(builder.bitcast(pattern, kind), lift)
-    near = builder.select(builder.fcmp_ordered("<=", near, largest), near, beyond)
-    infinite = builder.fcmp_ordered("==", size, _same(kind, float("inf")))
-    near = call(builder, "copysign", builder.select(infinite, size, near), total)
-    return near, builder.add(marks, _same(whole, STEP))
+    return builder.bitcast(builder.and_(builder.add(builder.bitcast(value, whole), bits), kept), value.type)
 
 
 def _to_format(
@@ -119,9 +138,7 @@ def _odd_sum(builder: ir.IRBuilder, x: Vector, y: Vector, marks: Vector) -> Vect
     part = builder.fsub(total, x)
     error = builder.fadd(builder.fsub(x, builder.fsub(total, part)), builder.fsub(y, part))
     pattern = builder.bitcast(total, whole)
-    outward = builder.icmp_signed(
-        "==", builder.fcmp_ordered(">", error, zero), builder.fcmp_ordered(">", total, zero)
-    )
+    outward = builder.icmp_signed("==", builder.fcmp_ordered(">", error, zero), builder.fcmp_ordered(">", total, zero))
     even = builder.icmp_signed("==", builder.and_(pattern, _same(whole, 1)), _same(whole, 0))
     moved = builder.add(pattern, builder.select(outward, _same(whole, 1), _same(whole, -1)))
     chosen = builder.and_(builder.fcmp_ordered("!=", error, zero), even)
@@ -129,8 +146,9 @@ def _odd_sum(builder: ir.IRBuilder, x: Vector, y: Vector, marks: Vector) -> Vect
 
 
 SHALLOW, DEEP, FUSED, HALF = range(4)
-ODD, CHANCE = 2, 3
+ODD, CHANCE, DEEP_CHANCE, DEEP_ODD_CHANCE = range(2, 6)
 SINGLE: tuple[Step, ...] = (_shallow, _deep, _fused, _half)
-DOUBLE: tuple[Step, ...] = (_shallow, _deep, _odd, _chance)
+DOUBLE: tuple[Step, ...] = (_shallow, _deep, _odd, _chance, _deep_chance, _deep_odd_chance)
 float_tile = tile_of(SINGLE, DOUBLE)
-"""Kinds of step, on sums of single precision: SHALLOW, DEEP, FUSED, HALF; of double: SHALLOW, DEEP, ODD, CHANCE."""
+"""Kinds of step, on sums of single precision: SHALLOW, DEEP, FUSED, HALF; of double: SHALLOW, DEEP, ODD and those by
+chance."""

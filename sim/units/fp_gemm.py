@@ -29,7 +29,6 @@ Singles = npt.NDArray[np.float32]
 """Numbers of a small format, each held as a float32 without loss."""
 
 
-
 @kernel
 def gemm_codes(
     a: Codes,
