@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from siloom.sim.design import Design, parameter
+from siloom.sim.design import Design, parameter, same_parameter
 from siloom.sim.errors import InputError
 from siloom.sim.memory import PARTS
+from siloom.sim.selection.greedy_keys import GreedyKeys
 from siloom.sim.units.exp_split import ExpSplit
-from siloom.sim.units.greedy_search import REFINEMENTS
 
 _PAPER = "Ham et al., A3, HPCA 2020"
 _CHIP = "A3's test chip (from a critique of the paper)"
@@ -27,29 +27,9 @@ class A3Design(Design):
     clock_hz: float = parameter(1.0e9, unit="Hz", source=_PAPER, status="recalled", low=1e6, high=1e10)
     keys: int = parameter(320, unit="keys", source=_CHIP, low=1, high=2**20)
     lanes: int = parameter(64, unit="multipliers a module", source=_CHIP, low=1, high=4096)
-    iterations_share: float = parameter(
-        0.5,
-        unit="",
-        source=_PAPER + ": iterations over keys, 1/2 conservative, 1/8 aggressive; 0: no search",
-        status="recalled",
-        low=0.0,
-        high=8.0,
-    )
-    post_threshold_percent: float = parameter(
-        5.0,
-        unit="%",
-        source=_PAPER + ": of the largest weight, 5 conservative, 10 aggressive; 0: no post-scoring",
-        status="recalled",
-        low=0.0,
-        high=99.0,
-    )
-    refinement: str = parameter(
-        "skip",
-        unit="",
-        source=_PAPER + ": while the sum of greedy scores is negative the smallest product waits",
-        status="recalled",
-        choices=REFINEMENTS,
-    )
+    iterations_share: float = same_parameter(GreedyKeys, "iterations_share")
+    post_threshold_percent: float = same_parameter(GreedyKeys, "post_threshold_percent")
+    refinement: str = same_parameter(GreedyKeys, "refinement")
     search_fill_cycles: int = parameter(
         4, unit="cycles", source="to fill a search's product buffers; " + _SILENT, status="assumed", low=0, high=1000
     )
@@ -75,8 +55,8 @@ class A3Design(Design):
         low=0,
         high=2**20,
     )
-    operand_bits: int = parameter(9, unit="bit", source=_PAPER, status="recalled", low=3, high=13)
-    fraction_bits: int = parameter(4, unit="bit", source=_PAPER, status="recalled", low=0, high=12)
+    operand_bits: int = same_parameter(GreedyKeys, "operand_bits")
+    fraction_bits: int = same_parameter(GreedyKeys, "fraction_bits")
     exponent_integer_bits: int = parameter(4, unit="bit", source=_PAPER, status="recalled", low=2, high=5)
     weight_fraction_bits: int = parameter(
         12, unit="bit", source="of exponentials and shares; " + _SILENT, status="assumed", low=1, high=20
@@ -91,9 +71,20 @@ class A3Design(Design):
         if self.fraction_bits >= self.operand_bits:
             raise InputError(f"a3: fraction_bits must be below operand_bits, got {self.fraction_bits}")
 
+    @property
+    def selection(self) -> GreedyKeys:
+        """How keys are chosen."""
+        return GreedyKeys(
+            iterations_share=self.iterations_share,
+            post_threshold_percent=self.post_threshold_percent,
+            refinement=self.refinement,
+            operand_bits=self.operand_bits,
+            fraction_bits=self.fraction_bits,
+        )
+
     def iterations(self, seq: int) -> int:
         """Iterations of a search among ``seq`` keys; 0 where there is no search."""
-        return max(1, round(self.iterations_share * seq)) if self.iterations_share else 0
+        return self.selection.iterations(seq)
 
     def sorted_places(self, seq: int) -> int:
         """Places of a sorted column that a search can reach, those of both ends: of each as many as iterations."""

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from siloom.models._a3_design import A3Design
-from siloom.models._attention import Codes32, to_codes
 from siloom.models.a3 import above_percent, attention_causes, choices, query_cycles
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Operands, Reals32
 from siloom.sim.errors import InputError
+from siloom.sim.fixed_point import Codes32, to_codes
 
 
 def fitted_design(

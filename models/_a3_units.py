@@ -19,7 +19,7 @@ from siloom.models._a3_design import A3Design
 from siloom.sim.units.dot_product import DotProduct
 from siloom.sim.units.exp_split import ExpSplit
 from siloom.sim.units.greedy_search import GreedySearch
-from siloom.sim.units.post_score import PostScore, bound_code
+from siloom.sim.units.post_score import PostScore
 from siloom.sim.units.share_sum import ShareSum
 
 SCALE_BITS = 16
@@ -86,4 +86,4 @@ def scale_factor(dim: int) -> int:
 
 def post_bound(design: A3Design, dim: int) -> int:
     """How far below the largest an exact product is dropped; only where there is post-scoring."""
-    return bound_code(design.post_threshold_percent, math.ldexp(1.0, -2 * design.fraction_bits) / math.sqrt(dim))
+    return design.selection.post_bound(dim)

@@ -12,10 +12,8 @@ import math
 from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from siloom.sim.approximation import Mask, Quality, exact_probabilities
 from siloom.sim.budget import check_bytes
@@ -24,6 +22,7 @@ from siloom.sim.design import Design
 from siloom.sim.drawn_attention import Operands, Reals32
 from siloom.sim.engine.pipeline import run_pipeline
 from siloom.sim.errors import InputError
+from siloom.sim.fixed_point import Codes32
 from siloom.sim.memory import idle_latency_s, part, stream_bytes_per_s
 from siloom.sim.ops import Attention, Operation, extras_note
 from siloom.sim.result import Phase, Result, utilization
@@ -39,7 +38,6 @@ _BYTES_PER_SCORE = 60
 
 ENERGY_TABLES = ("horowitz", "cacti_sram", "node_scaling", "dram_energy", "dram_parts")
 
-Codes32 = npt.NDArray[np.int32]
 Phases = Mapping[str, Mapping[str, int]]
 """Name -> cause -> cycles, in order."""
 
@@ -103,28 +101,6 @@ class Whole:
     phases: Phases
     quality: Mapping[str, float]
     output: Reals32
-
-
-def to_codes(x: Reals32, bits: int, fraction: int) -> tuple[Codes32, int]:
-    """Signed fixed-point codes of ``x``, to nearest even, symmetric about zero; and how many were cut off."""
-    top = (1 << (bits - 1)) - 1
-    scaled = np.rint(x.astype(np.float64) * (1 << fraction))
-    beyond = int(np.count_nonzero(np.abs(scaled) > top))
-    return np.clip(scaled, -top, top).astype(np.int32), beyond
-
-
-def exact_products(a: Codes32, b: Codes32, bits: int) -> npt.NDArray[np.int64]:
-    """The exact a b^T [rows of a, rows of b] of ``bits``-wide codes, through a BLAS whose sums hold them.
-
-    Raises:
-        InputError: sums that double precision does not hold.
-    """
-    most = 2 * (bits - 1) + math.ceil(math.log2(a.shape[1])) if a.shape[1] > 1 else 2 * (bits - 1)
-    if most > 53:
-        raise InputError(f"products of {bits}-bit operands of length {a.shape[1]} need {most} bits, more than 53")
-    kind: type[np.floating[Any]] = np.float32 if most <= 24 else np.float64
-    products: npt.NDArray[np.int64] = np.matmul(a.astype(kind), b.astype(kind).T).astype(np.int64)
-    return products
 
 
 FORWARD_ONLY = "it runs attention's forward pass alone"
@@ -278,25 +254,6 @@ def _added(many: Iterable[Phases]) -> dict[str, dict[str, int]]:
 def pins_bytes_per_s(memory: str, channels: int) -> float:
     """Peak rate of a memory; infinite where it is ideal."""
     return math.inf if memory == "ideal" else channels * part(memory).peak_bytes_per_s
-
-
-def keep_best_where_none(
-    kept: Mask, allowed: Mask, scores_of: Callable[[npt.NDArray[np.intp]], npt.NDArray[Any]]
-) -> int:
-    """Let rows of ``kept`` [rows, keys] without a key keep their best allowed one, in place; how many there were.
-
-    ``scores_of`` gives the scores [those, keys] of such rows, whose numbers it is given; of equal ones the first wins.
-    """
-    without = np.flatnonzero(~kept.any(axis=1))
-    if len(without):
-        scores, may = scores_of(without), allowed[without]
-        best = scores.max(axis=1, keepdims=True, where=may, initial=_least(scores.dtype))
-        kept[without, np.argmax((scores == best) & may, axis=1)] = True
-    return len(without)
-
-
-def _least(kind: np.dtype[Any]) -> Any:
-    return -np.inf if kind.kind == "f" else np.iinfo(kind).min
 
 
 def weighted_output(weights: Reals32, v: Codes32, kept: Mask, banks: int, bits: int, fraction: int) -> Reals32:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
-from siloom.models._dota_detector import RANGES, WEIGHTS
-from siloom.sim.design import Design, parameter
+from siloom.sim.design import Design, parameter, same_parameter
 from siloom.sim.errors import InputError
 from siloom.sim.memory import PARTS
+from siloom.sim.selection.low_rank_scores import WEIGHTS, LowRankScores
 from siloom.sim.units.multi_precision_mul import MultiPrecisionMul, rate_factor
 from siloom.sim.units.token_scheduler import MAX_TOKENS
 
@@ -61,14 +60,7 @@ class DotaDesign(Design):
         status="recalled",
         choices=("topk", "threshold"),
     )
-    retention: float = parameter(
-        0.1,
-        unit="",
-        source="share of keys that a row keeps; " + _PAPER + ": about 0.03 to 0.2",
-        status="recalled",
-        low=1e-6,
-        high=1.0,
-    )
+    retention: float = same_parameter(LowRankScores, "retention")
     threshold: str = parameter(
         "auto",
         unit="",
@@ -76,10 +68,8 @@ class DotaDesign(Design):
         "or a whole number",
         status="assumed",
     )
-    detector_bits: int = parameter(4, unit="bit", source=_PAPER + ": 2 or 4", status="recalled", low=2, high=8)
-    rank_share: float = parameter(
-        0.25, unit="", source="rank of the detector over dim; " + _PAPER, status="recalled", low=1e-3, high=1.0
-    )
+    detector_bits: int = same_parameter(LowRankScores, "detector_bits")
+    rank_share: float = same_parameter(LowRankScores, "rank_share")
     weights: str = parameter(
         WEIGHTS[0],
         unit="",
@@ -87,13 +77,7 @@ class DotaDesign(Design):
         status="assumed",
         choices=WEIGHTS,
     )
-    ranges: str = parameter(
-        RANGES[0],
-        unit="",
-        source="what quantizers take to their highest code: the largest number, or of least error",
-        status="assumed",
-        choices=RANGES,
-    )
+    ranges: str = same_parameter(LowRankScores, "ranges")
     calibration_stride: int = parameter(
         1, unit="tokens", source="the detector is learnt on every so manyth", status="assumed", low=1, high=1024
     )
@@ -111,9 +95,9 @@ class DotaDesign(Design):
     latency_cycles: int = parameter(
         10, unit="cycles", source="from the array to the unit behind; " + _SILENT, status="assumed", low=0, high=1000
     )
-    operand_bits: int = parameter(16, unit="bit", source=_NOTE, low=4, high=16)
-    fraction_bits: int = parameter(8, unit="bit", source=_SILENT, status="assumed", low=0, high=15)
-    seed: int = parameter(0, unit="", source="of the projection", status="assumed", low=0, high=2**63 - 1)
+    operand_bits: int = same_parameter(LowRankScores, "operand_bits")
+    fraction_bits: int = same_parameter(LowRankScores, "fraction_bits")
+    seed: int = same_parameter(LowRankScores, "seed")
     sram_bytes: int = parameter(
         655_360, unit="B/lane", source=_PAPER + "; not sure", status="recalled", low=1024, high=2**33
     )
@@ -124,8 +108,7 @@ class DotaDesign(Design):
     def __post_init__(self) -> None:
         """Check what fields must hold together."""
         super().__post_init__()
-        if self.detector_bits not in (2, 4, 8):
-            raise InputError(f"dota: detector_bits must be 2, 4 or 8, got {self.detector_bits}")
+        _ = self.detector  # refuses what it cannot be
         if self.keys_per_round > self.tokens:
             raise InputError(f"dota: keys_per_round must be at most tokens, {self.tokens}, got {self.keys_per_round}")
         if self.fraction_bits >= self.operand_bits:
@@ -152,13 +135,26 @@ class DotaDesign(Design):
         """Low-precision products that a PE does a cycle."""
         return rate_factor(WIDE_BITS, self.detector_bits, self.detector_rate == "all-pairs")
 
+    @property
+    def detector(self) -> LowRankScores:
+        """How keys are chosen, but for the weights and where all above a threshold are."""
+        return LowRankScores(
+            retention=self.retention,
+            detector_bits=self.detector_bits,
+            rank_share=self.rank_share,
+            ranges=self.ranges,
+            operand_bits=self.operand_bits,
+            fraction_bits=self.fraction_bits,
+            seed=self.seed,
+        )
+
     def rank(self, dim: int) -> int:
         """Length of Q~ and K~."""
-        return max(1, round(self.rank_share * dim))
+        return self.detector.rank(dim)
 
     def keep(self, seq: int) -> int:
-        """Keys that a row keeps of so many: ``ceil(retention * seq)``, 0.07 of 100 being 7."""
-        return min(seq, max(1, math.ceil(round(self.retention * seq, 9))))
+        """Keys that a row keeps of so many."""
+        return self.detector.keep(seq)
 
 
 def vector_bytes(design: DotaDesign, dim: int) -> int:

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from siloom.sim.design import Design, parameter
+from siloom.sim.design import Design, parameter, same_parameter
 from siloom.sim.errors import InputError
-from siloom.sim.hash_angle import PROJECTIONS, angle_bias_rad
+from siloom.sim.hash_angle import angle_bias_rad
 from siloom.sim.memory import PARTS
+from siloom.sim.selection.hashed_keys import COSINE_FRACTION, Degree, HashedKeys
 from siloom.sim.units.bank_sum import BankSum
 from siloom.sim.units.candidate_select import CandidateSelect
 from siloom.sim.units.dot_product import DotProduct
@@ -23,12 +24,6 @@ from siloom.sim.units.weighted_sum import WeightedSum
 
 _PAPER = "Ham et al., ELSA, ISCA 2021"
 _SILENT = "the paper gives none"
-
-COSINE_FRACTION = 7
-THRESHOLD_FRACTION = 15
-"""Bits behind the point of a threshold; more than any cosine of a hash can tell apart."""
-KEEP_ALL = -1 << THRESHOLD_FRACTION
-"""The threshold of -1 that all keys pass, those without a length too."""
 
 
 @dataclass(frozen=True)
@@ -74,28 +69,19 @@ class ElsaDesign(Design):
     dim: int = parameter(
         0, unit="", source="of the heads that fit; 0: as the operation has", status="assumed", low=0, high=4096
     )
-    operand_bits: int = parameter(9, unit="bit", source=_PAPER, status="recalled", low=3, high=13)
-    fraction_bits: int = parameter(3, unit="bit", source=_PAPER, status="recalled", low=0, high=12)
-    norm_bits: int = parameter(8, unit="bit", source=_PAPER, status="recalled", low=2, high=24)
-    factor_bits: int = parameter(6, unit="bit", source=_PAPER, status="recalled", low=2, high=12)
+    operand_bits: int = same_parameter(HashedKeys, "operand_bits")
+    fraction_bits: int = same_parameter(HashedKeys, "fraction_bits")
+    norm_bits: int = same_parameter(HashedKeys, "norm_bits")
+    factor_bits: int = same_parameter(HashedKeys, "factor_bits")
     mantissa_bits: int = parameter(
         10, unit="bit", source="of an exponential; the paper gives none", status="assumed", low=1, high=11
     )
-    projection: str = parameter(
-        "kronecker", unit="", source="others are ablations", status="recalled", choices=tuple(PROJECTIONS)
-    )
-    p: float = parameter(
-        1.0,
-        unit="",
-        source="degree of approximation: keys above p/n of the softmax are to be kept; 0 keeps all",
-        status="recalled",
-        low=0.0,
-        high=1000.0,
-    )
+    projection: str = same_parameter(HashedKeys, "projection")
+    p: float = same_parameter(Degree, "p")
     threshold: str = parameter(
         "auto", unit="", source="auto: learnt for p on each head's own operands; or a number, -1 to 1", status="assumed"
     )
-    seed: int = parameter(0, unit="", source="of the projection", status="assumed", low=0, high=2**63 - 1)
+    seed: int = same_parameter(HashedKeys, "seed")
     memory: str = parameter("hbm2-2.0", unit="", source=_SILENT, status="assumed", choices=("ideal", *PARTS))
     memory_channels: int = parameter(1, unit="stacks", source=_SILENT, status="assumed", low=1, high=1024)
     node_nm: float = parameter(40.0, unit="nm", source=_PAPER, low=7.0, high=130.0)
@@ -123,9 +109,17 @@ class ElsaDesign(Design):
             raise InputError(f"elsa: threshold must be auto or a number from -1 to 1, got {self.threshold[:40]!r}")
         return number
 
-    def threshold_code(self, threshold: float) -> int:
-        """The nearest threshold that the hardware can be given."""
-        return round(threshold * (1 << THRESHOLD_FRACTION))
+    @property
+    def selection(self) -> HashedKeys:
+        """How keys are chosen."""
+        return HashedKeys(
+            operand_bits=self.operand_bits,
+            fraction_bits=self.fraction_bits,
+            norm_bits=self.norm_bits,
+            factor_bits=self.factor_bits,
+            projection=self.projection,
+            seed=self.seed,
+        )
 
     def units(self, dim: int) -> ElsaUnits:
         """The units of one pipeline for heads of this length."""

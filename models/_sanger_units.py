@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from siloom.sim.contract import fixed
+from siloom.sim.selection.predicted_scores import EXP, SCALE
 from siloom.sim.units import exp_sanger as exp_unit
 from siloom.sim.units import mask_threshold as mask_unit
 from siloom.sim.units import score_scale as scale_unit
-from siloom.sim.units.exp_sanger import ExpSanger
 from siloom.sim.units.mask_threshold import MaskThreshold
-from siloom.sim.units.score_scale import ScoreScale
-
-EXP = ExpSanger()
-SCALE = ScoreScale(fraction=EXP.fraction)
 
 READ = 1
 """Cycles from an address to a memory's word."""

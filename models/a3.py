@@ -37,63 +37,43 @@ Fields and their sources: ``_a3_design.py``; energy and area: ``_a3_cost.py``; s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from siloom.models._a3_cost import area_parts, energy_parts
 from siloom.models._a3_design import A3Design, row_bits
-from siloom.models._a3_units import SCALE_BITS, post_bound, scale_factor
+from siloom.models._a3_units import SCALE_BITS, scale_factor
 from siloom.models._attention import (
     FORWARD_ONLY,
-    Codes32,
     Head,
     HeadRun,
     Port,
     attention_result,
-    exact_products,
-    keep_best_where_none,
     on_copies,
     pins_bytes_per_s,
     require_attention,
     run_heads,
     supports_attention,
-    to_codes,
     with_dram,
 )
 from siloom.sim.approximation import Mask
 from siloom.sim.drawn_attention import Reals32
 from siloom.sim.engine.pipeline import run_pipeline
 from siloom.sim.engine.pipeline_path import longest_path
+from siloom.sim.fixed_point import Codes32, to_codes
 from siloom.sim.machine import Machine
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result
+from siloom.sim.selection.greedy_keys import Choice
 from siloom.sim.units.exp_split import exp_split_stream, split_tables
-from siloom.sim.units.greedy_search import REFINEMENTS, greedy_scores, sorted_ends
-from siloom.sim.units.post_score import near_largest
 from siloom.sim.units.share_sum import share_sums
 
-_UNBOUNDED = 2**62
 _QUERIES = 1024
 """Queries of a head that are worked on at once here: long heads would take gigabytes."""
 
 Counts = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was chosen for some queries, [queries, keys]: ``candidates`` of the search, of these the keys ``kept``.
-
-    ``scores`` are exact products, ``largest`` [queries] the largest among a query's candidates; ``rescued`` queries had
-    no candidate of their own.
-    """
-
-    candidates: Mask
-    kept: Mask
-    scores: Counts
-    largest: Counts
-    rescued: int
 
 
 class A3(Machine):
@@ -195,29 +175,10 @@ class A3(Machine):
 
 
 def choices(design: A3Design, q: Codes32, k: Codes32, allowed: Mask) -> Iterator[tuple[slice, Choice]]:
-    """The keys of one head, so many of its queries at a time; arguments as :func:`choose`."""
+    """The keys of one head, so many of its queries at a time; arguments as those of ``design.selection.select``."""
     for first in range(0, len(q), _QUERIES):
         part = slice(first, first + _QUERIES)
-        yield part, choose(design, q[part], k, allowed[part])
-
-
-def choose(design: A3Design, q: Codes32, k: Codes32, allowed: Mask) -> Choice:
-    """The keys of some queries: q [queries, dim] and k [keys, dim] are codes, ``allowed`` is [queries, keys]."""
-    seq, dim = k.shape
-    passes = design.iterations(seq)
-    rescued = 0
-    candidates = allowed
-    if passes:
-        ends = sorted_ends(k, min(seq, passes))
-        greedy = greedy_scores(q, *ends, seq, passes, REFINEMENTS.index(design.refinement))
-        candidates = (greedy > 0) & allowed
-        rescued = keep_best_where_none(candidates, allowed, lambda rows: greedy[rows])
-    scores = exact_products(q, k, design.operand_bits)
-    bound = _UNBOUNDED
-    if design.post_threshold_percent:
-        bound = post_bound(design, dim)
-    kept, largest = near_largest(scores, candidates, bound)
-    return Choice(candidates, kept, scores, largest, rescued)
+        yield part, design.selection.select(q[part], k, allowed[part])
 
 
 def above_percent(probabilities: Reals32, percent: float) -> Mask:

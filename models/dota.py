@@ -1,7 +1,7 @@
 """DOTA (Qu et al., ASPLOS 2022): a learnt low-rank detector finds weak scores, and groups of queries share strong ones.
 
 A head's queries and keys go through a fixed ternary projection and learnt low-rank weights at 4 or 2 bits; the product
-of the two says which scores matter (:mod:`siloom.models._dota_detector`). Each row keeps its ``r`` best keys,
+of the two says which scores matter (:mod:`siloom.sim.selection.low_rank_scores`). Each row keeps its ``r`` best keys,
 ``r = ceil(retention * n)``, or all above a threshold. ``tokens`` rows at a time then work on their keys together,
 out of order, so that a key that several rows keep is fetched once (``sim/units/token_scheduler.py``). Scores are
 computed in FX16, their exponentials in FP32, and the softmax is quantised to FX16 before it meets V.
@@ -40,35 +40,33 @@ import numpy.typing as npt
 
 from siloom.models._attention import (
     FORWARD_ONLY,
-    Codes32,
     Head,
     HeadRun,
     Phases,
     Port,
     Whole,
     attention_result,
-    exact_products,
-    keep_best_where_none,
     pins_bytes_per_s,
     pipelined,
     require_attention,
     run_heads,
     supports_attention,
-    to_codes,
     with_dram,
 )
 from siloom.models._dota_cost import area_parts, energy_parts
 from siloom.models._dota_design import DotaDesign, vector_bytes
-from siloom.models._dota_detector import calibrate
 from siloom.models._dota_softmax import SOFTMAX_FILL, softmax_weights
 from siloom.sim.approximation import Mask
 from siloom.sim.drawn_attention import Reals32
 from siloom.sim.engine.token_groups import VISIT_CAUSES, WAIT_CAUSES, owner_bitmaps, share_array, visit_groups
+from siloom.sim.fixed_point import Codes32, exact_products, to_codes
 from siloom.sim.machine import Machine
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result
+from siloom.sim.selection.best_key import keep_best_where_none
+from siloom.sim.selection.low_rank_scores import calibrate
 from siloom.sim.units.row_topk import top_of_rows
-from siloom.sim.units.ternary_projection import TernaryProjection, ternary_matrix
+from siloom.sim.units.ternary_projection import TernaryProjection
 from siloom.sim.units.token_scheduler import buffer_order
 
 Counts = npt.NDArray[np.int64]
@@ -173,13 +171,12 @@ def detect(design: DotaDesign, q: Codes32, k: Codes32, allowed: Mask) -> tuple[M
 
     The detector, and a threshold that is learnt, are calibrated on every ``calibration_stride``-th token.
     """
-    seq, dim = q.shape
     learn = slice(None, None, design.calibration_stride)
-    matrix = ternary_matrix(dim, design.rank(dim), design.seed)
+    matrix = design.detector.matrix(q.shape[1])
     detector = calibrate(q[learn], k[learn], matrix, design.detector_bits, weights=design.weights, ranges=design.ranges)
     scores = detector.scores(q, k)
     if design.selection == "topk":
-        return top_of_rows(scores, _lengths(allowed), np.full(seq, design.keep(seq))), 0
+        return design.detector.best(scores, allowed), 0
     threshold: float | None = design.given_threshold()
     if threshold is None:
         threshold = share_threshold(scores[learn, learn][allowed[learn, learn]], design.retention)

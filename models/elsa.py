@@ -25,65 +25,47 @@ import numpy as np
 
 from siloom.models._attention import (
     FORWARD_ONLY,
-    Codes32,
     Head,
     HeadRun,
     Port,
     Whole,
     attention_result,
     dram_energy_j,
-    exact_products,
-    keep_best_where_none,
     on_copies,
     pins_bytes_per_s,
     require_attention,
     run_heads,
     supports_attention,
-    to_codes,
     weighted_output,
     with_dram,
 )
-from siloom.models._elsa_design import COSINE_FRACTION, KEEP_ALL, THRESHOLD_FRACTION, ElsaDesign
+from siloom.models._elsa_design import ElsaDesign
 from siloom.sim.approximation import Mask
 from siloom.sim.cost import arithmetic, sram
 from siloom.sim.drawn_attention import Reals32
 from siloom.sim.engine.candidate_queues import CAUSES, causes, scan_and_work
 from siloom.sim.errors import InfeasibleError, InputError
-from siloom.sim.hash_angle import angle_bias_rad, projection_matrix
+from siloom.sim.fixed_point import Codes32, exact_products, to_codes
 from siloom.sim.machine import Machine
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result
-from siloom.sim.units.candidate_select import bound_code, candidates
+from siloom.sim.selection.hashed_keys import learn_threshold, threshold_code
 from siloom.sim.units.exp_float import exp_float_codes
-from siloom.sim.units.hamming import cosine_table, distances
-from siloom.sim.units.norm import norms
-from siloom.sim.units.srp_hash import WORD, Hashes, sides_for, srp_hash_vectors
-
-_EXACT_NORM_BITS = 24
-"""No length of a key is cut off at so many."""
+from siloom.sim.units.srp_hash import sides_for
 
 
-def learn_threshold(head: Head, p: float) -> float:
-    """The threshold of one head for keys above ``p / n`` of the softmax.
+def learnt_threshold(head: Head, p: float) -> float:
+    """The threshold of one head for keys above ``p / n`` of the softmax, n being the keys that a query may look at.
 
-    For every query, of the keys above p/n, n being the keys it may look at, the least score over the product of the
-    query's and the largest key's length; their mean (ELSA, section on learning the threshold, recalled). A query
-    without such a key says nothing; without any such query, or with p = 0, all keys are kept: -1.
+    With ``p`` 0 all keys are kept: -1.
     """
-    above = head.above_share(p)
-    having = above.any(axis=1)
-    if p == 0 or not having.any():
-        return -1.0
-    scores = head.q.astype(np.float64) @ head.k.T.astype(np.float64)
-    least = np.where(above, scores, np.inf).min(axis=1)[having]
-    scale = np.linalg.norm(head.q, axis=1)[having] * np.linalg.norm(head.k, axis=1).max()
-    return float(np.clip(np.mean(least / np.maximum(scale, 1e-30)), -1.0, 1.0))
+    return -1.0 if p == 0 else learn_threshold(head.q, head.k, head.above_share(p))
 
 
 def head_threshold(design: ElsaDesign, head: Head) -> int:
     """The code of the threshold that a head is given: by hand, or learnt on its own operands."""
     given = design.given_threshold()
-    return design.threshold_code(learn_threshold(head, design.p) if given is None else given)
+    return threshold_code(learnt_threshold(head, design.p) if given is None else given)
 
 
 def require_room(label: str, design: ElsaDesign, seq: int, dim: int) -> None:
@@ -153,7 +135,7 @@ class Elsa(Machine):
         (q, q_cut), (k, k_cut), (v, v_cut) = (
             to_codes(x, design.operand_bits, design.fraction_bits) for x in (head.q, head.k, head.v)
         )
-        kept, rescued, norms_cut = self._select(q, k, head_threshold(design, head), head.allowed)
+        kept, rescued, norms_cut = design.selection.select(q, k, head_threshold(design, head), head.allowed)
         ends, counts = np.empty(seq, np.int64), np.empty((seq, design.attention_units), np.int64)
         hashing, finish = units.hash_cycles, units.finish_cycles
         sizes = design.attention_units, design.selectors, design.queue_entries, design.queries_held
@@ -186,31 +168,6 @@ class Elsa(Machine):
                 "queries_without_candidate": int(np.count_nonzero(rescued)),
             },
         )
-
-    def _select(self, q: Codes32, k: Codes32, threshold: int, allowed: Mask) -> tuple[Mask, Mask, int]:
-        """Candidates [seq, seq]; the queries [seq] that had none and were given their best key; and norms cut off."""
-        design, dim = self.design, q.shape[1]
-        lengths = norms(k, design.norm_bits)
-        beyond = int(np.count_nonzero(norms(k, _EXACT_NORM_BITS) > lengths))
-        if threshold == KEEP_ALL:  # those of length zero in their codes too
-            return allowed.copy(), np.zeros(len(q), np.bool_), beyond
-        table = cosine_table(dim, angle_bias_rad(design.projection, dim), COSINE_FRACTION)
-        distance = distances(self._hash(q), self._hash(k))
-        bound = bound_code(threshold / (1 << THRESHOLD_FRACTION), int(lengths.max()), COSINE_FRACTION)
-        kept = candidates(distance, lengths, table, bound) & allowed
-        without = np.logical_not(kept.any(axis=1))
-        keep_best_where_none(kept, allowed, lambda rows: lengths * table[distance[rows]])
-        return kept, without, beyond
-
-    def _hash(self, x: Codes32) -> Hashes:
-        design, dim = self.design, x.shape[1]
-        if design.projection == "kronecker":
-            return srp_hash_vectors(x, *design.units(dim).hash.factors)
-        signs = x.astype(np.float64) @ projection_matrix(design.projection, dim, design.seed).T >= 0
-        padded = np.zeros((len(x), -(-dim // WORD) * WORD), np.bool_)
-        padded[:, :dim] = signs
-        packed: Hashes = np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
-        return packed
 
     def _attend(self, q: Codes32, k: Codes32, v: Codes32, kept: Mask) -> tuple[Reals32, int]:
         """The output, back from its codes; and how many powers were the largest there is, or none."""

@@ -29,7 +29,6 @@ import numpy as np
 
 from siloom.models._attention import (
     FORWARD_ONLY,
-    Codes32,
     Head,
     HeadRun,
     Phases,
@@ -37,13 +36,11 @@ from siloom.models._attention import (
     Whole,
     attention_result,
     dram_energy_j,
-    exact_products,
     pins_bytes_per_s,
     pipelined,
     require_attention,
     run_heads,
     supports_attention,
-    to_codes,
     with_dram,
 )
 from siloom.models._flash_design import FlashDesign
@@ -52,6 +49,7 @@ from siloom.sim.contract import Codes
 from siloom.sim.cost import arithmetic, sram
 from siloom.sim.engine.flash_blocks import fill_cycles, head_causes, scored_pairs
 from siloom.sim.errors import InputError
+from siloom.sim.fixed_point import Codes32, exact_products, to_codes
 from siloom.sim.machine import Machine
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result

@@ -41,19 +41,14 @@ from siloom.models._attention import (
     Port,
     Whole,
     attention_result,
-    exact_products,
-    keep_best_where_none,
     require_attention,
     run_heads,
     supports_attention,
-    to_codes,
     with_dram,
 )
 from siloom.models._sanger_authors import v1_seconds, v2_seconds
 from siloom.models._sanger_units import (
-    EXP,
     HEADS_HELD,
-    SCALE,
     HeadTimes,
     divide_latency,
     exponential_waits,
@@ -63,18 +58,18 @@ from siloom.models._sanger_units import (
 )
 from siloom.sim.approximation import Mask
 from siloom.sim.cost import arithmetic, dram_energy, sram
-from siloom.sim.design import Design, parameter
+from siloom.sim.design import Design, parameter, same_parameter
 from siloom.sim.drawn_attention import Reals32
 from siloom.sim.errors import InputError
+from siloom.sim.fixed_point import exact_products, to_codes
 from siloom.sim.machine import Machine
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Phase, Result
-from siloom.sim.units.exp_sanger import exp_sanger_stream, largest_input, step_table
-from siloom.sim.units.int4_predictor import normalised, shared_scale
-from siloom.sim.units.mask_threshold import MaskThreshold, above_threshold
+from siloom.sim.selection.predicted_scores import EXP, SCALE, PredictedScores
+from siloom.sim.units.exp_sanger import largest_input
+from siloom.sim.units.int4_predictor import shared_scale
 from siloom.sim.units.pack_split import sub_row_counts
-from siloom.sim.units.quantizer import quantize
-from siloom.sim.units.score_scale import block_scales, scaled_scores
+from siloom.sim.units.score_scale import scaled_scores
 from siloom.sim.units.weighted_mean import weighted_means
 
 _PAPER = "Lu et al., Sanger, MICRO 2021 (from a reading note of the full text)"
@@ -101,16 +96,10 @@ class SangerDesign(Design):
         source="pack_split; split: rows without a key take a place too; none: a tile waits for its fullest row",
         choices=("pack_split", "split", "none"),
     )
-    predictor_bits: int = parameter(4, unit="bit", source=_PAPER, low=2, high=8)
-    threshold: float = parameter(2e-3, unit="", source=_PAPER + "; 2e-2 for GLUE; 0 keeps all", low=0.0, high=1.0)
-    exponent: str = parameter(
-        "table",
-        unit="",
-        source="of predicted scores: table, as the RTL's unit, or exact, as the software",
-        status="assumed",
-        choices=("table", "exact"),
-    )
-    window: float = parameter(8.0, unit="", source=_SILENT, status="assumed", low=1.0, high=11.0)
+    predictor_bits: int = same_parameter(PredictedScores, "predictor_bits")
+    threshold: float = same_parameter(PredictedScores, "threshold")
+    exponent: str = same_parameter(PredictedScores, "exponent")
+    window: float = same_parameter(PredictedScores, "window")
     operand_bits: int = parameter(16, unit="bit", source=_PAPER, low=4, high=16)
     fraction_bits: int = parameter(8, unit="bit", source=_SILENT, status="assumed", low=0, high=15)
     memory_bytes_per_s: float = parameter(128e9, unit="B/s", source=_PAPER, low=1e6, high=1e15)
@@ -140,6 +129,16 @@ class SangerDesign(Design):
             )
         if self.fraction_bits >= self.operand_bits:
             raise InputError(f"sanger: fraction_bits must be below operand_bits, got {self.fraction_bits}")
+
+    @property
+    def selection(self) -> PredictedScores:
+        """How keys are chosen."""
+        return PredictedScores(
+            predictor_bits=self.predictor_bits,
+            threshold=self.threshold,
+            exponent=self.exponent,
+            window=self.window,
+        )
 
     @property
     def pes(self) -> int:
@@ -201,7 +200,7 @@ class Sanger(Machine):
     def _head(self, head: Head, scales: tuple[np.float32, np.float32]) -> HeadRun:
         design = self.design
         seq, dim = head.q.shape
-        kept, largest, rescued = predict(design, head, scales)
+        kept, largest, rescued = design.selection.select(head.q, head.k, scales, head.allowed)
         (q, q_cut), (k, k_cut), (v, v_cut) = (
             to_codes(x, design.operand_bits, design.fraction_bits) for x in (head.q, head.k, head.v)
         )
@@ -336,81 +335,6 @@ def threshold_for(probabilities: Sequence[Reals32], mass: float) -> float:
     return float(below[0]) if len(below) else 0.0
 
 
-@dataclass(frozen=True)
-class PredictorOperands:
-    """One head as the prediction array gets it.
-
-    ``q`` and ``k`` [n, dim]: codes of vectors of length one. ``rows`` [n] and ``keys`` [n]: what they are to be
-    multiplied with, in units that ``shift`` and the score's own point take off (:mod:`siloom.sim.units.score_scale`).
-    """
-
-    q: npt.NDArray[np.int8]
-    k: npt.NDArray[np.int8]
-    rows: npt.NDArray[np.int64]
-    keys: npt.NDArray[np.int64]
-    shift: int
-
-    @classmethod
-    def of(cls, head: Head, scales: tuple[np.float32, np.float32], bits: int) -> PredictorOperands:
-        """Those of ``head``, at the scales of Q and K that all heads share."""
-        q, k = (quantize(normalised(x), scale, bits) for x, scale in zip((head.q, head.k), scales, strict=True))
-        lengths_q, lengths_k = (np.linalg.norm(x.astype(np.float64), axis=1) for x in (head.q, head.k))
-        least = -(-SCALE.fraction // 2)
-        rows, row_power = block_scales(lengths_q / scales[0] / math.sqrt(head.q.shape[1]), SCALE.row_bits, least)
-        keys, key_power = block_scales(lengths_k / scales[1], SCALE.key_bits, least)
-        return cls(q.astype(np.int8), k.astype(np.int8), rows, keys, row_power + key_power - SCALE.fraction)
-
-    def scores(self) -> npt.NDArray[np.int64]:
-        """Codes of all predicted scores, [queries, keys]."""
-        # Sums of 1024 products of 7 bits are whole numbers that single precision holds.
-        sums = (self.q.astype(np.float32) @ self.k.astype(np.float32).T).astype(np.int64)
-        return scaled_scores(sums, self.rows, self.keys, self.shift, SCALE.score_bits)
-
-
-def predict(
-    design: SangerDesign, head: Head, scales: tuple[np.float32, np.float32]
-) -> tuple[Mask, npt.NDArray[np.int64], int]:
-    """The mask of one head, the code of each row's largest predicted score, and how many rows got their likeliest key.
-
-    A row of which nothing passes keeps its likeliest key.
-    """
-    scores = PredictorOperands.of(head, scales, design.predictor_bits).scores()
-    allowed = head.allowed
-    largest = scores.max(axis=1, where=allowed, initial=np.iinfo(np.int64).min)
-    below = scores - largest[:, None]
-    if design.threshold == 0:
-        kept = allowed
-    elif design.exponent == "exact":
-        powers = np.where(allowed, np.exp(below / (1 << SCALE.fraction)), 0.0)
-        kept = powers > design.threshold * powers.sum(axis=1, keepdims=True)
-    else:
-        unit = mask_unit(design, len(scores))
-        table_powers = np.where(allowed, powers_of(design, below), 0)
-        kept = above_threshold(table_powers, table_powers.sum(axis=1), unit.constant, unit.threshold_bits)
-    kept &= allowed
-    return kept, largest, keep_best_where_none(kept, allowed, lambda rows: scores[rows])
-
-
-def mask_unit(design: SangerDesign, seq: int) -> MaskThreshold:
-    """The comparison for rows of ``seq`` keys."""
-    total_bits = EXP.width + (seq - 1).bit_length()
-    return MaskThreshold(threshold=design.threshold, total_bits=total_bits, threshold_bits=min(20, 62 - total_bits))
-
-
-def window_code(design: SangerDesign) -> int:
-    """What is added to a score below its row's largest, so that the exponential gets a number that is not negative."""
-    return round(design.window * (1 << EXP.fraction))
-
-
-def powers_of(design: SangerDesign, below: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Codes of e^(x + window) through the RTL's unit, of codes of x; zero where x is below the window."""
-    shifted = below + window_code(design)
-    codes = np.clip(shifted, 0, largest_input(EXP))
-    table = step_table(EXP.fraction, EXP.table_bits, EXP.append)
-    powers = exp_sanger_stream(codes.ravel(), EXP.width, EXP.fraction, table, EXP.table_bits, EXP.append)
-    return np.where(shifted < 0, 0, powers.reshape(below.shape))
-
-
 def root_code(dim: int) -> int:
     """One over the root of ``dim``, as a scale whose bits but one lie behind its point."""
     code: int = round(2 ** (SCALE.row_bits - 1) / math.sqrt(dim))
@@ -440,9 +364,9 @@ def _attend(
     lie so far below it that no weight is left.
     """
     below = exact_scores(design, q, k) - largest[:, None]
-    weights = powers_of(design, below)
+    weights = design.selection.powers(below)
     means = weighted_means(weights, v.astype(np.int64), kept)
-    clipped = below + window_code(design) > largest_input(EXP)
+    clipped = below + design.selection.window_code > largest_input(EXP)
     empty = ~np.any(weights, axis=1, where=kept)
     output = (means / (1 << design.fraction_bits)).astype(np.float32)
     return output, int(np.count_nonzero(clipped & kept)), int(np.count_nonzero(empty))

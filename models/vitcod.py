@@ -42,12 +42,10 @@ from siloom.models._attention import (
     Port,
     attention_result,
     divided_sums,
-    exact_products,
     pins_bytes_per_s,
     require_attention,
     run_heads,
     supports_attention,
-    to_codes,
 )
 from siloom.models._masked import head_masks
 from siloom.models._vitcod_authors import authors_result
@@ -59,6 +57,7 @@ from siloom.sim.approximation import Mask, exact_probabilities
 from siloom.sim.cost import table_hash
 from siloom.sim.drawn_attention import Clustered, Operands, Reals32
 from siloom.sim.engine.column_engines import CAUSES, DENSER, SPARSER, Product, run_columns
+from siloom.sim.fixed_point import exact_products, to_codes
 from siloom.sim.machine import Machine
 from siloom.sim.ops import SDDMM, Attention, Item, Operation, SpMM, Workload
 from siloom.sim.result import Phase, Result, utilization

@@ -116,6 +116,12 @@ def parameter(default: Any, **about: Any) -> Any:
     return dataclasses.field(default=default, metadata={_KEY: Parameter(**about)})
 
 
+def same_parameter(owner: type[Design], name: str) -> Any:
+    """The field ``name`` of another design, default and description, as a field of this one."""
+    field = next(f for f in dataclasses.fields(owner) if f.name == name)
+    return dataclasses.field(default=field.default, metadata=field.metadata)
+
+
 @dataclass(frozen=True)
 class Design:
     """Base of all designs: checks its fields when made, and turns to and from plain values.

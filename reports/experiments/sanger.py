@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from siloom.models._attention import Head
 from siloom.models.registry import machine
-from siloom.models.sanger import Sanger, SangerDesign, predict, sub_rows_and_passes
+from siloom.models.sanger import Sanger, SangerDesign, sub_rows_and_passes
 from siloom.reports.headline import CHIP_NOTE, Headline, chip_rows, find
 from siloom.reports.reproduce import Table, published
-from siloom.sim.approximation import Mask, exact_probabilities
+from siloom.sim.approximation import Mask
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.ops import Attention, MatMul
+from siloom.sim.selection.predicted_scores import PredictedScores
 from siloom.sim.units.int4_predictor import shared_scale
 
 SEQ, HEADS, DIM = 384, 12, 64
@@ -49,12 +49,8 @@ def masks(law: Clustered) -> list[Mask]:
     given = Attention(seq=SEQ, heads=HEADS, dim=DIM, law=law).operands()
     scales = shared_scale(given.q, 4), shared_scale(given.k, 4)
     return [
-        predict(
-            SangerDesign(),
-            Head(q, k, v, False, exact_probabilities(q, k)),
-            scales,
-        )[0]
-        for q, k, v in zip(given.q[0], given.k[0], given.v[0], strict=True)
+        PredictedScores().select(q, k, scales, np.ones((SEQ, SEQ), np.bool_)).kept
+        for q, k in zip(given.q[0], given.k[0], strict=True)
     ]
 
 

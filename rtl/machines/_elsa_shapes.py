@@ -7,8 +7,9 @@ from typing import Any
 from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data
 
-from siloom.models._elsa_design import THRESHOLD_FRACTION, ElsaDesign
+from siloom.models._elsa_design import ElsaDesign
 from siloom.sim.contract import FP32
+from siloom.sim.selection.hashed_keys import THRESHOLD_FRACTION
 
 
 class Shapes:

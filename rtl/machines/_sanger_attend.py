@@ -17,13 +17,14 @@ from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.memory import Memory
 
-from siloom.models._sanger_units import SCALE, SETTLE, fill_cycles
+from siloom.models._sanger_units import SETTLE, fill_cycles
 from siloom.rtl.machines._sanger_layouts import head_layout, step_layout, sub_row_layout, task_layout
 from siloom.rtl.machines._sanger_predict import later, tiles
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.machines._sanger_walk import Walk
 from siloom.rtl.pick import pick
 from siloom.rtl.unread import unread
+from siloom.sim.selection.predicted_scores import SCALE
 
 
 class Phase(IntEnum):

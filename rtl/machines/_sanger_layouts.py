@@ -7,8 +7,8 @@ from typing import Any
 from amaranth.hdl import Shape, signed
 from amaranth.lib import data
 
-from siloom.models._sanger_units import EXP, SCALE
 from siloom.rtl.machines._sanger_size import SangerSize
+from siloom.sim.selection.predicted_scores import EXP, SCALE
 
 
 def head_layout(size: SangerSize) -> Any:

@@ -15,14 +15,13 @@ from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from siloom.models._sanger_units import EXP, SCALE
-from siloom.models.sanger import window_code
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.shared import place
 from siloom.rtl.units.exp_sanger import ExpSanger
 from siloom.rtl.units.mask_threshold import MaskThreshold
 from siloom.rtl.units.score_scale import ScoreScale
 from siloom.rtl.unread import unread
+from siloom.sim.selection.predicted_scores import EXP, SCALE
 from siloom.sim.units.exp_sanger import largest_input
 
 
@@ -182,7 +181,7 @@ class MaskRow(Component):
         end = largest_input(EXP)
         power: Any = Signal(EXP.width)
         m.d.comb += [
-            below.eq(self._read_score.data - self.largest + window_code(size.design)),
+            below.eq(self._read_score.data - self.largest + size.design.selection.window_code),
             power.eq(Mux(nothing1, 0, unit.o.p.power)),
             unit.i.valid.eq(valid1),
             unit.i.p.x.eq(x),

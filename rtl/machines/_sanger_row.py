@@ -15,8 +15,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
-from siloom.models._sanger_units import EXP, SCALE
-from siloom.models.sanger import SangerDesign, window_code
+from siloom.models.sanger import SangerDesign
 from siloom.rtl.machines._sanger_layouts import partial_layout, step_layout, task_layout, weight_layout
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.rtl.pick import pick
@@ -25,6 +24,7 @@ from siloom.rtl.units.exp_sanger import ExpSanger
 from siloom.rtl.units.score_scale import ScoreScale
 from siloom.rtl.unread import unread
 from siloom.sim.contract import fixed
+from siloom.sim.selection.predicted_scores import EXP, SCALE
 from siloom.sim.units import score_scale
 from siloom.sim.units.exp_sanger import largest_input
 
@@ -105,7 +105,7 @@ class Pe(Component):
             scale.i.p.key.eq(2),  # the bit that the root's code leaves free
             scale.i.p.shift.eq(self.shift),
             scale.o.ready.eq(1),
-            below.eq(scale.o.p.score - self.largest + window_code(size.design)),
+            below.eq(scale.o.p.score - self.largest + size.design.selection.window_code),
             power.i.valid.eq(given),
             power.i.p.x.eq(x),
             power.o.ready.eq(1),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
-from siloom.models._sanger_units import EXP, HEADS_HELD, SCALE
+from siloom.models._sanger_units import HEADS_HELD
 from siloom.models.sanger import SangerDesign
+from siloom.sim.selection.predicted_scores import EXP, SCALE
 from siloom.sim.units.int4_predictor import Int4Predictor
 from siloom.sim.units.mask_threshold import MaskThreshold
 from siloom.sim.units.pack_split import PackSplit

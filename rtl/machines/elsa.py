@@ -25,7 +25,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from siloom.models._elsa_design import COSINE_FRACTION, KEEP_ALL, THRESHOLD_FRACTION, ElsaDesign
+from siloom.models._elsa_design import ElsaDesign
 from siloom.rtl.beside import after
 from siloom.rtl.machines._elsa_bank import Bank
 from siloom.rtl.machines._elsa_load import Deal
@@ -35,6 +35,7 @@ from siloom.rtl.machines._elsa_window import Window
 from siloom.rtl.shared import place
 from siloom.rtl.units.norm import Norm
 from siloom.rtl.units.srp_hash import SrpHash
+from siloom.sim.selection.hashed_keys import COSINE_FRACTION, KEEP_ALL, THRESHOLD_FRACTION
 
 
 class Elsa(wiring.Component):

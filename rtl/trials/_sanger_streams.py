@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from siloom.models._attention import Head, to_codes
-from siloom.models._sanger_units import SCALE
-from siloom.models.sanger import PredictorOperands, root_code
+from siloom.models.sanger import root_code
 from siloom.rtl.exchange import Drain, Feed, Plan
 from siloom.rtl.machines._sanger_size import SangerSize
 from siloom.sim.contract import Codes
 from siloom.sim.drawn_attention import Reals32
+from siloom.sim.fixed_point import to_codes
 from siloom.sim.ops import Attention
+from siloom.sim.selection.predicted_scores import SCALE, PredictorOperands
 from siloom.sim.units.int4_predictor import shared_scale
 
 
@@ -84,8 +84,7 @@ def head_words(size: SangerSize, op: Attention) -> Mapping[str, tuple[int, list[
 
     for at in np.ndindex(op.batch, op.heads):
         q, k, v = given.q[at], given.k[at], given.v[at]
-        nothing = np.zeros((0, 0), np.float32)
-        codes = PredictorOperands.of(Head(q, k, v, op.causal, nothing), scales, design.predictor_bits)
+        codes = PredictorOperands.of(q, k, scales, design.predictor_bits)
         exact = [to_codes(x, design.operand_bits, design.fraction_bits)[0].astype(np.int64) for x in (q, k, v)]
         add("query_codes", blocks(codes.q.astype(np.int64), size.rows), design.predictor_bits)
         add("key_codes", blocks(codes.k.astype(np.int64), size.columns), design.predictor_bits)

@@ -14,7 +14,6 @@ import numpy as np
 
 from siloom.models._a3_design import A3Design, row_bits
 from siloom.models._a3_units import EXPONENT_READS, A3Units
-from siloom.models._attention import Codes32, to_codes
 from siloom.models.a3 import A3
 from siloom.rtl.cosim import Trial
 from siloom.rtl.exchange import Drain, Feed, Plan
@@ -22,6 +21,7 @@ from siloom.rtl.hardware import Hardware
 from siloom.rtl.trials._attention import drawn, idle, ready, real, wild
 from siloom.sim.contract import FLAG, Codes, Port, Stream, Whole
 from siloom.sim.errors import InfeasibleError, InputError
+from siloom.sim.fixed_point import Codes32, to_codes
 from siloom.sim.ops import Attention
 from siloom.sim.units.greedy_search import sorted_ends
 

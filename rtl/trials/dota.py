@@ -13,9 +13,7 @@ from functools import partial
 import numpy as np
 
 from siloom.models._attention import Port as Loads
-from siloom.models._attention import to_codes
 from siloom.models._dota_design import WIDE_BITS, DotaDesign
-from siloom.models._dota_detector import Side, calibrate
 from siloom.models.dota import Dota
 from siloom.rtl.cosim import Trial
 from siloom.rtl.exchange import Drain, Feed, Plan
@@ -24,7 +22,9 @@ from siloom.rtl.machines._dota_size import LATENCY, MOST_SEQ, DotaSize
 from siloom.rtl.trials._attention import drawn, real, wild
 from siloom.sim.contract import FLAG, Port, Stream, Whole
 from siloom.sim.errors import InfeasibleError, InputError
+from siloom.sim.fixed_point import to_codes
 from siloom.sim.ops import Attention
+from siloom.sim.selection.low_rank_scores import Side, calibrate
 from siloom.sim.units.ternary_projection import ternary_matrix
 
 _LANE = partial(DotaDesign, lanes=1, memory="ideal")

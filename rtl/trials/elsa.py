@@ -12,8 +12,8 @@ from functools import partial
 
 import numpy as np
 
-from siloom.models._attention import Head, to_codes
-from siloom.models._elsa_design import THRESHOLD_FRACTION, ElsaDesign
+from siloom.models._attention import Head
+from siloom.models._elsa_design import ElsaDesign
 from siloom.models.elsa import Elsa, head_threshold
 from siloom.rtl.cosim import Trial
 from siloom.rtl.exchange import Drain, Feed, Plan
@@ -22,7 +22,9 @@ from siloom.rtl.trials._attention import drawn, idle, ready, real, wild
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.contract import FLAG, Codes, Port, Stream, Whole
 from siloom.sim.errors import InfeasibleError, InputError
+from siloom.sim.fixed_point import to_codes
 from siloom.sim.ops import Attention
+from siloom.sim.selection.hashed_keys import THRESHOLD_FRACTION
 
 _PIPELINE = partial(ElsaDesign, copies=1, memory="ideal")
 _MOST_DIM, _MOST_SEQ = 512, 4096

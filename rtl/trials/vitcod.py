@@ -12,7 +12,6 @@ from functools import partial
 
 import numpy as np
 
-from siloom.models._attention import to_codes
 from siloom.models._vitcod_design import ViTCoDDesign
 from siloom.models._vitcod_work import attention_parts
 from siloom.models.vitcod import ViTCoD
@@ -25,6 +24,7 @@ from siloom.rtl.trials._sanger_streams import packed
 from siloom.rtl.trials._vitcod_streams import plans_of, token_payloads
 from siloom.sim.approximation import Mask
 from siloom.sim.errors import InfeasibleError
+from siloom.sim.fixed_point import to_codes
 from siloom.sim.ops import Attention
 
 _BASE = partial(ViTCoDDesign, memory="ideal", port_tokens=1, ratio=1.0)

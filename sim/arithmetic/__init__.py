@@ -63,6 +63,11 @@ class Arithmetic(Design, ABC):
     format: ClassVar[str]
     """Format of operands in memory, as ``sim.ops`` names it."""
 
+    @property
+    def by_chance(self) -> bool:
+        """Whether a product's ``key`` matters: where a setting is ``stochastic``."""
+        return "stochastic" in self.as_dict().values()
+
     @abstractmethod
     def product(self, a: Singles, b: Singles, direction: Direction, key: int = 0) -> Product:
         """A times B.

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from siloom.sim.engine.arrays import u
 from siloom.sim.engine.bits import lowest_bit, rotate_right
 from siloom.sim.engine.dram_lanes import (
-    LANES,
     NO_GAP,
     enter_lane,
     least_key,
@@ -69,25 +68,21 @@ ALIKE = AGE + 128  # by the row's low 6 bits: masks of places with such rows: re
 ACTS = ALIKE + 128
 COLUMNS = ACTS + MAX_BANKS // 2
 GAPS = COLUMNS + MAX_BANKS // 2
-"""Of all chunks: lanes of no gaps; by group, of those after its activation, after its column; by rank, none in it."""
+"""Lanes of ``MAX_BANKS`` each: no gaps; by group, those after its activation, after its column; by rank, none in it."""
 
 FAR = 1 << 23
 """So far from the base, lanes are counted from a new one: with a key's 6 bits they must fit 31."""
 BEHIND = 1 << 20
 """So long before now is a new base: nothing that is waited for was ready as early."""
 
+_GAP_WORDS = MAX_BANKS // 2  # those of most banks, whatever a part has: so a row is found by a shift
 _LONG_AGO = -NEVER
 _REFRESHED = -2  # a row closed by a refresh; -1: by a precharge
 
 
-def lane_words(timing: Timing) -> int:
-    """Words that lanes of all banks take, in whole chunks."""
-    return (timing.banks + LANES - 1) // LANES * (LANES // 2)
-
-
 def _gaps(timing: Timing) -> NDArray[np.int64]:
     """The words at ``GAPS``."""
-    lanes = np.arange(2 * lane_words(timing))
+    lanes = np.arange(MAX_BANKS)
     group, rank = lanes >> timing.bank_bits, lanes >> (timing.bank_bits + timing.group_bits)
     rows = [np.zeros_like(lanes)]
     for here in range(timing.banks >> timing.bank_bits):
@@ -130,19 +125,24 @@ def new_channel(timing: Timing, first: int = 0) -> NDArray[np.int64]:
 
 @inline_kernel
 def ask_for_row(
-    bank: int, wanted: int, now: int, place: int, base: int, timing: Timing, state: NDArray[np.int64]
+    bank: int, wanted: int, precharge: int, now: int, place: int, base: int, state: NDArray[np.int64]
 ) -> int:
     """From ``now`` on the bank is to be opened anew, for the request at ``place``, where ``wanted`` is 1, not 0.
 
-    Its precharge may go if a row is open. Return when it may be opened; of 0, NEVER.
+    ``precharge`` is how long that takes before. Return when the bank may be opened; of 0, NEVER.
     """
-    before, at = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
-    group = bank >> timing.bank_bits
-    shared = max(state[u(GROUP_ACT + group)], state[u(RANK_ACT + (group >> timing.group_bits))])
-    asked = max(at, now + timing.rp if before >= 0 else now)
+    at = state[u(ACT_AT + bank)]
+    asked = max(at, now + precharge)
     state[u(ACT_AT + bank)] = asked if wanted else at
-    enter_lane(state, ACTS, bank, wanted, asked - base, place)
-    return max(asked, shared) if wanted else NEVER
+    # The lane has been raised by whatever group and rank forbid.
+    ready = enter_lane(state, ACTS, bank, wanted, asked - base, place)
+    return base + ready if wanted else NEVER
+
+
+@inline_kernel
+def precharge_of(bank: int, timing: Timing, state: NDArray[np.int64]) -> int:
+    """How long a precharge of the bank takes: none where no row is open."""
+    return timing.rp if state[u(OPEN + bank)] >= 0 else 0
 
 
 @inline_kernel
@@ -158,18 +158,21 @@ def ask_for_rows(
     """As :func:`ask_for_row` for every bank of a mask, for the oldest request to each."""
     while banks:
         bank = lowest_bit(banks)
-        ask_for_row(bank, 1, now, oldest_place(state[u(PENDING + queue + bank)], head), base, timing, state)
+        place = oldest_place(state[u(PENDING + queue + bank)], head)
+        ask_for_row(bank, 1, precharge_of(bank, timing, state), now, place, base, state)
         banks &= banks - 1
 
 
 @inline_kernel
-def banks_of(slots: int, queue: int, state: NDArray[np.int64]) -> int:
-    """The mask of the banks that a mask of requests asks for."""
-    banks = 0
-    while slots:
-        banks |= 1 << state[u(BANK + queue + lowest_bit(slots))]
-        slots &= slots - 1
-    return banks
+def asked_for(banks: int, queue: int, state: NDArray[np.int64]) -> int:
+    """Those of a mask of banks that a queue's requests ask for."""
+    found = 0
+    left = banks
+    while left:
+        bank = lowest_bit(left)
+        found |= int(state[u(PENDING + queue + bank)] != 0) << bank
+        left &= left - 1
+    return found
 
 
 @inline_kernel
@@ -336,40 +339,31 @@ def open_row(
     window = state[u(LAST_ACTS + 4 * rank + turn)] + timing.faw
     state[u(RANK_ACT + rank)] = max(at + timing.rrd_s, window)
     enter_lane(state, COLUMNS, bank, 1, at + opens - base, first_hit)
-    words = chunks * (LANES // 2)
     groups = 1 << (timing.rank_bits + timing.group_bits)
     best = raise_twice_and_least(
-        state, ACTS, chunks, at - base, GAPS + (1 + group) * words, max(window - base, 0),
-        GAPS + (1 + 2 * groups + rank) * words, asked, oldest,
+        state, ACTS, chunks, at - base, GAPS + (1 + group) * _GAP_WORDS, max(window - base, 0),
+        GAPS + (1 + 2 * groups + rank) * _GAP_WORDS, asked, oldest,
     )  # fmt: skip
     return base + (best >> 6) if asked else NEVER, (oldest + best) & 63
 
 
 @inline_kernel
-def gaps_after(group: int, chunks: int, timing: Timing) -> int:
+def gaps_after(group: int, timing: Timing) -> int:
     """The word of the gaps after a column of ``group``."""
-    return GAPS + (1 + (1 << (timing.rank_bits + timing.group_bits)) + group) * chunks * (LANES // 2)
+    return GAPS + (1 + (1 << (timing.rank_bits + timing.group_bits)) + group) * _GAP_WORDS
 
 
 @inline_kernel
 def count_wait(
-    bank: int,
-    now: int,
-    opens: int,
-    last: int,
-    last_rank: int,
-    busy_from: int,
-    turned: int,
-    timing: Timing,
-    state: NDArray[np.int64],
-    counts: NDArray[np.int64],
-) -> None:
+    bank: int, now: int, opens: int, last: int, last_rank: int, idle_from: int, busy_from: int, turned: int,
+    timing: Timing, state: NDArray[np.int64], counts: NDArray[np.int64],
+) -> None:  # fmt: skip
     """Give the clocks between the last burst and the one of a column command at ``now`` their causes.
 
-    The null cause, waiting for a request, also has those until ``busy_from``, when one came to empty queues.
+    ``idle_from``: the last burst's end, 0 of none. The null cause, waiting for a request, also has those until
+    ``busy_from``, when one came to empty queues.
     """
     group = bank >> timing.bank_bits
-    idle_from = last + timing.burst if last >= 0 else 0
     moved = group >> timing.group_bits != last_rank and now == last + timing.ccd_r
     why = WAIT_TURNAROUND if moved else WAIT_REQUEST
     why = (WAIT_GROUP + turned) if now == state[u(COLUMN_AT + group)] else why
@@ -409,13 +403,18 @@ def swap_queues(
 @inline_kernel
 def give_up_precharged(asked: int, now: int, other: int, timing: Timing, state: NDArray[np.int64]) -> None:
     """Rows asked to be closed whose precharge has gone are closed, for the ``other`` queue's requests too."""
+    closed = hits = 0
     while asked:
         bank = lowest_bit(asked)
         asked &= asked - 1
-        if state[u(OPEN + bank)] >= 0 and now > state[u(ACT_AT + bank)] - timing.rp:
-            state[u(OPEN + bank)] = -1
-            state[OPEN_HITS + OTHER] &= ~state[u(PENDING + other + bank)]
-            state[HIT_BANKS + OTHER] &= ~(1 << bank)
+        row = state[u(OPEN + bank)]
+        gone = row >= 0 and now > state[u(ACT_AT + bank)] - timing.rp
+        # By selection: nobody can foretell it.
+        state[u(OPEN + bank)] = -1 if gone else row
+        hits |= state[u(PENDING + other + bank)] if gone else 0
+        closed |= int(gone) << bank
+    state[OPEN_HITS + OTHER] &= ~hits
+    state[HIT_BANKS + OTHER] &= ~closed
 
 
 @inline_kernel

@@ -76,6 +76,7 @@ def run_channel(
 
     now, place, mode = state[ch.CLOCK], state[ch.TAKEN], state[ch.MODE]
     last, last_rank, busy_from, turned = state[ch.LAST], state[ch.LAST_RANK], state[ch.BUSY_FROM], state[ch.TURNED]
+    idle_from = last + timing.burst if last >= 0 else 0
     # The queue that is served: 0 reads, 1 writes; how many are in the other.
     head, tail, count, live, served = state[ch.HEAD], state[ch.TAIL], state[ch.COUNT], state[ch.LIVE], state[ch.SERVED]
     hits, hit_banks = state[ch.OPEN_HITS], state[ch.HIT_BANKS]
@@ -93,7 +94,9 @@ def run_channel(
     refresh_rank = ch.next_refresh(timing, state)
     refresh_at = state[u(ch.REFRESH_AT + refresh_rank)]
     base, stale = state[ch.BASE], state[ch.STALE]  # stale: the lanes of columns
-    chunks = (LANES - 1 + (1 << (timing.rank_bits + group_bits + bank_bits))) // LANES
+    banks = 1 << (timing.rank_bits + group_bits + bank_bits)
+    chunks = (LANES - 1 + banks) // LANES
+    all_banks = -1 if banks == MAX_BANKS else (1 << banks) - 1
     # What can go first, and whether to look for it again.
     column_at = act_at = NEVER
     column_slot = act_slot = 0
@@ -148,7 +151,7 @@ def run_channel(
                     state[ch.HIT_BANKS + ch.OTHER] |= bank_bit
                 elif turn_at != NEVER and not (hit_banks | asked | state[ch.HIT_BANKS + ch.OTHER]) & bank_bit:
                     asked |= bank_bit
-                    ch.ask_for_row(bank, 1, now, slot, base, timing, state)
+                    ch.ask_for_row(bank, 1, ch.precharge_of(bank, timing, state), now, slot, base, state)
                     look_acts = True
                 continue
             if tail - head >= 64:
@@ -182,7 +185,7 @@ def run_channel(
                 # Whether it is the first to ask for its bank nobody can foretell: all is done either way.
                 new = int(turn_at == NEVER) & ~((hit_banks | asked) >> bank)
                 asked |= new << bank
-                ready = ch.ask_for_row(bank, new, now, slot, base, timing, state)
+                ready = ch.ask_for_row(bank, new, ch.precharge_of(bank, timing, state), now, slot, base, state)
                 act_slot = slot if ready < act_at else act_slot
                 act_at = min(ready, act_at)
 
@@ -205,7 +208,7 @@ def run_channel(
             room, other_room = other_room, room
             count, waiting = waiting, count
             head, tail, live, served, hits, hit_banks = ch.swap_queues(head, tail, live, served, hits, hit_banks, state)
-            held_back = ch.banks_of(live, queue, state) & ~(hit_banks | asked)
+            held_back = ch.asked_for(all_banks & ~(hit_banks | asked), queue, state)
             asked |= held_back
             ch.ask_for_rows(held_back, now, queue, head, base, timing, state)
             ch.turn_bus(mode, timing, state)
@@ -250,11 +253,9 @@ def run_channel(
             row = state[u(ch.ROW + opening + slot)]
             counts[ch.ACTIVATES] += 1
             asked ^= bank_bit
-            others = state[u(ch.PENDING + MAX_BANKS - queue + bank)]
             mine = state[u(ch.PENDING + queue + bank)]
             own = 1 << slot if turn_at == NEVER else 0
             found = own | ch.matching(mine & ~own, row, queue, state)
-            found_others = ch.matching(others, row, MAX_BANKS - queue, state)
             first_hit = slot
             if turn_at != NEVER:
                 first_hit = ch.oldest_place(found, head)
@@ -267,15 +268,18 @@ def run_channel(
             column_at = ready if sooner else column_at
             hits |= found
             hit_banks |= bank_bit if found else 0
-            state[ch.OPEN_HITS + ch.OTHER] = (state[ch.OPEN_HITS + ch.OTHER] & ~others) | found_others
-            hit_others = state[ch.HIT_BANKS + ch.OTHER]
-            state[ch.HIT_BANKS + ch.OTHER] = (hit_others & ~bank_bit) | (bank_bit if found_others else 0)
+            if waiting:
+                others = state[u(ch.PENDING + MAX_BANKS - queue + bank)]
+                found_others = ch.matching(others, row, MAX_BANKS - queue, state)
+                state[ch.OPEN_HITS + ch.OTHER] = (state[ch.OPEN_HITS + ch.OTHER] & ~others) | found_others
+                hit_others = state[ch.HIT_BANKS + ch.OTHER]
+                state[ch.HIT_BANKS + ch.OTHER] = (hit_others & ~bank_bit) | (bank_bit if found_others else 0)
 
         if wanted:
             # Rows are opened for the other queue from now on; the bus turns when the first could be used.
             ch.give_up_precharged(asked, now, MAX_BANKS - queue, timing, state)
-            asked = ch.banks_of(state[ch.LIVE + ch.OTHER], MAX_BANKS - queue, state)
-            asked &= ~(state[ch.HIT_BANKS + ch.OTHER] | hit_banks)
+            unhit = all_banks & ~(state[ch.HIT_BANKS + ch.OTHER] | hit_banks)
+            asked = ch.asked_for(unhit, MAX_BANKS - queue, state)
             ch.ask_for_rows(asked, now, MAX_BANKS - queue, state[ch.HEAD + ch.OTHER], base, timing, state)
             turn_at = now
             if state[ch.HIT_BANKS + ch.OTHER] == 0:
@@ -303,10 +307,10 @@ def run_channel(
             hit_banks &= ~closed
             state[ch.HIT_BANKS + ch.OTHER] &= ~closed
             if turn_at == NEVER:
-                asked |= ch.banks_of(live, queue, state) & closed
+                asked |= ch.asked_for(closed, queue, state)
                 ch.note_oldest(ch.ACTS, -1, asked & closed, queue, head, state)
             else:
-                asked |= ch.banks_of(state[ch.LIVE + ch.OTHER], MAX_BANKS - queue, state) & closed
+                asked |= ch.asked_for(closed, MAX_BANKS - queue, state)
                 ch.note_oldest(ch.ACTS, -1, asked & closed, MAX_BANKS - queue, state[ch.HEAD + ch.OTHER], state)
             refresh_rank = ch.next_refresh(timing, state)
             refresh_at = state[u(ch.REFRESH_AT + refresh_rank)]
@@ -322,9 +326,9 @@ def run_channel(
         bank = state[u(ch.BANK + queue + column_slot)]
         bank_bit = 1 << bank
         group = bank >> bank_bits
-        ch.count_wait(bank, now, opens, last, last_rank, busy_from, turned, timing, state, counts)
+        ch.count_wait(bank, now, opens, last, last_rank, idle_from, busy_from, turned, timing, state, counts)
         turned = 0
-        last, last_rank = now, group >> group_bits
+        last, last_rank, idle_from = now, group >> group_bits, now + timing.burst
         state[u(ch.LAST_COLUMN + queue + group)] = now
         who = state[u(ch.WHO + queue + column_slot)]
         done[u(who)] = now + latency
@@ -358,7 +362,7 @@ def run_channel(
             new = int(pending != 0)  # as foreseeable as above
             asked |= new << bank
             slot = ch.oldest_place(pending, oldest)
-            ready = ch.ask_for_row(bank, new, now, slot, base, timing, state)
+            ready = ch.ask_for_row(bank, new, rp, now, slot, base, state)
             age = (slot - oldest) & 63
             sooner = (ready < act_at) | ((ready == act_at) & (age < ((act_slot - oldest) & 63)))
             act_slot = slot if sooner else act_slot
@@ -370,7 +374,7 @@ def run_channel(
                 hits &= ~state[u(ch.PENDING + queue + bank)]
                 hit_banks ^= 1 << bank
                 asked |= 1 << bank
-                ch.ask_for_row(bank, 1, now, head & 63, base, timing, state)
+                ch.ask_for_row(bank, 1, rp, now, head & 63, base, state)
                 look_acts = True
         if quick:
             column_at, column_slot = now + timing.ccd_s, head & 63
@@ -378,9 +382,7 @@ def run_channel(
         elif stale:
             look_columns = True
         else:
-            best = raise_and_least(
-                state, ch.COLUMNS, chunks, now - base, ch.gaps_after(group, chunks, timing), hit_banks, head
-            )
+            best = raise_and_least(state, ch.COLUMNS, chunks, now - base, ch.gaps_after(group, timing), hit_banks, head)
             column_at, column_slot = base + (best >> 6) if hit_banks else NEVER, (head + best) & 63
         if who == stop_done:
             break

@@ -165,7 +165,10 @@ def raise_twice_and_least(
 
 @intrinsic  # type: ignore[untyped-decorator]
 def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock: Any, place: Any) -> Any:
-    """Where ``wanted`` is 1, not 0, a lane's clock becomes no less than ``clock`` and its place ``place``."""
+    """Where ``wanted`` is 1, not 0, a lane's clock becomes no less than ``clock`` and its place ``place``.
+
+    Return what the lane's clock is then, or would be.
+    """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, word, lane, wanted, clock, place = arguments
@@ -177,9 +180,9 @@ def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock
         clocks = builder.call(larger, [builder.and_(old, ir.Constant(_HALF, ~_PLACES)), least])
         new = builder.or_(clocks, builder.trunc(place, _HALF))
         builder.store(builder.select(builder.trunc(wanted, ir.IntType(1)), new, old), at, align=4)
-        return context.get_dummy_value()
+        return builder.sext(builder.ashr(clocks, ir.Constant(_HALF, 6)), _WORD)
 
-    return types.void(array, *[types.int64] * 5), emit
+    return types.int64(array, *[types.int64] * 5), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]

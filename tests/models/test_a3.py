@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from siloom.models._a3_fit import fitted_design
-from siloom.models.a3 import A3, A3Design, attention_causes, choose, query_cycles
+from siloom.models.a3 import A3, A3Design, attention_causes, query_cycles
 from siloom.models.registry import machine
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.engine.pipeline import constant_makespan, least_makespan, run_pipeline
@@ -128,7 +128,7 @@ def test_a_stricter_threshold_never_keeps_more_and_none_keeps_every_candidate(sh
     ones = np.ones((op.seq, op.seq), bool)
 
     def kept(percent):
-        found = choose(A3Design(iterations_share=share, post_threshold_percent=percent), q, k, ones)
+        found = A3Design(iterations_share=share, post_threshold_percent=percent).selection.select(q, k, ones)
         assert found.kept.any(axis=1).all()
         assert (found.kept <= found.candidates).all()
         return found.kept if percent else found.candidates

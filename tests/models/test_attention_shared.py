@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siloom.models._attention import HeadRun, Port, keep_best_where_none, on_copies, pipelined
+from siloom.models._attention import HeadRun, Port, on_copies, pipelined
+from siloom.sim.selection.best_key import keep_best_where_none
 
 
 @settings(deadline=None)

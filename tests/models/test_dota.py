@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siloom.models._attention import exact_products, to_codes
-from siloom.models._dota_detector import calibrate, least_squares_weights
 from siloom.models._dota_softmax import SOFTMAX_FILL, exponential, powers_of
 from siloom.models.dota import (
     TRANSFORM_FILL,
@@ -30,8 +28,10 @@ from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.engine.token_groups_reference import array_cycles, round_cycles
 from siloom.sim.errors import InputError
+from siloom.sim.fixed_point import exact_products, to_codes
 from siloom.sim.memory import idle_latency_s, stream_bytes_per_s
 from siloom.sim.ops import Attention
+from siloom.sim.selection.low_rank_scores import calibrate, least_squares_weights
 from siloom.sim.units.exp_float import exp_float_codes
 from siloom.sim.units.ternary_projection import ternary_matrix
 from siloom.sim.units.token_scheduler import token_scheduler_reference

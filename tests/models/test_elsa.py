@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siloom.models._attention import Head
-from siloom.models.elsa import Elsa, ElsaDesign, head_threshold, learn_threshold
+from siloom.models.elsa import Elsa, ElsaDesign, head_threshold, learnt_threshold
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.errors import InfeasibleError, InputError
@@ -228,9 +228,9 @@ def test_the_learnt_threshold_is_the_papers_rule():
         for i in range(32)
     ]
     head = head_of(op)
-    assert learn_threshold(head, 1.0) == pytest.approx(np.mean(least), rel=1e-5)
-    assert learn_threshold(head, 0.0) == -1.0
-    assert learn_threshold(head, 1000.0) == -1.0
+    assert learnt_threshold(head, 1.0) == pytest.approx(np.mean(least), rel=1e-5)
+    assert learnt_threshold(head, 0.0) == -1.0
+    assert learnt_threshold(head, 1000.0) == -1.0
 
 
 def test_memories_of_a_given_size_cost_their_area_whatever_runs():

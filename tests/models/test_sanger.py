@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from siloom.models._attention import Head
 from siloom.models._sanger_units import SETTLE, HeadTimes, exponential_waits, schedule
-from siloom.models.sanger import PredictorOperands, Sanger, SangerDesign, attention_causes, predict, threshold_for
+from siloom.models.sanger import Sanger, SangerDesign, attention_causes, threshold_for
 from siloom.sim.approximation import exact_probabilities
 from siloom.sim.drawn_attention import Clustered
 from siloom.sim.engine.pipeline import run_pipeline
 from siloom.sim.errors import InputError
 from siloom.sim.ops import Attention
+from siloom.sim.selection.predicted_scores import PredictorOperands
 from siloom.sim.units.int4_predictor import predicted_scores, shared_scale
 from siloom.sim.units.pack_split import pack_split_reference, sub_row_counts
 
@@ -65,7 +66,7 @@ def test_the_mask_is_the_softwares_where_the_exponent_is_exact():
     op = drawn(seq=50, heads=1, concentration=4.0)
     head = head_of(op)
     scales = shared_scale(head.q, 4), shared_scale(head.k, 4)
-    kept, _, _ = predict(SangerDesign(exponent="exact", threshold=0.02), head, scales)
+    kept, _, _ = SangerDesign(exponent="exact", threshold=0.02).selection.select(head.q, head.k, scales, head.allowed)
     for i in range(50):
         row = []
         for j in range(50):
@@ -85,7 +86,7 @@ def test_whole_predicted_scores_are_the_softwares_but_for_the_last_bits_of_their
     head = head_of(drawn(seq=96, heads=1, concentration=4.0))
     scales = shared_scale(head.q, 4), shared_scale(head.k, 4)
     exact = predicted_scores(head.q, head.k, *scales, 4)
-    found = PredictorOperands.of(head, scales, 4).scores() / 2.0**16
+    found = PredictorOperands.of(head.q, head.k, scales, 4).scores() / 2.0**16
     # Two scales of 16 bits, the largest of each with its first bit set, and half a place of the score.
     assert np.abs(found - exact).max() < np.abs(exact).max() * 2.0**-14 + 2.0**-16
 
@@ -108,7 +109,7 @@ def test_passes_are_those_of_the_packed_mask_and_every_cycle_has_a_cause():
     design = SangerDesign()
     head = head_of(op)
     scales = shared_scale(head.q, 4), shared_scale(head.k, 4)
-    kept, _, _ = predict(design, head, scales)
+    kept, _, _ = design.selection.select(head.q, head.k, scales, head.allowed)
     sub_rows = [
         sum(len(pack_split_reference(row[first : first + 64].tolist(), 16)) for row in kept) for first in (0, 64, 128)
     ]
@@ -237,7 +238,7 @@ def test_permuting_keys_permutes_the_mask():
     scales = shared_scale(head.q, 4), shared_scale(head.k, 4)
     k, v = head.k[order], head.v[order]
     moved = Head(head.q, k, v, False, exact_probabilities(head.q, k))
-    kept, other = (predict(SangerDesign(), h, scales)[0] for h in (head, moved))
+    kept, other = (SangerDesign().selection.select(h.q, h.k, scales, h.allowed).kept for h in (head, moved))
     assert np.array_equal(kept[:, order], other)
 
 

@@ -120,6 +120,7 @@ def test_a_candidate_that_is_taken_before_it_is_known_to_be_the_last_is_seen(mon
     assert not judge(SMALLEST, names=("independent",)).passed
 
 
+@pytest.mark.slow
 def test_outputs_that_do_not_wait_are_seen_where_neighbours_stall():
     class Deaf(machine.Elsa):
         def _end(self, m):
@@ -133,6 +134,7 @@ def test_outputs_that_do_not_wait_are_seen_where_neighbours_stall():
     assert judge(SMALLEST, names=("stalled",), make=make).mismatched_bits > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"queries_held": 3}, {"hash_multipliers": 16}], ids=str)
 def test_a_machine_of_another_size_takes_other_cycles(change):
     other = replace(SMALLEST, **change)

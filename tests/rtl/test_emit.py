@@ -61,7 +61,7 @@ def test_the_fusesoc_core_names_files_and_runs_that_are_there(emitted):
     assert core["targets"]["sim"]["parameters"] == ["run"]
 
 
-RULES = ("iverilog", "verilator", "cocotb")
+RULES = ("iverilog", *(pytest.param(rule, marks=pytest.mark.slow) for rule in ("verilator", "cocotb")))
 
 
 def make(folder, rule):

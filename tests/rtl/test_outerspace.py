@@ -105,6 +105,7 @@ def test_real_matrices(shared_data: Path, name: str):
     assert found.model_cycles > 50_000
 
 
+@pytest.mark.slow
 def test_values_that_are_not_ordinary_come_out_as_the_model_has_them():
     # Subnormals, the largest numbers and zeros of either sign; sums that cancel stay entries.
     values = np.array([5e-324, -5e-324, 1.5e-308, -1.0, 1.0, 0.0, -0.0, 2.0**500, -(2.0**500)])
@@ -137,6 +138,7 @@ def _change(monkeypatch, part, change):
     monkeypatch.setattr(part, "elaborate", wrong)
 
 
+@pytest.mark.slow
 def test_a_burst_that_is_lost_on_its_way_to_memory_is_seen(monkeypatch):
     def change(self, m):
         count = Signal(5)
@@ -154,11 +156,13 @@ def test_words_of_a_neighbour_that_are_overwritten_are_seen(monkeypatch):
     assert judge(tiny()).mismatched_bits > 0
 
 
+@pytest.mark.slow
 def test_a_pe_that_waits_for_the_wrong_block_is_seen(monkeypatch):
     _change(monkeypatch, Cache, lambda self, m: m.d.comb.__iadd__(self.number.eq(0)))
     assert judge(tiny()).mismatched_bits > 0
 
 
+@pytest.mark.slow
 def test_links_that_go_to_the_wrong_pe_are_seen(monkeypatch):
     def change(self, m):
         with m.If(self.came):
@@ -182,6 +186,7 @@ def test_the_wrong_bank_s_block_is_seen(monkeypatch):
     assert judge([product_trial(base, "banks", [(a, a)], 0)], base, "cxxrtl").mismatched_bits > 0
 
 
+@pytest.mark.slow
 def test_a_machine_with_other_cycles_is_seen():
     found = judge(some("uniform"), replace(SMALLEST, merge_element_cycles=SMALLEST.merge_element_cycles + 1))
     assert (found.mismatched_bits, found.passed) == (0, False)

@@ -36,6 +36,7 @@ def test_the_smallest_gives_the_models_bits_in_its_cycles():
     assert found.passed, found.fault
 
 
+@pytest.mark.slow
 def test_encoded_heads_are_decoded_to_the_models_bits():
     found = verdict(DECODES, "amaranth", {"random mask"})
     assert found.passed, found.fault
@@ -99,6 +100,7 @@ def test_a_wrong_machine_is_seen(monkeypatch, part, change):
     assert found.fault.startswith("random mask: stream o")
 
 
+@pytest.mark.slow
 def test_sums_of_one_engine_that_are_lost_are_seen(monkeypatch):
     right = SumLane.elaborate
 

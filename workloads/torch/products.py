@@ -7,38 +7,29 @@ tensors' memory; nothing is copied but by the arithmetic itself.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import cast
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
-from siloom.sim.arithmetic import Counts, Direction, arithmetic
+from siloom.sim.arithmetic import Arithmetic, Direction, arithmetic
+from siloom.sim.errors import InputError
+from siloom.workloads.torch.meter import note_product
 
-_METERS: list[Meter] = []
-
-
-class Meter:
-    """Counts of products by place and direction, while it is open."""
-
-    def __init__(self) -> None:
-        self.counts: dict[tuple[str, str], Counts] = defaultdict(Counts)
-
-    def add(self, place: str, direction: str, counts: Counts) -> None:
-        """Take the counts of one product."""
-        self.counts[place, direction] = self.counts[place, direction].plus(counts)
+_NAMES = {
+    "forward": ("input", "weights or second input"),
+    "grad_input": ("gradient", "weights or other input"),
+    "grad_weight": ("gradient", "input"),
+}
+"""What both operands are, by direction."""
 
 
-@contextmanager
-def metered() -> Iterator[Meter]:
-    """Count every product that is computed within."""
-    meter = Meter()
-    _METERS.append(meter)
-    try:
-        yield meter
-    finally:
-        _METERS.remove(meter)
+class NotFiniteError(InputError):
+    """An operand of a product holds a number that is none; ``direction`` says of which pass."""
+
+    def __init__(self, place: str, direction: str, what: str, found: str) -> None:
+        super().__init__(f"layer {place}, {direction}: its {what} must be finite, got {found}")
+        self.place, self.direction = place, direction
 
 
 @torch.library.custom_op("siloom::product", mutates_args=(), device_types="cpu")
@@ -48,15 +39,52 @@ def product(
     """A (s, m, k) times B (s or 1, k, n), as ``sim.arithmetic`` defines it; ``place`` names the layer.
 
     No gradient of its own: the layers that call it have theirs.
+
+    Raises:
+        InputError: operands that are no float32.
+        NotFiniteError: infinity, or what is no number, among the operands.
     """
-    way = arithmetic(arithmetic_text)
-    # The dispatcher passes plain texts; callers are held to a Direction by their own types.
-    result = way.product(a.detach().numpy(), b.detach().numpy(), cast("Direction", direction), key)
-    for meter in _METERS:
-        meter.add(place, direction, result.counts)
-    return torch.from_numpy(result.values)
+    return multiply(a, b, arithmetic_text, direction, place, key)
 
 
 @product.register_fake
 def _(a: torch.Tensor, b: torch.Tensor, arithmetic_text: str, direction: str, place: str, key: int) -> torch.Tensor:
     return a.new_empty((a.shape[0], a.shape[1], b.shape[2]))
+
+
+def multiply(
+    a: torch.Tensor, b: torch.Tensor, arithmetic_text: str, direction: str, place: str, key: int
+) -> torch.Tensor:
+    """What :func:`product` does, for operations that are made of several."""
+    for x, what in zip((a, b), _NAMES[direction], strict=True):
+        _check(x, what, direction, place)
+    # The dispatcher passes plain texts; callers are held to a Direction by their own types.
+    result = arithmetic(arithmetic_text).product(
+        a.detach().numpy(), b.detach().numpy(), cast("Direction", direction), key
+    )
+    note_product(place, direction, result.counts)
+    return torch.from_numpy(result.values)
+
+
+def key_for(way: Arithmetic) -> int:
+    """A key for a product: of torch's generator where the arithmetic rounds by chance, so that its state is all.
+
+    Whoever puts back the generator's state, as checkpoints do, rounds alike again.
+    """
+    if not way.by_chance:
+        return 0
+    drawn = torch.randint(2**62, ())
+    return int(drawn.item()) if has_numbers(drawn) else 0
+
+
+def has_numbers(x: torch.Tensor) -> bool:
+    """Whether a tensor has elements, and not a shape alone."""
+    return not (x.is_meta or isinstance(x, FakeTensor))
+
+
+def _check(x: torch.Tensor, what: str, direction: str, place: str) -> None:
+    if x.dtype != torch.float32:
+        raise InputError(f"layer {place}, {direction}: its {what} must be float32, got {x.dtype}")
+    # A sum is finite wherever all numbers are, but for one that overflows: then each is looked at.
+    if not torch.isfinite(x.sum()) and not torch.isfinite(x).all():
+        raise NotFiniteError(place, direction, what, "NaN" if x.isnan().any() else "infinity")

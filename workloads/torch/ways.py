@@ -39,4 +39,5 @@ class Ways:
 
 
 def _way(way: Way) -> Arithmetic:
-    return arithmetic(way) if isinstance(way, str) else way
+    # By its text, objects too: that is what an operation is told, so there must be such an arithmetic.
+    return arithmetic(str(way))

@@ -1,4 +1,4 @@
-"""DOTA's detector: which weights it has, and the scores it gives.
+"""Keys chosen by a low-rank detector: DOTA's (Qu et al., ASPLOS 2022); which weights it has, and its scores.
 
 ``S~ = Q~ K~^T`` with ``Q~ = quantized(quantized(Q P) W~q)`` and K~ alike. In the paper X, the layer's input, is
 projected, and W~q and W~k are learnt jointly with the model, by the mean square of S - S~ added to its loss. An
@@ -13,24 +13,91 @@ is best to cut off, by the mean square of the error (``ranges``).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from siloom.models._attention import Codes32, exact_products
+from siloom.sim.approximation import Mask
+from siloom.sim.design import Design, parameter
+from siloom.sim.errors import InputError
+from siloom.sim.fixed_point import Codes32, exact_products
 from siloom.sim.units.low_rank_detector import low_rank_vectors, scale_for
 from siloom.sim.units.quantizer import quantizer_stream
-from siloom.sim.units.ternary_projection import Ternary, ternary_projection_vectors
+from siloom.sim.units.row_topk import top_of_rows
+from siloom.sim.units.ternary_projection import Ternary, ternary_matrix, ternary_projection_vectors
 
 Ints = npt.NDArray[np.int64]
 Reals = npt.NDArray[np.float64]
+
+_PAPER = "Qu et al., DOTA, ASPLOS 2022"
+_NOTE = _PAPER + " (from a reading note)"
+_SILENT = "the paper was not at hand"
 
 RANGES = ("max", "least-error")
 WEIGHTS = ("least-squares", "identity")
 _CUTS = 32
 """Ranges tried, equal steps up to the largest number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowRankScores(Design):
+    """The choices of the detector, but for its weights; each row keeps its ``keep`` best keys.
+
+    Raises (when made):
+        InputError: a field out of its range, or detector_bits that no multiplier is made of.
+    """
+
+    retention: float = parameter(
+        0.1,
+        unit="",
+        source="share of keys that a row keeps; " + _PAPER + ": about 0.03 to 0.2",
+        status="recalled",
+        low=1e-6,
+        high=1.0,
+    )
+    detector_bits: int = parameter(4, unit="bit", source=_PAPER + ": 2 or 4", status="recalled", low=2, high=8)
+    rank_share: float = parameter(
+        0.25, unit="", source="rank of the detector over dim; " + _PAPER, status="recalled", low=1e-3, high=1.0
+    )
+    ranges: str = parameter(
+        RANGES[0],
+        unit="",
+        source="what quantizers take to their highest code: the largest number, or of least error",
+        status="assumed",
+        choices=RANGES,
+    )
+    operand_bits: int = parameter(16, unit="bit", source=_NOTE, low=4, high=16)
+    fraction_bits: int = parameter(8, unit="bit", source=_SILENT, status="assumed", low=0, high=15)
+    seed: int = parameter(0, unit="", source="of the projection", status="assumed", low=0, high=2**63 - 1)
+
+    def __post_init__(self) -> None:
+        """Check what a range cannot say."""
+        super().__post_init__()
+        if self.detector_bits not in (2, 4, 8):
+            raise InputError(f"dota: detector_bits must be 2, 4 or 8, got {self.detector_bits}")
+
+    def rank(self, dim: int) -> int:
+        """Length of Q~ and K~."""
+        return max(1, round(self.rank_share * dim))
+
+    def keep(self, keys: int) -> int:
+        """Keys that a row keeps of so many: ``ceil(retention * keys)``, 0.07 of 100 being 7."""
+        return min(keys, max(1, math.ceil(round(self.retention * keys, 9))))
+
+    def matrix(self, dim: int) -> Ternary:
+        """P [dim, rank]."""
+        return ternary_matrix(dim, self.rank(dim), self.seed)
+
+    def best(self, scores: Codes32, allowed: Mask) -> Mask:
+        """The best keys of each row, of those allowed, both [queries, keys]; all of them where there are fewer."""
+        rows, keys = scores.shape
+        among = np.where(allowed, scores, np.iinfo(np.int32).min)
+        chosen = top_of_rows(among, np.full(rows, keys, np.int64), np.full(rows, self.keep(keys)))
+        best: Mask = chosen & allowed
+        return best
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,22 +139,46 @@ def calibrate(
 
     ``weights`` ``identity`` is the null version, whose S~ is the estimate of the projection alone.
     """
-    top = (1 << (bits - 1)) - 1
-    projected = [_projected(x, matrix) for x in (q, k)]
-    before = [scale_for(_range(x, top, ranges), bits) for x in projected]
-    codes = [_quantized(x, scale, top) for x, scale in zip(projected, before, strict=True)]
+    fronts = [_front(x, matrix, bits, ranges) for x in (q, k)]
     exact: tuple[Reals, Reals] = (np.eye(matrix.shape[1]), np.eye(matrix.shape[1]))
     if weights == "least-squares":
-        a, b = (c.astype(np.float64) for c in codes)
+        a, b = (front.codes.astype(np.float64) for front in fronts)
         exact = least_squares_weights(a, b, q.astype(np.float64), k.astype(np.float64))
-    sides = []
-    for code, scale, real in zip(codes, before, exact, strict=True):
-        reach = float(np.abs(real).max())
-        # In steps of a 2^20th of the largest weight, so that ranges are whole numbers.
-        fine = np.rint(real * ((1 << 20) / reach if reach else 0.0)).astype(np.int64)
-        whole = _quantized(fine, scale_for(_range(fine, top, ranges), bits), top)
-        sides.append(Side(whole, scale, scale_for(_range(code @ whole, top, ranges), bits)))
-    return Detector(matrix, bits, *sides)
+    return Detector(matrix, bits, *(_side(*pair, bits, ranges) for pair in zip(fronts, exact, strict=True)))
+
+
+def detector_of(
+    q: Codes32, k: Codes32, matrix: Ternary, bits: int, exact: tuple[Reals, Reals], *, ranges: str = RANGES[0]
+) -> Detector:
+    """The detector of given weights W~q and W~k [rank, rank], real numbers; ranges are those that q and k ask for.
+
+    Weights are for quantized projections, whatever their scale: no choice among a row's scores depends on it.
+    """
+    fronts = [_front(x, matrix, bits, ranges) for x in (q, k)]
+    return Detector(matrix, bits, *(_side(*pair, bits, ranges) for pair in zip(fronts, exact, strict=True)))
+
+
+class _Front(NamedTuple):
+    """Quantized projections [n, rank] and what quantized them."""
+
+    codes: Ints
+    scale: tuple[int, int]
+
+
+def _front(x: Codes32, matrix: Ternary, bits: int, ranges: str) -> _Front:
+    top = (1 << (bits - 1)) - 1
+    projected = _projected(x, matrix)
+    scale = scale_for(_range(projected, top, ranges), bits)
+    return _Front(_quantized(projected, scale, top), scale)
+
+
+def _side(front: _Front, real: Reals, bits: int, ranges: str) -> Side:
+    top = (1 << (bits - 1)) - 1
+    reach = float(np.abs(real).max())
+    # In steps of a 2^20th of the largest weight, so that ranges are whole numbers.
+    fine = np.rint(real * ((1 << 20) / reach if reach else 0.0)).astype(np.int64)
+    whole = _quantized(fine, scale_for(_range(fine, top, ranges), bits), top)
+    return Side(whole, front.scale, scale_for(_range(front.codes @ whole, top, ranges), bits))
 
 
 def least_squares_weights(a: Reals, b: Reals, q: Reals, k: Reals) -> tuple[Reals, Reals]:

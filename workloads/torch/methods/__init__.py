@@ -1,0 +1,133 @@
+"""Methods of attention: which scores are computed at all. One file a method; there is no list.
+
+A method is named like an arithmetic, ``elsa:p=1``, and chooses by the very functions that its machine chooses by
+(:mod:`siloom.sim.selection`), on the operands of each head. The choice is a mask that is taken as given: no gradient
+flows through it, scores that it leaves out get none, and all others get that of the softmax over what was kept. What
+a method learns beside the model lies in a :class:`Learnt` of the module that attends.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from siloom.sim.approximation import Mask
+from siloom.sim.design import Design
+from siloom.sim.drawn_attention import Reals32
+from siloom.sim.errors import UsageError, did_you_mean
+from siloom.sim.settings import parse_named
+
+Tensors = Mapping[str, torch.Tensor]
+
+UNSEEN = -1e4
+"""A number added to a score that leaves nothing of it: such a key counts as one that may not be looked at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Operands of one attention: q [batch, heads, queries, dim], k [batch, kv_heads, keys, dim], without gradients.
+
+    ``mask`` is added to the scaled scores, and broadcast to them; ``scale`` is theirs. Methods see of a mask only where
+    nobody may look: of what else it adds, no machine's selection knows.
+    """
+
+    q: torch.Tensor
+    k: torch.Tensor
+    mask: torch.Tensor | None
+    causal: bool
+    scale: float
+
+    @cached_property
+    def allowed(self) -> torch.Tensor:
+        """Keys that a query may look at, broadcast to [batch, heads, queries, keys]."""
+        ones = torch.ones(self.q.shape[2], self.k.shape[2], dtype=torch.bool, device=self.q.device)
+        allowed = ones.tril() if self.causal else ones
+        if self.mask is not None:
+            allowed = allowed & (self.mask > UNSEEN)
+        return allowed.expand(*self.q.shape[:3], self.k.shape[2])
+
+    def heads(self) -> Iterator[tuple[tuple[int, int], Reals32, Reals32, Mask]]:
+        """Where a head is, its q and k [n, dim], and the keys allowed [queries, keys], head by head.
+
+        Machines divide scores by the root of dim: another scale goes into q.
+        """
+        own = np.float32(self.scale * math.sqrt(self.q.shape[3]))
+        q, k, allowed = (np.ascontiguousarray(x.detach().numpy()) for x in (self.q, self.k, self.allowed))
+        q = q * own if own != 1 else q
+        share = q.shape[1] // k.shape[1]
+        for batch, head in np.ndindex(q.shape[:2]):
+            yield (batch, head), q[batch, head], k[batch, head // share], allowed[batch, head]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(Design, ABC):
+    """One way to choose scores; its fields are the settings of its name."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+
+    def learnt(self, heads: int, dim: int) -> dict[str, torch.Tensor]:
+        """What a layer learns beside the model, as it is before any data; a ``Parameter`` is trained with the model."""
+        return {}
+
+    def observe(self, scene: Scene, learnt: Tensors) -> None:
+        """Renew in place what is learnt from operands.
+
+        Called in training, before :meth:`select`, but not where a forward pass is computed again for a backward one:
+        that must see what the first saw. So between the two there must be no other pass of the same layer.
+        """
+
+    @abstractmethod
+    def select(self, scene: Scene, learnt: Tensors) -> torch.Tensor:
+        """The scores to be computed: bool, [batch, heads, queries, keys]."""
+
+    def loss(self, scene: Scene, learnt: Tensors) -> torch.Tensor | None:
+        """What is added to the model's loss for this layer; by default nothing."""
+        return None
+
+    def __str__(self) -> str:
+        """The name with the settings that differ from its own."""
+        plain = type(self)()
+        own = [f"{k}={v}" for k, v in self.as_dict().items() if v != getattr(plain, k)]
+        return f"{self.name}:{','.join(own)}" if own else self.name
+
+
+@lru_cache(maxsize=1)
+def methods() -> dict[str, type[Method]]:
+    """Every method by its name."""
+    found: dict[str, type[Method]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        for item in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
+            if isinstance(item, type) and issubclass(item, Method) and "name" in vars(item):
+                found[item.name] = item
+    return dict(sorted(found.items()))
+
+
+@lru_cache(maxsize=256)
+def method(text: str) -> Method:
+    """The method that a text names: ``sanger:threshold=0.02``.
+
+    Raises:
+        UsageError: an unknown name or field.
+        InputError: a value that its field refuses.
+    """
+    named = parse_named(text)
+    known = methods()
+    if named.name not in known:
+        raise UsageError(f"no attention '{named.name}'{did_you_mean(named.name, known)}")
+    return known[named.name]().with_settings(named.name, named.settings)
+
+
+def masks_of(scene: Scene) -> npt.NDArray[np.bool_]:
+    """Room for the masks of all heads."""
+    return np.zeros((*scene.q.shape[:3], scene.k.shape[2]), np.bool_)
