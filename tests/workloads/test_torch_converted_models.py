@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import doctest
 import inspect
+import pickle
 import warnings
 from dataclasses import dataclass
 
@@ -91,6 +92,14 @@ def test_a_copy_computes_the_same_and_trains_by_itself(arithmetic) -> None:
     loss_of(twin).backward()
     assert made.head.weight.grad is None and twin.head.weight.grad is not None
     assert twin.head.weight is twin.embed.weight
+
+
+def test_a_whole_model_goes_to_another_process_and_back() -> None:
+    made = st.convert(Tied(), "int8:acc=18", attention="elsa")
+    loss_of(made)
+    twin = pickle.loads(pickle.dumps(made))
+    assert torch.equal(made.eval()(TOKENS), twin.eval()(TOKENS))
+    assert twin.head.weight is twin.embed.weight and type(twin.head) is type(made.head)
 
 
 @pytest.mark.parametrize("arithmetic", ["int8:acc=18", "int8:rounding=stochastic"])
