@@ -22,13 +22,13 @@ from siloom.sim.result import Result
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_METADATA: Mapping[str, Mapping[str, Any]] = {
+METADATA: Mapping[str, Mapping[str, Any]] = {
     ".pdf": {"CreationDate": None, "Creator": "siloom", "Producer": None},
     ".svg": {"Date": None, "Creator": "siloom"},
     ".png": {"Software": None},
 }
 _HATCH = {"modelled": "", "measured": "///", "published": "..."}
-_STYLE = {
+STYLE = {
     "font.size": 8,
     "text.parse_math": False,  # a name with dollar signs is a name
     "axes.spines.top": False,
@@ -49,7 +49,7 @@ def write_figure(results: Sequence[Result], out: Path, speedups: Speedups | None
         InputError: a file cannot be written.
     """
     suffix = out.suffix.lower()
-    if suffix not in _METADATA:
+    if suffix not in METADATA:
         raise UsageError(f"figure '{out}': the name must end in .pdf, .svg or .png")
     if not results:
         raise UsageError("a figure needs at least one result, got none")
@@ -65,7 +65,7 @@ def _draw(names: Sequence[str], results: Sequence[Result], speedups: Speedups, s
 
     against = baselines(names, speedups)
     height = 0.9 + 0.24 * len(results) * max(1.0, 0.55 * len(against))
-    with rc_context(cast("Any", _STYLE)), warnings.catch_warnings():
+    with rc_context(cast("Any", STYLE)), warnings.catch_warnings():
         # a name in a script that the font lacks is drawn as boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         panels = 2 if against else 1
@@ -79,7 +79,7 @@ def _draw(names: Sequence[str], results: Sequence[Result], speedups: Speedups, s
         axes[0].tick_params(axis="y", length=0)
         figure.suptitle(_title(results), fontsize=8)
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix[1:], dpi=200, metadata=dict(_METADATA[suffix]))
+        figure.savefig(buffer, format=suffix[1:], dpi=200, metadata=dict(METADATA[suffix]))
     return buffer.getvalue()
 
 

@@ -13,7 +13,11 @@ from siloom import __version__
 from siloom.models.registry import machine as _by_text
 from siloom.models.registry import users_file
 from siloom.sim.errors import InfeasibleError, InputError, SiloomError, UsageError
+from siloom.sim.link import DEFAULT as DEFAULT_LINK
+from siloom.sim.link import Link
+from siloom.sim.link import link as _link_by_text
 from siloom.sim.machine import Machine, run_workload
+from siloom.sim.offload import with_speedup
 from siloom.sim.ops import Operation, Workload
 from siloom.sim.result import Result
 from siloom.sim.settings import Named, parse_named
@@ -70,6 +74,10 @@ def _workload_of(item: AnyWorkload) -> Workload:
     return _load(item)
 
 
+def _link_of(item: str | Link) -> Link:
+    return _link_by_text(item) if isinstance(item, str) else item
+
+
 def _run(machine: Machine, work: Workload, **how: Any) -> Result:
     """Run a workload; what a user's own machine does wrong is told as its fault, in one line."""
     file = users_file(machine)
@@ -90,10 +98,12 @@ def run(
     rest: AnyMachine | None = None,
     trace: str | Path | None = None,
     values: bool = False,
+    link: str | Link = DEFAULT_LINK,
 ) -> Result:
     """Run a workload on a machine.
 
-    ``rest`` names who runs the operations that ``machine`` does not support; ``trace`` is a file for
+    ``rest`` names who runs the operations that ``machine`` does not support, and ``link`` what lies between the two
+    (:mod:`siloom.sim.link`); the Result then has ``over_rest``. ``trace`` is a file for
     the Chrome trace; with ``values`` the Result carries what was computed, where the machine can.
 
     Raises:
@@ -101,7 +111,9 @@ def run(
     """
     chosen, work = _machine_of(machine), _workload_of(workload)
     other = None if rest is None else _machine_of(rest)
-    result = _run(chosen, work, rest=other, values=values)
+    result = _run(chosen, work, rest=other, link=_link_of(link), values=values)
+    if other is not None:
+        result = with_speedup(result, other, work)
     if trace is not None:
         from siloom.reports.trace import write_trace
 
@@ -161,6 +173,7 @@ def compare_results(
     baselines: Sequence[AnyMachine] = (),
     rest: AnyMachine | None = None,
     watch: Any = None,
+    link: str | Link = DEFAULT_LINK,
 ) -> Comparison:
     """Run every machine, and every baseline not among them, on the same operations.
 
@@ -177,7 +190,7 @@ def compare_results(
     for item in map(_machine_of, machines):
         _add(everyone, item)
     bases = [_find_or_add(everyone, item) for item in map(_machine_of, baselines)]
-    other = None if rest is None else _machine_of(rest)
+    other, between = None if rest is None else _machine_of(rest), _link_of(link)
     shared = frozenset(
         i
         for i, item in enumerate(work.items)
@@ -192,7 +205,7 @@ def compare_results(
     for label, item in everyone.items():
         if watch is not None:
             watch(label)
-        result = _run(item, work, rest=other, only=shared)
+        result = _run(item, work, rest=other, link=between, only=shared)
         results.append(result if result.machine == label else replace(result, machine=label))
     seconds = {r.machine: r.seconds for r in results}
     names = [item.op.name or item.op.kind for item in work.items]
@@ -231,6 +244,7 @@ def compare(
     machines: Sequence[AnyMachine],
     baselines: Sequence[AnyMachine] = (),
     rest: AnyMachine | None = None,
+    link: str | Link = DEFAULT_LINK,
 ) -> pd.DataFrame:
     """Compare machines: one row each, the columns named as in ``siloom compare --json``.
 
@@ -242,7 +256,7 @@ def compare(
     """
     import pandas as pd
 
-    comparison = compare_results(workload, machines, baselines, rest)
+    comparison = compare_results(workload, machines, baselines, rest, link=link)
     frame = pd.DataFrame(comparison.to_dict()["rows"])
     frame.attrs["results"] = comparison.results
     return frame

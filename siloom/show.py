@@ -61,6 +61,8 @@ def show_result(result: Result, console: Console | None = None) -> None:
         head.add_row("utilisation", f"{result.utilization:.1%}")
     for name, share in result.quality.items():
         head.add_row(name.replace("_", " "), f"{share:.1%}")
+    if result.over_rest:
+        _show_over_rest(result.over_rest, head)
     head.add_row("energy", _amount(result.energy_j, "J"))
     head.add_row("power", _amount(result.power_w, "W"))
     head.add_row("area", _amount(result.area_mm2, "mm²"))
@@ -75,6 +77,13 @@ def show_result(result: Result, console: Console | None = None) -> None:
         share = item["flops_share"]
         console.print(f"not run here: {item['name']} ({item['kind']}, {share:.1%} of the FLOPs); name a --rest machine")
     _show_notes(result.notes, console)
+
+
+def _show_over_rest(over_rest: Mapping[str, Any], head: Table) -> None:
+    """Rows of what was gained over the machine that ran the rest."""
+    for name, what in (("supported", "its part"), ("with_transfers", "with transfers"), ("whole", "the whole")):
+        ratio = over_rest[name]
+        head.add_row(f"speed-up over {over_rest['baseline']}, {what}", "-" if ratio is None else f"{ratio:.3g} x")
 
 
 def _show_notes(notes: Sequence[str], console: Console, owner: str = "") -> None:

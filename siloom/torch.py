@@ -26,6 +26,7 @@ try:
 except ImportError:
     raise MissingPartError("siloom.torch: needs PyTorch: pip install 'siloom[train]'") from None
 
+from siloom.workloads.npz_trace import save_trace as save_trace
 from siloom.workloads.torch.convert import attended as attended
 from siloom.workloads.torch.convert import attention_loss as attention_loss
 from siloom.workloads.torch.convert import convert as convert
@@ -35,3 +36,4 @@ from siloom.workloads.torch.loss_scale import LossScale as LossScale
 from siloom.workloads.torch.meter import Meter as Meter
 from siloom.workloads.torch.meter import metered as metered
 from siloom.workloads.torch.products import NotFiniteError as NotFiniteError
+from siloom.workloads.torch.record import record as record

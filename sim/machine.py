@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from siloom.sim.design import Design
 from siloom.sim.errors import InfeasibleError
+from siloom.sim.link import Link
 from siloom.sim.ops import Item, Operation, Workload
 from siloom.sim.result import Phase, Result
 
@@ -82,6 +83,10 @@ class Machine(ABC):
         return None
 
 
+TRANSFER = "transfer"
+"""The kind of a result's rows that are no operations: what goes over a link."""
+
+
 def unsupported_row(item: Item, total_flops: int) -> dict[str, Any]:
     """How an operation that was not run is listed in a result."""
     flops = item.op.flops * item.repeat
@@ -98,11 +103,13 @@ def run_workload(
     workload: Workload,
     *,
     rest: Machine | None = None,
+    link: Link | None = None,
     values: bool = False,
     only: frozenset[int] | None = None,
 ) -> Result:
     """Run every operation that ``machine`` supports, the others on ``rest`` if given.
 
+    Where both run some, operands and results cross ``link`` (:mod:`siloom.sim.link`); with None that is not charged.
     ``only`` limits the run to items at those positions, which is how machines are compared on the
     operations that all of them support.
 
@@ -148,8 +155,35 @@ def run_workload(
             unsupported=missing,
             provenance={**only_part.provenance, **provenance},
         )
+    notes = _memory_notes(machine, workload)
+    if rest is not None and link is not None and {id(runner) for _, runner, _ in parts} == {id(machine), id(rest)}:
+        home, away = (rest, machine) if link.design.home == "rest" else (machine, rest)
+        parts = _with_transfers(parts, away, link)
+        provenance["link"] = {"name": link.label, **link.design.as_dict()}
+        notes = (*notes, _link_note(home, away, link))
     whole = _combine(machine, workload.name, parts, coverage, missing, provenance)
-    return replace(whole, notes=(*_memory_notes(machine, workload), *whole.notes))
+    return replace(whole, notes=(*notes, *whole.notes))
+
+
+Part = tuple[Item, Machine | Link, Result]
+"""An operation, on which machine it ran or over which link it went, and the result of one repetition."""
+
+
+def _with_transfers(parts: Sequence[Part], away: Machine, link: Link) -> list[Part]:
+    """The parts, and after each that ran ``away`` from home its transfers."""
+    out: list[Part] = []
+    for item, runner, result in parts:
+        out.append((item, runner, result))
+        if runner is away:
+            out.append((item, link, link.transfer(item.op)))
+    return out
+
+
+def _link_note(home: Machine, away: Machine, link: Link) -> str:
+    return (
+        f"data are held by {home.label}: operands of each operation on {away.label} come over {link.label} and its "
+        "results go back, without overlap"
+    )
 
 
 def _whole(machine: Machine, workload: Workload, provenance: Mapping[str, Any]) -> Result | None:
@@ -178,21 +212,21 @@ def _memory_notes(machine: Machine, workload: Workload) -> tuple[str, ...]:
     return (f"weights and their state take {needed:,} bytes, memory holds {room:,.0f}: moving them is not charged",)
 
 
-def _results(chosen: Sequence[tuple[Item, Machine]], values: bool) -> list[tuple[Item, Machine, Result]]:
+def _results(chosen: Sequence[tuple[Item, Machine]], values: bool) -> list[Part]:
     """Run each machine's operations in order; what comes back stands in the order of ``chosen``."""
     queues: dict[int, Iterator[Result]] = {}
     for _, runner in chosen:
         if id(runner) not in queues:
             own = [item for item, other in chosen if other is runner]
             queues[id(runner)] = iter(runner.run_in_order(own, values=values))
-    parts = [(item, runner, next(queues[id(runner)])) for item, runner in chosen]
+    parts: list[Part] = [(item, runner, next(queues[id(runner)])) for item, runner in chosen]
     for _, _, result in parts:
         if not isinstance(result, Result):
             raise TypeError(f"run must return a Result, got {type(result).__name__}")
     return parts
 
 
-def _mean_quality(parts: list[tuple[Item, Machine, Result]]) -> dict[str, float]:
+def _mean_quality(parts: Sequence[Part]) -> dict[str, float]:
     """Each figure's mean over the operations that have it, by their repeats."""
     out: dict[str, float] = {}
     for name in sorted({name for _, _, r in parts for name in r.quality}):
@@ -204,12 +238,12 @@ def _mean_quality(parts: list[tuple[Item, Machine, Result]]) -> dict[str, float]
 def _combine(
     machine: Machine,
     workload: str,
-    parts: list[tuple[Item, Machine, Result]],
+    parts: Sequence[Part],
     coverage: dict[str, float],
     missing: list[dict[str, Any]],
     provenance: dict[str, Any],
 ) -> Result:
-    """Add up the results of several operations, one after another."""
+    """Add up the results of several operations and transfers, one after another."""
 
     def total(field: str) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -273,7 +307,7 @@ def _combine(
         rows=tuple(
             {
                 "name": item.op.name or item.op.kind,
-                "kind": item.op.kind,
+                "kind": TRANSFER if isinstance(m, Link) else item.op.kind,
                 "machine": m.label,
                 "repeat": item.repeat,
                 "seconds": r.seconds * item.repeat,

@@ -63,6 +63,10 @@ class Result:
     done, or the operation's ``flops`` where it has no multiplies) over what ``operations_per_s`` would do in
     ``seconds``; of a workload, its mean over time. None where no peak is known. :func:`utilization` computes it.
 
+    ``over_rest`` says, where a second machine ran the rest, how many times as fast all was as on that machine alone:
+    ``baseline`` names it, ``supported`` is the ratio for the operations that were not the rest, ``with_transfers`` the
+    same with what went over the link, ``whole`` that for the workload.
+
     ``overhead_s`` is the part of ``seconds`` in which calls and their host are waited for, not the machine's own
     work: launches, waits for a call's end, allocations, transfers from and to a host. 0 where a machine is taken
     to have none of them; None where they are not told apart, as in what was measured.
@@ -96,6 +100,7 @@ class Result:
     design: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, float] = field(default_factory=dict)
+    over_rest: Mapping[str, Any] = field(default_factory=dict)
     values: Csr | NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
@@ -122,7 +127,7 @@ class Result:
         """Plain values, ready for JSON; product values are left out."""
         out: dict[str, Any] = {"schema": SCHEMA}
         for f in dataclasses.fields(self):
-            if f.name in ("values", "phases", "timeline"):
+            if f.name in ("values", "phases", "timeline") or (f.name == "over_rest" and not self.over_rest):
                 continue
             out[f.name] = _plain(getattr(self, f.name))
         out["phases"] = [_plain(dataclasses.asdict(p)) for p in self.phases]

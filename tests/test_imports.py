@@ -75,7 +75,10 @@ def test_a_part_imports_only_what_lies_below_it(repository: Path, part: str) -> 
 
 @pytest.mark.parametrize("folder", READERS)
 def test_nobody_imports_a_bare_part(repository: Path, folder: str) -> None:
-    here = python_files(repository / folder) if folder != "siloom" else sorted((repository / folder).glob("*.py"))
+    if folder == "siloom":  # the parts are links in it
+        here = sorted([*(repository / folder).glob("*.py"), *(repository / folder).glob("commands/*.py")])
+    else:
+        here = python_files(repository / folder)
     wrong = [f"{path.relative_to(repository)}:{fault}" for path in here for fault in faults(path.read_text(), "")]
     assert wrong == []
 

@@ -60,6 +60,7 @@ _FILES = (
     WorkloadInfo(
         "PATH.npz", "file", ("attention",), "arrays 'q', 'k', 'v' [..., seq, dim], optionally 'causal', 'kept'", "numpy"
     ),
+    WorkloadInfo("PATH.npz", "file", ("any",), "a training step recorded by siloom.torch.record", "ours"),
     WorkloadInfo("PATH.toml", "file", ("any",), "list of operations: [[operation]] kind, repeat, settings", "ours"),
     WorkloadInfo(
         "PATH.json",

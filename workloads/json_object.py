@@ -1,4 +1,4 @@
-"""JSON files that hold one object, bounded and checked."""
+"""JSON texts and files that hold one object, bounded and checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,20 @@ def read_json_object(path: Path, largest: int = _MAX_BYTES) -> dict[str, Any]:
     if size > largest:
         raise InputError(f"{where}: must be at most {largest} bytes, got {size}")
     try:
-        document = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_once)
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror}") from None
+    return json_object(where, text)
+
+
+def json_object(where: str, text: bytes) -> dict[str, Any]:
+    """The object that ``text`` is.
+
+    Raises:
+        InputError: not JSON, a key given twice, or something else than an object.
+    """
+    try:
+        document = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: must be UTF-8 text, got byte {error.start} of another kind") from None
     except _TwiceError as error:
@@ -33,8 +46,6 @@ def read_json_object(path: Path, largest: int = _MAX_BYTES) -> dict[str, Any]:
         raise InputError(f"{where}: is not JSON: {' '.join(str(error).partition(';')[0].split())[:200]}") from None
     except RecursionError:
         raise InputError(f"{where}: is not JSON that can be read: nested too deeply") from None
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror}") from None
     if not isinstance(document, dict):
         raise InputError(f"{where}: must hold one JSON object, got {type(document).__name__}")
     return document

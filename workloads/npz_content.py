@@ -1,4 +1,4 @@
-"""What an ``.npz`` file holds, told apart by its arrays' names: a sparse matrix, masks, or operands of attention."""
+"""What an ``.npz`` file holds, told apart by its arrays' names: sparse matrices, masks, attention or a trace."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from siloom.sim.sparse import Csr, Index
 from siloom.workloads.bounds import check_bytes, check_shape, place
 from siloom.workloads.npz_archive import Archive, Declared, open_npz
 
-Content = Literal["sparse", "kept", "qkv"]
+Content = Literal["sparse", "kept", "qkv", "trace"]
 READABLE = (
     "a scipy sparse matrix (scipy.sparse.save_npz), an array 'kept' [..., rows, cols] of 0/1 masks, "
-    "or arrays 'q', 'k' and 'v' [..., seq, dim]"
+    "arrays 'q', 'k' and 'v' [..., seq, dim], or a recorded trace 'siloom_trace'"
 )
 _MAX_MASKS = 4096
 _FORMATS = ("bsr", "coo", "csc", "csr", "dia")
@@ -42,7 +42,7 @@ def npz_content(path: Path) -> Content:
         names = set(archive.declared)
         where = f"{archive.where}: must hold {READABLE}, got"
         if "siloom_trace" in names:
-            raise InputError(f"{where} a recorded trace (siloom_trace)")
+            return "trace"
         operands = [name for name in ("q", "k", "v") if name in names]
         if {"format", "shape"} <= names:
             if operands or "kept" in names:

@@ -27,13 +27,16 @@ RULES: Mapping[str, Rule] = {
     "sgd": Rule(state=0, flops_each=2),
     # v = a v + g; w -= r v
     "momentum": Rule(state=1, flops_each=4),
+    # v = a v + g; w -= r (g + a v)
+    "nesterov": Rule(state=1, flops_each=6),
     # m = a m + (1-a) g (3); v = b v + (1-b) g^2 (4); m / (1-a^t) and v / (1-b^t) (2); root, + e, divide (3);
     # w -= r of it (2)
     "adam": Rule(state=2, flops_each=14),
     # the same, and w shrinks by a factor (1) first
     "adamw": Rule(state=2, flops_each=15),
 }
-"""Update rules by name: Polyak's momentum, Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter 2019)."""
+"""Update rules by name: Polyak's and Nesterov's momentum, Adam (Kingma and Ba 2015), AdamW (Loshchilov and Hutter
+2019)."""
 
 NO_OPTIMIZER = "none"
 OPTIMIZERS = (*RULES, NO_OPTIMIZER)

@@ -198,6 +198,10 @@ def _file_workload(path: Path) -> Workload:
             return _kept_file(path)
         if content == "qkv":
             return _qkv_file(path)
+        if content == "trace":
+            from siloom.workloads.npz_trace import read_trace
+
+            return read_trace(path)
     matrix, about = read_matrix(path)
     op, said = product(matrix)
     return Workload.of(path.name, op, **about, **_sizes(matrix), **said)

@@ -126,6 +126,7 @@ WRONG_NAMES = [
     (["run", "", SMALL], "a machine must be 1 to 4096 printable characters"),
     (["compare", SMALL, "outerspace", "--baseline", "k44"], "no machine 'k44' - did you mean 'k40'?"),
     (["run", "outerspace", SMALL, "--rest", "hots"], "no machine 'hots' - did you mean 'host'?"),
+    (["run", "outerspace", SMALL, "--rest", "h100", "--link", "nvlnk4"], "no link 'nvlnk4' - did you mean 'nvlink4'?"),
     (["run", "outerspace", "uniform:m=3"], "uniform: no field 'm'; known: density, n, seed"),
     (["rn"], "no command 'rn' - did you mean 'run'?"),
     (["rtl", "lst"], "no command 'lst' - did you mean 'list'?"),
@@ -354,9 +355,15 @@ def test_what_is_not_supported_is_listed_or_runs_on_the_rest(siloom: Siloom, tmp
     assert [(item["name"], item["repeat"]) for item in alone["unsupported"]] == [("dense", 2)]
     assert alone["coverage"]["operations"] == 0.5
     assert 0 < alone["coverage"]["flops"] < 1
-    helped = siloom("run", "outerspace", "mixed.toml", "--rest", "./dot.py", "--json").document()
+    asked = ("run", "outerspace", "mixed.toml", "--rest", "./dot.py")
+    helped = siloom(*asked, "--link", "nvlink4:latency_s=2e-6", "--json").document()
     assert (helped["unsupported"], helped["coverage"]) == ([], {"operations": 1.0, "flops": 1.0})
-    assert [(row["name"], row["machine"]) for row in helped["rows"]] == [("dense", "dot"), ("sparse", "outerspace")]
+    assert [(row["name"], row["machine"]) for row in helped["rows"]] == [
+        ("dense", "dot"),
+        ("sparse", "outerspace"),
+        ("sparse", "nvlink4:latency_s=2e-6"),
+    ]
+    assert helped["traffic_bytes"]["link_results"] > 0
 
 
 def test_machines_are_compared_on_what_all_of_them_run(siloom: Siloom, tmp_path: Path) -> None:

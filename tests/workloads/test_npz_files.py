@@ -128,9 +128,8 @@ def test_other_formats_are_checked_too(tmp_path: Path) -> None:
 def test_files_are_told_apart_by_their_arrays(tmp_path: Path) -> None:
     readable = (
         "must hold a scipy sparse matrix (scipy.sparse.save_npz), an array 'kept' [..., rows, cols] of 0/1 masks, "
-        "or arrays 'q', 'k' and 'v' [..., seq, dim]"
+        "arrays 'q', 'k' and 'v' [..., seq, dim], or a recorded trace 'siloom_trace'"
     )
-    assert _refused_arrays(tmp_path, siloom_trace=[1]) == f"{readable}, got a recorded trace (siloom_trace)"
     assert _refused_arrays(tmp_path, q=[[1]], k=[[1]], kept=[[1]]) == f"{readable}, got q and k alone"
     both = _refused_arrays(tmp_path, format=b"csr", shape=[1, 1], q=[[1]], k=[[1]], v=[[1]])
     assert both == f"{readable}, got more than one: a sparse matrix (format, shape) and q, k, v"
