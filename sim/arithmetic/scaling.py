@@ -17,8 +17,8 @@ both neighbours (``rounding=stochastic``), with the bits of ``sim.units.chance``
 (s, row, k) of A and (s, column, k) of B, however it lies in memory.
 
 **The result.** A sum of codes times both factors, in binary64, rounded to float32; beyond its largest number infinite.
-With blocks this is done to the sum of each pair of blocks, which an accumulator starts from zero, and they are added in
-float32 in their order, from +0; powers of two change nothing but exponents.
+With blocks this is done to the sum of each pair of blocks, which an accumulator starts from zero; then they are added
+in float32 in their order, the first being where that starts. Powers of two change nothing but exponents.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from siloom.sim.units.operand_rounding import NOT_FINITE, largest_pattern
 from siloom.sim.units.panels import flat_view, shaped
 
 SCALINGS = ("tensor", "channel", "block")
+UNSCALED = "none"
+"""What stands in the place of those for formats that need no factors."""
 _SMALLEST = np.float32(2.0**-126)
 
 Round = Callable[[Singles, np.float32, Singles], int]
@@ -59,8 +61,9 @@ def coded(x: Singles, top: float, scaling: str, block: int, to_codes: Round, by_
     largest = int(largest_pattern(flat.view(np.int32)))
     if largest >= NOT_FINITE:
         raise InputError(f"{name} must hold finite numbers only, got {_first_wrong(x)}")
-    if scaling == "tensor":
-        scales = _scale(np.full((1, 1, 1), largest, np.int32).view(np.float32), top)
+    if scaling in ("tensor", UNSCALED):
+        size = np.full((1, 1, 1), largest, np.int32).view(np.float32)
+        scales = _scale(size, top) if scaling == "tensor" else np.ones_like(size)
         codes = np.empty_like(flat)
         clipped = to_codes(flat, scales[0, 0, 0], codes)
         return Coded(shaped(codes, x.shape, order), scales, clipped)

@@ -34,9 +34,15 @@ def seed(key: int, stream: int) -> int:
 
 
 @inline_kernel
+def word(key: np.uint64, counter: np.uint64) -> np.uint64:
+    """The 64 bits of a counter."""
+    bits = key + counter * np.uint64(STEP)
+    bits = (bits ^ (bits >> np.uint64(FOLDS[0]))) * np.uint64(MIXERS[0])
+    bits = (bits ^ (bits >> np.uint64(FOLDS[1]))) * np.uint64(MIXERS[1])
+    return bits ^ (bits >> np.uint64(FOLDS[2]))
+
+
+@inline_kernel
 def chance(key: np.uint64, counter: np.uint64) -> np.uint64:
-    """The CHANCE_BITS random bits of a counter."""
-    word = key + counter * np.uint64(STEP)
-    word = (word ^ (word >> np.uint64(FOLDS[0]))) * np.uint64(MIXERS[0])
-    word = (word ^ (word >> np.uint64(FOLDS[1]))) * np.uint64(MIXERS[1])
-    return (word ^ (word >> np.uint64(FOLDS[2]))) >> np.uint64(64 - CHANCE_BITS)
+    """The CHANCE_BITS random bits of a counter, the highest of its 64."""
+    return word(key, counter) >> np.uint64(64 - CHANCE_BITS)

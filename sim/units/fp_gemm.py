@@ -5,12 +5,8 @@ unit's one rounding a step. With ``chunk`` the unit is cleared every so many pro
 are added in their order, from +0, in a second format ``outer``, again with one rounding each and the
 same rule for overflow. (Hopper-like "promotion to FP32 every 128" is ``chunk=128, outer=FP32``.)
 
-:func:`gemm_codes` is the definition, in integers. :func:`fp_gemm` gives the same bits by one of three
-loops in the host's floating point; ``host_floats`` says why they agree:
-
-- FP32 that overflows to infinity: float32 fused multiply-adds;
-- an accumulator whose sums may pass through binary64: add, then round;
-- any other: add with rounding to odd, then round.
+:func:`gemm_codes` is the definition, in integers. :func:`fp_gemm` gives the same bits by ``float_gemm``, in the host's
+floating point.
 
 One thread, which lets go of the GIL. No transposed operands, no scale factors.
 """
@@ -24,24 +20,13 @@ import numpy.typing as npt
 
 from siloom.sim.contract import FP32, Codes, Float
 from siloom.sim.jit import kernel
+from siloom.sim.units.float_gemm import float_gemm
 from siloom.sim.units.floats import Layout, add, convert, layout, pack, unpack
 from siloom.sim.units.fp_mac import FpMac, fp_mac_step
-from siloom.sim.units.host_floats import (
-    Rounding,
-    all_in_format,
-    fused_multiply_add,
-    keeps_subnormals,
-    odd_sum,
-    plain_sum_is_safe,
-    rounded,
-    rounding,
-)
+from siloom.sim.units.host_floats import all_in_format, rounding
 
 Singles = npt.NDArray[np.float32]
 """Numbers of a small format, each held as a float32 without loss."""
-
-_TILE = 512  # sums that are carried at a time: they stay in the first-level cache
-_SMALLEST = np.array([1], np.int32).view(np.float32)
 
 
 @kernel
@@ -73,64 +58,6 @@ def gemm_codes(
                     result = total
                 c[s, i, j] = result
     return c
-
-
-@kernel
-def _gemm_fused(a: Singles, b: Singles, to: Rounding, outer: Rounding, chunk: int, plain: bool, c: Singles) -> None:
-    """Onto FP32 by fused multiply-adds; ``to`` and ``plain`` stand for what the other loop needs."""
-    stack, rows, inner = a.shape
-    columns = b.shape[2]
-    step = chunk if chunk else max(inner, 1)
-    totals = np.empty(_TILE, np.float32)
-    for s in range(stack):
-        for i in range(rows):
-            for left in range(0, columns, _TILE):
-                width = min(_TILE, columns - left)
-                result = c[s, i, left : left + width]
-                result[:] = 0
-                for start in range(0, inner, step):
-                    totals[:width] = 0
-                    for k in range(start, min(start + step, inner)):
-                        x = a[s, i, k]
-                        row = b[s, k, left : left + width]
-                        for j in range(width):
-                            totals[j] = fused_multiply_add(x, row[j], totals[j])
-                    for j in range(width):
-                        if chunk:
-                            result[j] = rounded(odd_sum(np.float64(result[j]), np.float64(totals[j])), outer)
-                        else:
-                            result[j] = totals[j]
-
-
-@kernel
-def _gemm_rounded(a: Singles, b: Singles, to: Rounding, outer: Rounding, chunk: int, plain: bool, c: Singles) -> None:
-    """Onto any accumulator: a binary64 sum, ``plain`` or to odd, then rounded ``to`` its format."""
-    stack, rows, inner = a.shape
-    columns = b.shape[2]
-    step = chunk if chunk else max(inner, 1)
-    totals = np.empty(_TILE, np.float64)
-    for s in range(stack):
-        for i in range(rows):
-            for left in range(0, columns, _TILE):
-                width = min(_TILE, columns - left)
-                result = c[s, i, left : left + width]
-                result[:] = 0
-                for start in range(0, inner, step):
-                    totals[:width] = 0
-                    for k in range(start, min(start + step, inner)):
-                        x = np.float64(a[s, i, k])
-                        row = b[s, k, left : left + width]
-                        if plain:
-                            for j in range(width):
-                                totals[j] = rounded(x * np.float64(row[j]) + totals[j], to)
-                        else:
-                            for j in range(width):
-                                totals[j] = rounded(odd_sum(x * np.float64(row[j]), totals[j]), to)
-                    for j in range(width):
-                        if chunk:
-                            result[j] = rounded(odd_sum(np.float64(result[j]), totals[j]), outer)
-                        else:
-                            result[j] = totals[j]
 
 
 @lru_cache(maxsize=16)
@@ -198,14 +125,8 @@ def _product(a: Singles, b: Singles, design: FpMac, chunk: int, outer: Float) ->
         raise ValueError(f"fp_gemm: chunk must be at least 0, got {chunk}")
     if chunk and (outer.finite or outer.exponent_bits > 8 or not 1 <= outer.mantissa_bits <= 23):
         raise ValueError(f"fp_gemm: outer must have infinities and fit FP32, got {outer}")
-    if not keeps_subnormals(_SMALLEST):
-        raise RuntimeError("fp_gemm: this thread's processor flushes subnormals to zero, which changes results")
-    form = design.accumulator
-    loop = _gemm_fused if form == FP32 and not design.saturate else _gemm_rounded
-    plain = plain_sum_is_safe(design.a, design.b, form)
-    x, y = (np.ascontiguousarray(v if v.ndim == 3 else v[None]) for v in (a, b))
-    c = np.empty((*x.shape[:2], y.shape[2]), np.float32)
-    loop(x, y, rounding(form, design.saturate), rounding(outer, design.saturate), chunk, plain, c)
+    x, y = (v if v.ndim == 3 else v[None] for v in (a, b))
+    c, _ = float_gemm(x, y, design, chunk=chunk, outer=outer)
     return c if a.ndim == 3 else c[0]
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from siloom.sim.jit import kernel
+from siloom.sim.units.int_tile import SATURATE, WRAP, int_tile
 from siloom.sim.units.panels import Operand, pack
 from siloom.sim.units.register_tile import ROWS, columns_of
-from siloom.sim.units.tile_steps import saturate_tile, wrap_tile
 
 Reals = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int32] | npt.NDArray[np.int64]
@@ -26,10 +26,9 @@ def _take_steps(
 ) -> None:  # fmt: skip
     one = high / high
     size = high + high + one + one
-    if saturate:
-        saturate_tile(a, a_at, b, 0, count, before, after, marks, at, row, (-high - one, high))
-    else:
-        wrap_tile(a, a_at, b, 0, count, before, after, marks, at, row, (one / size, one / (one + one), -size))
+    ends, turns = (-high - one, high, high), (one / size, one / (one + one), -size)
+    kind, constants = (SATURATE, ends) if saturate else (WRAP, turns)
+    int_tile(kind, a, a_at, b, 0, count, before, after, marks, at, row, constants)
 
 
 @kernel

@@ -39,18 +39,19 @@ def columns_of(itemsize: int) -> int:
     return _BYTES // itemsize
 
 
-def tile_of(step: Step) -> Any:
-    """The compiled function of one step, ``tile(a, a_at, b, b_at, count, before, after, marks, at, row, constants)``.
+def tile_of(single: Sequence[Step], double: Sequence[Step]) -> Any:
+    """The compiled function ``tile(kind, a, a_at, b, b_at, count, before, after, marks, at, row, constants)``.
 
-    From ``a[a_at]`` and ``b[b_at]`` on lie the panels. Of the flat arrays ``before``, ``after`` and ``marks`` the tile
-    has ROWS rows, ``row`` elements apart, from ``at`` on: sums start from ``before`` and, as the marks, from what
-    ``marks`` holds; what ``count`` steps, at least one, leave is put into ``after`` and ``marks``. ``constants`` is a
-    tuple of numbers of the lanes' type. Indices are not checked.
+    ``kind`` is the place of a step among those for sums of the type that ``after`` holds. From ``a[a_at]`` and
+    ``b[b_at]`` on lie the panels. Of the flat arrays ``before``, ``after`` and ``marks`` the tile has ROWS rows,
+    ``row`` elements apart, from ``at`` on: sums start from ``before`` and marks from what ``marks`` holds; what
+    ``count`` steps, at least one, leave is put into ``after`` and ``marks``. ``constants`` is a tuple of numbers of the
+    sums' type. Indices are not checked.
     """
 
     @intrinsic  # type: ignore[untyped-decorator]
     def tile(
-        typing: Any,
+        typing: Any, kind: Any,
         a: Any, a_at: Any, b: Any, b_at: Any, count: Any,
         before: Any, after: Any, marks: Any, at: Any, row: Any,
         constants: Any,
@@ -61,14 +62,16 @@ def tile_of(step: Step) -> Any:
                 data = context.make_array(kind)(context, builder, value=arguments[array]).data
                 return builder.gep(data, [arguments[place]])
 
-            fixed = cgutils.unpack_tuple(builder, arguments[10], len(constants))
+            fixed = cgutils.unpack_tuple(builder, arguments[11], len(constants))
             size = after.dtype.bitwidth // 8
-            panels, places = (start(0, 1), start(2, 3)), (start(5, 8), start(6, 8), start(7, 8))
-            _emit(builder, step, size, panels, arguments[4], places, arguments[9], fixed)
+            panels, places = (start(1, 2), start(3, 4)), (start(6, 9), start(7, 9), start(8, 9))
+            for n, step in enumerate(single if size == 4 else double):
+                with builder.if_then(builder.icmp_signed("==", arguments[0], ir.Constant(arguments[0].type, n))):
+                    _emit(builder, step, size, panels, arguments[5], places, arguments[10], fixed)
             return context.get_dummy_value()
 
         whole = types.int64
-        return types.void(a, whole, b, whole, whole, before, after, marks, whole, whole, constants), emit
+        return types.void(whole, a, whole, b, whole, whole, before, after, marks, whole, whole, constants), emit
 
     return tile
 
