@@ -5,6 +5,10 @@ that the accumulator has, products are swamped: the sum moves no more. The varia
 which the signal is judged, is the variance retention ratio. Recalled, and derived again here for full swamping alone:
 the paper's further term, of products that lose some of their bits before, is left out, so the widths here are a lower
 bound of the paper's.
+
+Walks that are simulated (the test does) keep more than the formula says where little is lost, 0.90 against 0.78 at 4
+bits and 128 products, and less where much is, 0.28 against 0.57 at 3 bits and 256: it is a rule for the border between
+enough and too little, and no more.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def walked(bits: int, length: int, walks: int = 20_000) -> float:
 
 @pytest.mark.parametrize(("bits", "length"), [(3, 64), (4, 128), (4, 512), (5, 512), (6, 512)])
 def test_the_ratio_is_near_that_of_simulated_walks(bits: int, length: int) -> None:
-    """Near only: the formula takes steps for independent, and tells too much by up to a fifth."""
+    """Near only, as the formula takes steps for independent; where less than half is left it is not even near."""
     assert retention(bits, length) == pytest.approx(walked(bits, length), abs=0.2)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import doctest
 import inspect
+import pickle
 import warnings
 from dataclasses import dataclass
 
@@ -91,6 +92,14 @@ def test_a_copy_computes_the_same_and_trains_by_itself(arithmetic) -> None:
     loss_of(twin).backward()
     assert made.head.weight.grad is None and twin.head.weight.grad is not None
     assert twin.head.weight is twin.embed.weight
+
+
+def test_a_whole_model_goes_to_another_process_and_back() -> None:
+    made = st.convert(Tied(), "int8:acc=18", attention="elsa")
+    loss_of(made)
+    twin = pickle.loads(pickle.dumps(made))
+    assert torch.equal(made.eval()(TOKENS), twin.eval()(TOKENS))
+    assert twin.head.weight is twin.embed.weight and type(twin.head) is type(made.head)
 
 
 @pytest.mark.parametrize("arithmetic", ["int8:acc=18", "int8:rounding=stochastic"])
@@ -331,10 +340,11 @@ def test_the_front_doors_example_runs() -> None:
     assert found.attempted > 5 and not found.failed
 
 
-def test_an_encoder_that_is_not_ours_trains() -> None:
+@pytest.mark.parametrize("arithmetic", ["int8:acc=24", "fp8", "bf16"])
+def test_an_encoder_that_is_not_ours_trains(arithmetic) -> None:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.1, batch_first=True)
-    made = st.convert(nn.TransformerEncoder(layer, 2), "int8:acc=24")
+    made = st.convert(nn.TransformerEncoder(layer, 2), arithmetic)
     x, y = drawn(4, 6, 16), drawn(4, 6, 16, seed=2)
     optimizer = torch.optim.AdamW(made.parameters(), 3e-3)
     losses = []

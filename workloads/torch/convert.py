@@ -70,7 +70,7 @@ def convert(
         if isinstance(module, LAYERS):
             left[place] = type(module).__name__
             conversion.reported.add(place)
-        module.__class__ = converted_class(type(module))  # type: ignore[arg-type]  # mypy: no Hashable
+        module.__class__ = converted_class(type(module))
         module.siloom = Site(conversion, place)
         if isinstance(module, nn.MultiheadAttention):
             learnt_of(module, chosen, module.num_heads, module.head_dim)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache, wraps
+from functools import wraps
 from typing import Any
 
 import torch
@@ -47,6 +47,10 @@ class Converted:
         with _running(self, self.siloom):
             return super().__call__(*args, **kwargs)  # type: ignore[misc]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process makes its class there."""
+        return _blank, (type(self).__bases__[1],), vars(self)
+
     def _load_from_state_dict(self, state: dict[str, torch.Tensor], prefix: str, *rest: Any) -> None:
         """Make room first for what a method has learnt, if this module has not attended yet."""
         assert isinstance(self, nn.Module)
@@ -54,12 +58,20 @@ class Converted:
         super()._load_from_state_dict(state, prefix, *rest)  # type: ignore[misc]
 
 
-@cache
+_CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
+"""Of converted modules, by what these were."""
+
+
 def converted_class(kind: type[nn.Module]) -> type[nn.Module]:
-    """The class of a converted module that was a ``kind``."""
+    """The class of a converted module that was a ``kind``; the same for every call."""
     if issubclass(kind, Converted):
         return kind
+    if kind not in _CLASSES:
+        _CLASSES[kind] = _made(kind)
+    return _CLASSES[kind]
 
+
+def _made(kind: type[nn.Module]) -> type[nn.Module]:
     @wraps(kind.forward)
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         # Called by the module's own call, or by a user who passes that by.
@@ -68,3 +80,9 @@ def converted_class(kind: type[nn.Module]) -> type[nn.Module]:
 
     about = {"__module__": kind.__module__, "__doc__": kind.__doc__, "forward": forward}
     return type(f"Siloom{kind.__name__}", (Converted, kind), about)
+
+
+def _blank(kind: type[nn.Module]) -> nn.Module:
+    """A converted ``kind`` without anything in it."""
+    made = converted_class(kind)
+    return made.__new__(made)
