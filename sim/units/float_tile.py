@@ -70,9 +70,24 @@ def _odd(
 def _chance(
     builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
 ) -> tuple[Vector, Vector]:
-    """By chance to one of both neighbours in any format; marks are the words that chance is mixed from."""
+    """By chance to one of both neighbours in any format, of sums that are exact in the lanes' format.
+
+    Marks are the words that chance is mixed from.
+    """
+    return _any_by_chance(builder, call(builder, "fma", a, b, sums), marks, constants)
+
+
+def _odd_chance(
+    builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
+    """As :func:`_chance`, of any sums."""
+    return _any_by_chance(builder, _odd_sum(builder, builder.fmul(a, b), sums, marks), marks, constants)
+
+
+def _any_by_chance(
+    builder: ir.IRBuilder, total: Vector, marks: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
     _, lowest, _, largest, beyond, _, shift = constants
-    total = _odd_sum(builder, builder.fmul(a, b), sums, marks)
     size = call(builder, "fabs", total)
     # Below the normal range the smallest normal number is added, which has the gap of the subnormals.
     lift = builder.select(builder.fcmp_ordered("<", size, lowest), lowest, _same(total.type, 0.0))
@@ -146,9 +161,9 @@ def _odd_sum(builder: ir.IRBuilder, x: Vector, y: Vector, marks: Vector) -> Vect
 
 
 SHALLOW, DEEP, FUSED, HALF = range(4)
-ODD, CHANCE, DEEP_CHANCE, DEEP_ODD_CHANCE = range(2, 6)
+ODD, CHANCE, ODD_CHANCE, DEEP_CHANCE, DEEP_ODD_CHANCE = range(2, 7)
 SINGLE: tuple[Step, ...] = (_shallow, _deep, _fused, _half)
-DOUBLE: tuple[Step, ...] = (_shallow, _deep, _odd, _chance, _deep_chance, _deep_odd_chance)
+DOUBLE: tuple[Step, ...] = (_shallow, _deep, _odd, _chance, _odd_chance, _deep_chance, _deep_odd_chance)
 float_tile = tile_of(SINGLE, DOUBLE)
 """Kinds of step, on sums of single precision: SHALLOW, DEEP, FUSED, HALF; of double: SHALLOW, DEEP, ODD and those by
 chance."""

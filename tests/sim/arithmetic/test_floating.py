@@ -53,7 +53,21 @@ def numbers(rng, m, k, n):
     return a, b
 
 
-ACCUMULATORS = ("fp32", "fp16", "bf16", "e5m10", "e8m13", "e8m10", "e6m9", "e5m7", "e4m3", "e8m23", "e3m2", "e7m14")
+ACCUMULATORS = (
+    "fp32",
+    "fp16",
+    "bf16",
+    "e5m10",
+    "e8m13",
+    "e8m10",
+    "e6m9",
+    "e5m7",
+    "e4m3",
+    "e8m23",
+    "e3m2",
+    "e7m14",
+    "e6m5",
+)
 
 
 @pytest.mark.parametrize("acc", ACCUMULATORS)
@@ -201,7 +215,9 @@ def test_operands_by_chance_are_the_units(form):
     assert np.array_equal(got, (decoded(form)[rounded].astype(float) * 448 * float(scale)).astype(F))
 
 
-@pytest.mark.parametrize(("acc", "direction"), [("fp16", "forward"), ("bf16", "forward"), ("bf16", "grad_input")])
+@pytest.mark.parametrize(
+    ("acc", "direction"), [(acc, way) for acc in ("fp16", "bf16") for way in ("forward", "grad_input")]
+)
 def test_sums_by_chance_are_the_units_step_by_step(acc, direction):
     rng = np.random.default_rng(8)
     a, b = numbers(rng, 9, 30, 17)
