@@ -26,7 +26,8 @@ from siloom.workloads.torch.training import Training, train
 EXACT = "fp32"
 FAMILIES = {"whole": ("int8:acc={}", (14, 15, 16, 17, 18, 20, 24)), "float": ("fp8:acc=e8m{}", (3, 4, 5, 6, 7, 13))}
 """Text of an arithmetic by its width, and widths to try."""
-LONGEST = {"forward": 128, "backward": 128, "both": 128}
+Row = dict[str, str | float | None]
+LONGEST = 128
 """Products of the longest sum: 128 inputs, or 128 outputs in the gradient of a layer's inputs; a batch has 32."""
 PASSES = {"both": (True, True), "forward": (True, False), "backward": (False, True)}
 
@@ -42,16 +43,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     widths = given.widths or FAMILIES[given.family][1]
-    rows = list(table(given.family, widths, given.rates, given.passes, given.seeds))
+    rows: list[Row] = []
+    for row in table(given.family, widths, given.rates, given.passes, given.seeds):
+        rows.append(row)
+        print(row, flush=True)
+        if given.out is not None:  # anew behind every row: who ends a long grid keeps what there is
+            columns = list(rows[0])
+            write_whole(given.out, csv_text(columns, ([row[c] for c in columns] for row in rows)).encode())
     show_rows("digits by the accumulator's width", rows)
-    if given.out is not None:
-        columns = list(rows[0])
-        write_whole(given.out, csv_text(columns, ([row[c] for c in columns] for row in rows)).encode())
 
 
-def table(
-    family: str, widths: list[int], rates: list[float], passes: list[str], seeds: int
-) -> Iterator[dict[str, str | float | None]]:
+def table(family: str, widths: list[int], rates: list[float], passes: list[str], seeds: int) -> Iterator[Row]:
     """One row for each width, rate and choice of narrow passes, and one of fp32 for each rate."""
     for rate in rates:
         yield {"width": EXACT, "narrow": "-", "rate": rate, **outcome(EXACT, EXACT, rate, seeds), "predicted": "-"}
@@ -60,12 +62,11 @@ def table(
             for name in passes:
                 forward, backward = (narrow if is_narrow else EXACT for is_narrow in PASSES[name])
                 told = {"width": width, "narrow": name, "rate": rate, **outcome(forward, backward, rate, seeds)}
-                whole = "-" if family == "whole" else ("enough" if enough(width, LONGEST[name]) else "too narrow")
-                print(told, flush=True)
-                yield {**told, "predicted": whole}
+                predicted = "-" if family == "whole" else ("enough" if enough(width, LONGEST) else "too narrow")
+                yield {**told, "predicted": predicted}
 
 
-def outcome(forward: str, backward: str, rate: float, seeds: int) -> dict[str, str | float | None]:
+def outcome(forward: str, backward: str, rate: float, seeds: int) -> Row:
     """Accuracies in percent, their mean and its interval, and the shares of results beyond the range."""
     runs = []
     for seed in range(seeds):
