@@ -22,10 +22,10 @@ def _same(kind: ir.VectorType, value: float) -> Vector:
     return ir.Constant(kind, [value] * kind.count)
 
 
-def _exponents(sums: Vector, marks: Vector) -> tuple[int, int]:
-    """The mask of the exponent in a pattern, and that of all but the sign."""
-    bits = marks.type.element.width
-    return (0x7F80_0000, 0x7FFF_FFFF) if bits == 32 else (0x7FF0_0000_0000_0000, 0x7FFF_FFFF_FFFF_FFFF)
+def _exponent(builder: ir.IRBuilder, value: Vector, marks: Vector) -> Vector:
+    """The pattern of a number's power of two."""
+    mask = 0x7F80_0000 if marks.type.element.width == 32 else 0x7FF0_0000_0000_0000
+    return builder.and_(builder.bitcast(value, marks.type), _same(marks.type, mask))
 
 
 def _fused(
@@ -48,8 +48,9 @@ def _deep(
 ) -> tuple[Vector, Vector]:
     """To a format so deep and so high that no sum underflows or overflows; then none is a negative zero either."""
     exact = call(builder, "fma", a, b, sums)
-    power = builder.and_(builder.bitcast(exact, marks.type), _same(marks.type, _exponents(sums, marks)[0]))
-    magic = builder.bitcast(builder.add(power, builder.bitcast(constants[5], marks.type)), exact.type)
+    magic = builder.bitcast(
+        builder.add(_exponent(builder, exact, marks), builder.bitcast(constants[5], marks.type)), exact.type
+    )
     return builder.fsub(builder.fadd(exact, magic), magic), marks
 
 
@@ -133,8 +134,7 @@ def _to_format(
 ) -> tuple[Vector, Vector]:
     """``host_floats.rounded``, lane by lane."""
     factor, lowest, highest, largest, beyond = constants[:5]
-    pattern = builder.and_(builder.bitcast(value, marks.type), _same(marks.type, _exponents(value, marks)[0]))
-    power = builder.bitcast(pattern, value.type)
+    power = builder.bitcast(_exponent(builder, value, marks), value.type)
     power = builder.select(builder.fcmp_ordered(">", power, lowest), power, lowest)
     power = builder.select(builder.fcmp_ordered("<", power, highest), power, highest)
     magic = builder.fmul(power, factor)

@@ -183,6 +183,16 @@ def test_blocks_are_scaled_and_added_one_after_the_other():
             assert got[i, j] == total
 
 
+def test_a_sum_that_vanishes_keeps_its_sign_in_one_block_and_in_more():
+    # Neither operand is scaled beyond 1 here; e2m1 has nothing between 0 and 1/2.
+    way = arithmetic("fp8:acc=e2m1,scaling=block,block=2")
+    for blocks in (1, 2):
+        a, b = np.tile(np.array([1, -(2.0**-9)], F), blocks), np.tile(np.array([0, 1], F), blocks)
+        got = way.product(a[None, None], b[None, :, None], "forward").values
+        assert got == 0
+        assert np.signbit(got).all()
+
+
 # Chance.
 
 
