@@ -130,13 +130,15 @@ def document(training: Training) -> dict[str, Any]:
 
 
 def _notes(training: Training) -> list[str]:
-    total = training.history.total()
+    total, ways = training.history.total(), training.plan.ways
+    notes = list(dict.fromkeys(way.caution for way in (ways.forward, ways.grad_input, ways.grad_weight) if way.caution))
     if total.saturated <= _ALARMING * total.sums:
-        return []
+        return notes
     share = total.saturated / total.sums
     return [
-        f"{share:.0%} of all results left the accumulator's range in {training.plan.ways.text('forward')}: what was "
-        "learned is the accumulator's limits, not the data"
+        *notes,
+        f"{share:.0%} of all results left the accumulator's range in {ways.text('forward')}: what was "
+        "learned is the accumulator's limits, not the data",
     ]
 
 

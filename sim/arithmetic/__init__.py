@@ -79,6 +79,11 @@ class Arithmetic(Design, ABC):
             key: of 64 bits; two products of one key round by chance alike. Of no effect without chance.
         """
 
+    @property
+    def caution(self) -> str:
+        """What makes results doubtful whatever is multiplied, in one line; empty where nothing does."""
+        return ""
+
     def __str__(self) -> str:
         """The name with the settings that differ from its own."""
         plain = type(self)()

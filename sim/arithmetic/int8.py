@@ -15,7 +15,6 @@ import numpy as np
 from siloom.sim.arithmetic import Arithmetic, Counts, Direction, Product, Singles
 from siloom.sim.arithmetic.scaling import SCALINGS, Coded, Round, coded
 from siloom.sim.design import parameter
-from siloom.sim.errors import InputError
 from siloom.sim.units.chance import seed
 from siloom.sim.units.int_gemm import int_gemm
 from siloom.sim.units.mac import Mac
@@ -31,28 +30,27 @@ TOP = (1 << (_BITS - 1)) - 1
 class Int8(Arithmetic):
     """Operands of 8 bits, sums of ``acc`` bits that saturate or wrap at every step.
 
-    Raises (when made):
-        InputError: an accumulator that one product overflows.
+    An accumulator of fewer than 15 bits overflows at a single product of large codes, one of fewer than 9 at a code.
     """
 
     name = "int8"
     summary = "8-bit whole numbers under scale factors, in an accumulator of any width"
     format = "int8"
 
-    acc: int = parameter(32, unit="bit", source=_CHOICE, status="assumed", low=2, high=32)
+    acc: int = parameter(32, unit="bit", source=_CHOICE, status="assumed", low=9, high=32)
     overflow: str = parameter("saturate", unit="", source=_CHOICE, status="assumed", choices=("saturate", "wrap"))
     scaling: str = parameter("tensor", unit="", source=_CHOICE, status="assumed", choices=SCALINGS)
     block: int = parameter(32, unit="", source="OCP microscaling formats, recalled", low=2, high=1024)
     rounding: str = parameter("nearest", unit="", source=_CHOICE, status="assumed", choices=("nearest", "stochastic"))
 
-    def __post_init__(self) -> None:
-        """Refuse an accumulator in which no sum could be right."""
-        super().__post_init__()
+    @property
+    def caution(self) -> str:
+        """That a single product may be too large, where it may."""
         need = (TOP * TOP).bit_length() + 1
-        if self.acc < need:
-            raise InputError(
-                f"int8: acc must be at least {need} bits, which one product of two codes takes, got {self.acc}"
-            )
+        if self.acc >= need:
+            return ""
+        high = (1 << (self.acc - 1)) - 1
+        return f"{self}: one product of two codes comes to {TOP * TOP} and needs {need} bits, sums end at {high}"
 
     def product(self, a: Singles, b: Singles, direction: Direction, key: int = 0) -> Product:
         """A times B."""

@@ -52,23 +52,28 @@ def int_gemm(a: Singles, b: Singles, design: Mac) -> Sums:
     Operands may have any strides; A's and B's numbers are not checked.
 
     Raises:
-        ValueError: shapes that do not fit; an accumulator that one product could overflow, or beyond 53 bits.
+        ValueError: shapes that do not fit; an accumulator beyond what 53 bits can take a step of.
     """
     if a.ndim != 3 or b.ndim != 3 or a.shape[2] != b.shape[1] or b.shape[0] not in (1, a.shape[0]):
         raise ValueError(f"int_gemm: shapes must be (s, m, k) and (s or 1, k, n), got {a.shape} and {b.shape}")
     largest = ((1 << (design.a_bits - 1)) - 1) * ((1 << (design.b_bits - 1)) - 1)
     high = (1 << (design.acc_bits - 1)) - 1
-    if largest > high or high + largest >= 1 << 53:
-        raise ValueError(f"int_gemm: acc_bits must hold one product and be at most 53, got {design.acc_bits}")
+    if _reach(largest, high) > 1 << 53:
+        raise ValueError(f"int_gemm: sums on the way must stay within 53 bits, got acc_bits {design.acc_bits}")
     inner = a.shape[2]
     if inner * largest <= min(high, _EXACT - 1):
         return Sums(np.matmul(a, b), 0)
     return _in_chunks(a, b, largest, high, design)
 
 
+def _reach(largest: int, high: int) -> int:
+    """What numbers of a step may come to: the range, one product, and where that alone may leave it the range again."""
+    return (high + 1 if largest <= high else 2 * (high + 1)) + largest
+
+
 def _in_chunks(a: Singles, b: Singles, largest: int, high: int, design: Mac) -> Sums:
     inner, shape = a.shape[2], (a.shape[0], a.shape[1], b.shape[2])
-    single = high + 1 + largest <= _EXACT
+    single = _reach(largest, high) <= _EXACT
     kind: Any = np.float32 if single else np.float64
     whole: Any = np.int32 if single else np.int64
     x, y = operand(a), operand(b.transpose(0, 2, 1))

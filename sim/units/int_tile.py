@@ -51,5 +51,6 @@ SATURATE, WRAP = range(2)
 int_tile = tile_of((_saturate, _wrap), (_saturate, _wrap))
 """``mac``'s step on whole numbers; marks say where a sum ever left the range. Exact while the range and one product
 together stay within 2**24 in single precision, 2**53 in double. Constants: for SATURATE lowest, highest, any; for WRAP
-2**-bits, 0.5, -2**bits. A sum lies at most half a range beyond the range; its number of turns, rounded to float, keeps
-to its side of every whole number because the borders and their neighbours inward are floats."""
+2**-bits, 0.5, -2**bits. Where a product fits the range, a sum lies at most half a range beyond it; its number of turns,
+rounded to float, keeps to its side of every whole number because the borders and their neighbours inward are floats.
+Where it does not, the range itself must fit the lanes once more: then the number of turns is not rounded."""

@@ -117,9 +117,14 @@ def test_numbers_that_are_none_are_refused(bad, scaling):
         way.product(a, b, "grad_weight")
 
 
-def test_an_accumulator_too_narrow_for_one_product_is_refused():
-    with pytest.raises(InputError, match="acc must be at least 15 bits, which one product of two codes takes, got 14"):
-        arithmetic("int8:acc=14")
+def test_an_accumulator_too_narrow_for_one_product_is_named_and_for_one_code_refused():
+    said = "int8:acc=14: one product of two codes comes to 16129 and needs 15 bits, sums end at 8191"
+    assert arithmetic("int8:acc=14").caution == said
+    assert arithmetic("int8:acc=15").caution == ""
+    one = np.ones((1, 1, 1), F)
+    assert arithmetic("int8:acc=14").product(one, one, "forward").counts.saturated == 1
+    with pytest.raises(InputError, match="acc must be at least 9 bit, got 8"):
+        arithmetic("int8:acc=8")
 
 
 def test_operands_by_chance_are_one_of_both_neighbours_by_exact_fractions():

@@ -101,5 +101,14 @@ def test_what_does_not_fit_is_named():
     one = np.ones((1, 2, 2), np.float32)
     with pytest.raises(ValueError, match=r"got \(1, 2, 2\) and \(2, 2, 2\)"):
         int_gemm(one, np.ones((2, 2, 2), np.float32), Mac())
-    with pytest.raises(ValueError, match="hold one product"):
-        int_gemm(one, one, Mac(acc_bits=14))
+    with pytest.raises(ValueError, match="within 53 bits, got acc_bits 54"):
+        int_gemm(one, one, Mac(acc_bits=54))
+
+
+@pytest.mark.parametrize("overflow", ["saturate", "wrap"])
+@pytest.mark.parametrize("bits", [2, 9, 12, 14])
+def test_a_single_product_may_leave_the_range(bits, overflow):
+    draw = np.random.default_rng(bits)
+    a, b = (draw.integers(-127, 128, shape).astype(np.float32) for shape in ((2, 17, 131), (2, 131, 33)))
+    check(a, b, bits, overflow)
+    check(np.full_like(a, 127), np.full_like(b, -127), bits, overflow)
