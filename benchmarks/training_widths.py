@@ -60,13 +60,13 @@ def main() -> None:
 def table(family: str, widths: list[int], rates: list[float], passes: list[str], seeds: int) -> Iterator[Row]:
     """One row for each width, rate and choice of narrow passes, and one of fp32 for each rate."""
     for rate in rates:
-        yield {"width": EXACT, "narrow": "-", "rate": rate, **outcome(EXACT, EXACT, rate, seeds), "predicted": "-"}
+        yield {"width": EXACT, "narrow": None, "rate": rate, **outcome(EXACT, EXACT, rate, seeds), "predicted": None}
         for width in widths:
             narrow = FAMILIES[family][0].format(width)
             for name in passes:
                 forward, backward = (narrow if is_narrow else EXACT for is_narrow in PASSES[name])
                 told = {"width": width, "narrow": name, "rate": rate, **outcome(forward, backward, rate, seeds)}
-                predicted = "-" if family == "whole" else ("enough" if enough(width, LONGEST) else "too narrow")
+                predicted = None if family == "whole" else ("enough" if enough(width, LONGEST) else "too narrow")
                 yield {**told, "predicted": predicted}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -101,7 +102,7 @@ def _times(axes: Axes, results: Sequence[Result]) -> None:
         axes.bar_label(drawn, [si(r.seconds, "s") for _, r in rows], padding=2, fontsize=7)
     known = [r.seconds for r in results if r.seconds > 0]
     if known:
-        _logarithmic(axes, min(known) / 4, max(known) * 8, _decade)
+        logarithmic(axes, min(known) / 4, max(known) * 8, partial(decade, unit="s"))
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize=7)
     axes.set_xlabel("time, logarithmic")
 
@@ -127,7 +128,7 @@ def _ratios(
         axes.bar_label(drawn, [f"{digits(ratio)}×" for _, ratio in rows], padding=2, fontsize=6)
     positive = [ratio for ratio in ratios if ratio > 0]
     if positive:
-        _logarithmic(axes, min([*positive, 1.0]) / 4, max([*positive, 1.0]) * 4, lambda value: f"{value:g}×")
+        logarithmic(axes, min([*positive, 1.0]) / 4, max([*positive, 1.0]) * 4, lambda value: f"{value:g}×")
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=1, frameon=False, fontsize=7)
     axes.axvline(1.0, color="#1d2733", linewidth=0.8)
     axes.spines["left"].set_visible(False)
@@ -135,12 +136,13 @@ def _ratios(
     axes.set_xlabel("speed-up, logarithmic")
 
 
-def _decade(seconds: float) -> str:
-    factor, prefix = prefix_for(seconds * 1.001)  # 1e-3 as a float may lie below a thousandth
-    return f"{seconds / factor:g} {prefix}s"
+def decade(size: float, unit: str) -> str:
+    """A size at a decade of a logarithmic axis, with its unit: ``10 ms``."""
+    factor, prefix = prefix_for(size * 1.001)  # 1e-3 as a float may lie below a thousandth
+    return f"{size / factor:g} {prefix}{unit}"
 
 
-def _logarithmic(axes: Axes, low: float, high: float, say: Callable[[float], str]) -> None:
+def logarithmic(axes: Axes, low: float, high: float, say: Callable[[float], str]) -> None:
     """Decades with plain texts; Matplotlib's own labels need the mathematics that names must not have."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 

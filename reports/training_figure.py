@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from siloom.reports.chart import PALETTE
-from siloom.reports.figure import METADATA, STYLE
+from siloom.reports.figure import METADATA, STYLE, decade, logarithmic
 from siloom.reports.files import csv_text, write_whole
 from siloom.reports.text import printable, shorten
 from siloom.sim.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 _COLUMNS = ("machine", "variant", "quality", "value", "low", "high", "seconds", "energy_j", "flops_share")
-_AXES = (("seconds", "time of a step, s"), ("energy_j", "energy of a step, J"))
+_AXES = (("seconds", "time of a step", "s"), ("energy_j", "energy of a step", "J"))
+_ROOM = 2.0
+"""Logarithmic axes go on by this factor on both sides."""
+_MARKERS = "os^Dv<>Xp"
 
 
 def points(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -61,56 +67,73 @@ def write_training_figure(documents: Sequence[Mapping[str, Any]], out: Path) -> 
     rows = points(documents)
     if not rows:
         raise UsageError("a figure of training needs a step on at least one machine, got none")
-    picture = _draw(rows, shorten(printable(str(documents[0]["recipe"])), 60), suffix)
+    picture = _draw(rows, shorten(printable(str(documents[0]["recipe"])), 100), suffix)
     write_whole(out.with_suffix(".csv"), csv_text(_COLUMNS, ([row[c] for c in _COLUMNS] for row in rows)).encode())
     return write_whole(out, picture)
+
+
+class _Looks(NamedTuple):
+    """Colours tell machines apart, markers what was trained: many points lie close to one another."""
+
+    colors: dict[str, str]
+    markers: dict[str, str]
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> _Looks:
+        """One each, in the order in which they come; the tenth is the first again."""
+        machines, variants = (dict.fromkeys(row[key] for row in rows) for key in ("machine", "variant"))
+        return cls(
+            dict(zip(machines, cycle(PALETTE), strict=False)), dict(zip(variants, cycle(_MARKERS), strict=False))
+        )
+
+    def legend(self) -> list[Line2D]:
+        """A line of the legend for each machine, then for each variant."""
+        from matplotlib.lines import Line2D
+
+        def entry(name: str, color: str, marker: str) -> Line2D:
+            label = shorten(printable(name), 40)
+            return Line2D([], [], color=color, marker=marker, markersize=4, linestyle="", label=label)
+
+        machines = [entry(name, color, "|") for name, color in self.colors.items()]
+        return machines + [entry(name, "#1d2733", marker) for name, marker in self.markers.items()]
 
 
 def _draw(rows: Sequence[Mapping[str, Any]], title: str, suffix: str) -> bytes:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    axes_of = [(key, label) for key, label in _AXES if any(row[key] for row in rows)]
+    looks = _Looks.of(rows)
+    axes_of = [axis for axis in _AXES if any(row[axis[0]] for row in rows)]
     with rc_context(cast("Any", STYLE)):
-        figure = Figure(figsize=(3.6 * len(axes_of), 3.0), layout="constrained")
+        figure = Figure(figsize=(3.0 * len(axes_of) + 1.6, 3.0), layout="constrained")
         axes = figure.subplots(1, len(axes_of), sharey=True, squeeze=False)[0]
-        for at, (key, label) in zip(axes, axes_of, strict=True):
-            _scatter(at, [row for row in rows if row[key]], key)
+        for at, (key, label, unit) in zip(axes, axes_of, strict=True):
+            known = [row for row in rows if row[key]]
+            _scatter(at, known, key, looks)
+            sizes = [row[key] for row in known]
+            logarithmic(at, min(sizes) / _ROOM, max(sizes) * _ROOM, partial(decade, unit=unit))
             at.set_xlabel(f"{label}, logarithmic")
         axes[0].set_ylabel("held-out accuracy" if rows[0]["quality"] == "accuracy" else "held-out loss, nats")
-        axes[0].legend(frameon=False, fontsize=7)
-        figure.suptitle(title, fontsize=8)
+        figure.legend(handles=looks.legend(), loc="outside right upper", frameon=False, fontsize=7)
+        figure.suptitle(title, fontsize=7)
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix[1:], dpi=200, metadata=dict(METADATA[suffix]))
     return buffer.getvalue()
 
 
-def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str) -> None:
-    machines = list(dict.fromkeys(row["machine"] for row in rows))
-    for number, machine in enumerate(machines):
-        own = [row for row in rows if row["machine"] == machine]
-        known = all(row["low"] is not None for row in own)
+def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, looks: _Looks) -> None:
+    for row in rows:
         axes.errorbar(
-            [row[key] for row in own],
-            [row["value"] for row in own],
-            yerr=_reach(own) if known else None,
-            fmt="o",
+            row[key],
+            row["value"],
+            yerr=None if row["low"] is None else _reach(row),
+            fmt=looks.markers[row["variant"]],
             markersize=4,
             capsize=2,
-            color=PALETTE[number % len(PALETTE)],
-            label=shorten(printable(machine), 32),
+            color=looks.colors[row["machine"]],
         )
-        for row in own:
-            axes.annotate(
-                shorten(printable(row["variant"]), 28),
-                (row[key], row["value"]),
-                xytext=(3, 3),
-                textcoords="offset points",
-                fontsize=6,
-            )
-    axes.set_xscale("log")
 
 
-def _reach(rows: Sequence[Mapping[str, Any]]) -> list[list[float]]:
-    """How far the interval lies below and above each value."""
-    return [[row["value"] - row["low"] for row in rows], [row["high"] - row["value"] for row in rows]]
+def _reach(row: Mapping[str, Any]) -> list[list[float]]:
+    """How far the interval lies below and above the value."""
+    return [[row["value"] - row["low"]], [row["high"] - row["value"]]]

@@ -303,6 +303,8 @@ def _place(folder: Path, target: Target, seed: int) -> str:
     argv = [
         program(target.package, INSTALL), *target.place, "--json", "netlist.json", "--seed", str(seed),
         "--report", "report.json", "--log", "nextpnr.log", "--quiet",
+        # Below the 12 MHz that nextpnr aims at without being told, a slow clock is still the answer.
+        "--timing-allow-fail",
     ]  # fmt: skip
     try:
         said = run(argv, folder=folder, install=INSTALL, timeout_s=TIMEOUT_S)

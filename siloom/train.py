@@ -177,7 +177,9 @@ def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         row[key] = sum(values) / len(values) if values else None
     for key in ("accuracy", "validation_loss"):
         found = interval([run[key] for run in runs if run[key] is not None])
-        row[f"{key}_interval"] = None if found is None else list(found)
+        # Student's t knows no ends, but these have some.
+        most = 1.0 if key == "accuracy" else math.inf
+        row[f"{key}_interval"] = None if found is None else [max(0.0, found[0]), min(most, found[1])]
     row["saturations"] = sum(run["saturations"] for run in runs)
     row["seeds"] = [run["seed"] for run in runs]
     row["machines"] = first.get("machines", [])

@@ -59,7 +59,9 @@ class Array(Component):
         m.d.comb += [head.run.eq(run), grid.run.eq(run), grid.head.eq(head.head)]
         columns = []
         # What is known of a row of results reaches column 0 in step with it, and the others one cycle after another.
-        ahead = delayed(m, head.note, size.rows - 1 + size.stages, run, "notes")
+        behind = size.rows - 1 + size.stages
+        ahead = delayed(m, head.note, behind, run, "notes")
+        place_ahead = delayed(m, head.place, behind, run, "places") if size.depth else None
         for j in range(size.cols):
             note: Any = Signal(note_layout(size), name=f"note{j}")
             with m.If(run):
@@ -73,11 +75,11 @@ class Array(Component):
             ]
             if size.depth:
                 m.d.comb += [
-                    column.opens.eq(note.opens),
                     column.closes.eq(note.closes),
-                    column.next_valid.eq(ahead.valid & (j < ahead.cols)),
-                    column.next_starts.eq(ahead.starts),
+                    column.next_opens.eq(ahead.opens),
+                    column.place.eq(place_ahead),
                 ]
+                place_ahead = column.next_place
             finished = getattr(self, f"sums{j}")
             m.d.comb += [
                 finished.payload.eq(column.o.payload),

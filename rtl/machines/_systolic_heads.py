@@ -30,6 +30,9 @@ class Head(Component):
         top: Stream in: a factor, or an operand that stays, for every column.
         head: Out: what enters the array in this cycle.
         note: Out: what is known of the row of results that stands at the lower edge, skewed, ``rows`` cycles later.
+
+    Where k may be cut, also:
+        place: Out: which row of its fold enters with the array's next move, if one does.
     """
 
     run: Any
@@ -38,6 +41,7 @@ class Head(Component):
     top: Any
     head: Any
     note: Any
+    place: Any
 
     def __init__(self, size: ArraySize) -> None:
         """Make the ports."""
@@ -51,16 +55,13 @@ class Head(Component):
                 "head": Out(head_layout(size)),
                 "note": Out(note_layout(size)),
             }
+            | ({"place": Out(range(size.depth))} if size.depth else {})
         )
 
-    def _stream(self, m: Module, used: Value, first: Value, last: Value) -> None:
+    def _factors(self, m: Module, used: Value) -> None:
         """Factors into the rows in use, a bit of ``used`` each, nothing into the others."""
         for i, lane in enumerate(self.head.lanes):
-            m.d.comb += [
-                lane.a.eq(Mux(used[i], self.left.p[i], 0)),
-                lane.first.eq(first & used[i]),
-                lane.last.eq(last & used[i]),
-            ]
+            m.d.comb += lane.a.eq(Mux(used[i], self.left.p[i], 0))
             if "live" in lane.shape().members:
                 m.d.comb += lane.live.eq(used[i])
 
@@ -96,9 +97,11 @@ class SumsStay(Head):
             note.cols.eq(Mux(ends, fold.cols, cols)),
             self.head.top.eq(self.top.payload),
         ]
-        rows = Cat(i < fold.rows for i in range(size.rows))
-        self._stream(m, Mux(beat, rows, 0), beat & first, beat & last)
+        used = Signal(size.rows)
+        m.d.comb += used.eq(Mux(beat, Cat(i < fold.rows for i in range(size.rows)), 0))
+        self._factors(m, used)
         for i, lane in enumerate(self.head.lanes):
+            m.d.comb += [lane.first.eq(first & used[i]), lane.last.eq(last & used[i])]
             # Sums pass the rows that hold none of them at once, the others as soon as they have handed over their own.
             m.d.comb += lane.shift.eq(note.valid & (i >= going) if i else 0)
         with m.If(beat):
@@ -111,61 +114,66 @@ class SumsStay(Head):
 class OperandStays(Head):
     """The controller of a weight- or input-stationary array: one half loads tiles, the other streams through them.
 
-    A tile comes from above, lowest row first, and goes down; each row keeps what passes until its own has come. Where
-    cells have a second register, the next tile may come as soon as the fold before has begun to stream; else with
-    that fold's last beat.
+    A tile comes from above, lowest row first, and goes down; each row keeps what passes until its own has come. The
+    flag that takes it to work enters with the last operand that the tile before is multiplied with, or with the
+    tile's last row, whichever is later. Where cells have a second register, the next tile may come in the cycle after;
+    else with the last operand of the fold before.
 
     Where no factor comes the rows in use get one that means nothing: what becomes of it is no sum that counts. So
-    whether there is one need not be known before it is multiplied, which would be the array's slowest path.
+    whether there is one need not be known before it is multiplied, which would be the array's slowest path. For the
+    same reason nothing that enters looks at ``run``: while it is low nothing moves, whatever is said.
     """
 
     def elaborate(self, platform: object) -> Module:
-        """A fold is loaded, stands in a slot until its first factor comes, and is streamed."""
+        """A fold is loaded, waits in a slot for the end of the one before, and is streamed."""
         m = Module()
-        size, note = self.size, self.note
-        slot, full = Signal(fold_layout(size)), Signal()
-        work, fold = Signal(fold_layout(size)), Signal(fold_layout(size))
-
-        at, first = Signal(LENGTH_BITS), Signal(init=1)
-        last, ready, beat, taken = Signal(), Signal(), Signal(), Signal()
-        slot_rows, work_rows = Signal(size.rows), Signal(size.rows)
-        m.d.comb += [
-            fold.eq(Mux(first, slot, work)),
-            last.eq(at == fold.streamed - 1),
-            ready.eq(self.run & (~first | full)),
-            self.left.ready.eq(ready),
-            beat.eq(ready & self.left.valid),
-            taken.eq(beat & first),
-            note.valid.eq(beat),
-            note.cols.eq(fold.cols),
-            note.starts.eq(first),
-            note.opens.eq(fold.opens),
-            note.closes.eq(fold.closes),
-        ]
-        # Not looking at ``run`` either: while it is low nothing moves, whatever is said.
-        self._stream(m, Mux(first, slot_rows, work_rows), first & full & self.left.valid, beat & last)
-        with m.If(beat):
-            m.d.sync += [at.eq(Mux(last, 0, at + 1)), first.eq(last)]
-        with m.If(taken):
-            m.d.sync += [work.eq(slot), work_rows.eq(slot_rows), full.eq(0)]
-
+        size, note, coming = self.size, self.note, self.fold.p
+        work: Any = Signal(note_layout(size))  # valid as long as factors of this fold are to come
+        left_over, used, place = Signal(LENGTH_BITS), Signal(size.rows), Signal(range(size.depth))
+        beat, ends = Signal(), Signal()
         come, to_come = Signal(range(size.rows)), Signal(range(size.rows + 1))
-        room, allowed, loads, loaded = Signal(), Signal(), Signal(), Signal()
+        room, loads, loaded, takes = Signal(), Signal(), Signal(), Signal()
+        taken: Any = Signal(fold_layout(size))
         m.d.comb += [
-            room.eq((~full | taken) if size.cell.double else (~full & first) | (beat & last)),
-            to_come.eq(self.fold.p.rows - come),
-            allowed.eq(self.run & self.fold.valid & room),
-            self.top.ready.eq(allowed),
-            loads.eq(allowed & self.top.valid),
+            beat.eq(work.valid & self.left.valid),
+            ends.eq(beat & (left_over == 1)),
+            self.left.ready.eq(self.run & work.valid),
+            note.eq(work),
+            note.valid.eq(beat),
+            self.place.eq(Mux(takes, 0, place + beat)),
+            to_come.eq(coming.rows - come),
+            loads.eq(self.fold.valid & room & self.top.valid),
             loaded.eq(loads & (to_come == 1)),
-            self.fold.ready.eq(loaded),
+            self.top.ready.eq(self.run & self.fold.valid & room),
+            self.fold.ready.eq(self.run & loaded),
             self.head.top.eq(self.top.payload),
         ]
+        if size.cell.double:
+            slot, full = Signal.like(taken), Signal()
+            m.d.comb += [
+                room.eq(~full),
+                takes.eq((loaded | full) & (~work.valid | ends)),
+                taken.eq(Mux(full, slot, coming)),
+            ]
+            with m.If(self.run):
+                m.d.sync += full.eq((loaded | full) & ~takes)
+                with m.If(loaded):
+                    m.d.sync += slot.eq(coming)
+        else:
+            m.d.comb += [room.eq(~work.valid | ends), takes.eq(loaded), taken.eq(coming)]
+
+        self._factors(m, used)
         for i, lane in enumerate(self.head.lanes):
-            m.d.comb += lane.shift.eq(loads & (i < to_come))
-        with m.If(loads):
-            m.d.sync += come.eq(Mux(loaded, 0, come + 1))
-        with m.If(loaded):
-            rows = Cat(i < self.fold.p.rows for i in range(size.rows))
-            m.d.sync += [slot.eq(self.fold.payload), slot_rows.eq(rows), full.eq(1)]
+            # Rows without a factor may take what they like, and ``last`` says nothing here.
+            m.d.comb += [lane.first.eq(takes), lane.shift.eq(loads & (i < to_come))]
+        with m.If(self.run):
+            m.d.sync += place.eq(self.place)
+            with m.If(loads):
+                m.d.sync += come.eq(Mux(loaded, 0, come + 1))
+            with m.If(beat):
+                m.d.sync += [left_over.eq(left_over - 1), work.valid.eq(~ends)]
+            with m.If(takes):
+                m.d.sync += [work[name].eq(taken[name]) for name in ("cols", "opens", "closes")]
+                m.d.sync += [work.valid.eq(1), left_over.eq(taken.streamed)]
+                m.d.sync += used.eq(Cat(i < taken.rows for i in range(size.rows)))
         return m

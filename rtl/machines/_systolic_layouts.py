@@ -26,10 +26,10 @@ def fold_layout(size: ArraySize) -> data.StructLayout:
 def note_layout(size: ArraySize) -> data.StructLayout:
     """What is known of a row of results: whether there is one, and in how many columns.
 
-    Where k may be cut, whether it is the first row of its fold, and what the fold says.
+    Where k may be cut, what the fold says of that.
     """
     members: dict[str, ShapeLike] = {"valid": 1, "cols": range(size.cols + 1)}
-    return data.StructLayout(members | ({"starts": 1} if size.depth else {}) | _parts(size))
+    return data.StructLayout(members | _parts(size))
 
 
 def lane_layout(size: ArraySize) -> data.StructLayout:

@@ -1,8 +1,8 @@
 """What stands below a column of a systolic array: an adder, a memory of unfinished sums, a queue for finished ones.
 
 Sums of a cut k are added as they come, one a cycle: the first fold's are written, the next folds' are read, added
-to and written back, the last fold's leave. The place of a sum is its row in the fold, so nothing but the
-beginning of a fold is told from outside. A read is asked for a cycle before its sum comes.
+to and written back, the last fold's leave. The place of a sum is its row in the fold. It is told two cycles before
+the sum comes: one for the memory to be read, which is slow, and one for what it held to stand in a register.
 
 The queue is a :class:`Passing`: while it is full the whole array must stop, which it is told by ``room``.
 """
@@ -33,10 +33,10 @@ class Column(Component):
         o: Stream out: finished sums.
 
     Where sums may be unfinished, also:
-        opens: In: whether this is the first part of its sum of C.
-        closes: In: whether it is the last.
-        next_valid: In: whether a sum comes with the array's next move.
-        next_starts: In: whether that is the first of its fold.
+        closes: In: whether this is the last part of its sum of C.
+        next_opens: In: whether what comes with the array's next move is the first part.
+        place: In: where the sum belongs that comes with the move after the next, if one does.
+        next_place: Out: where that belongs which comes with the next.
     """
 
     run: Any
@@ -44,14 +44,19 @@ class Column(Component):
     sum: Any
     room: Any
     o: Any
+    closes: Any
+    next_opens: Any
+    place: Any
+    next_place: Any
 
     def __init__(self, size: ArraySize) -> None:
         """Make the ports."""
         self.size = size
         bits = size.sum_bits
-        flags = {name: In(1) for name in ("opens", "closes", "next_valid", "next_starts")} if size.depth else {}
+        places = range(size.depth)
+        parts = {"closes": In(1), "next_opens": In(1), "place": In(places), "next_place": Out(places)}
         ports = {"run": In(1), "valid": In(1), "sum": In(bits), "room": Out(1), "o": Out(stream.Signature(bits))}
-        super().__init__(ports | flags)
+        super().__init__(ports | (parts if size.depth else {}))
 
     def elaborate(self, platform: object) -> Module:
         """The adder, between memory and queue."""
@@ -73,21 +78,22 @@ class Column(Component):
         m.submodules.unfinished = memory = Memory(shape=self.size.sum_bits, depth=self.size.depth, init=[])
         write = memory.write_port()
         read = memory.read_port(transparent_for=(write,))
-        total = Signal.like(self.sum)
-        place, here, there = (Signal(range(self.size.depth)) for _ in range(3))
+        total, before = Signal.like(self.sum), Signal.like(self.sum)
+        here, there = Signal(range(self.size.depth)), self.next_place
+        kept = self.valid & ~self.closes
         m.d.comb += [
-            there.eq(Mux(self.next_starts, 0, place)),
-            read.addr.eq(there),
+            read.addr.eq(self.place),
             read.en.eq(self.run),
-            total.eq(self._add(m, Mux(self.opens, 0, read.data), self.sum)),
+            total.eq(self._add(m, before, self.sum)),
             write.addr.eq(here),
             write.data.eq(total),
-            write.en.eq(self.run & self.valid & ~self.closes),
+            write.en.eq(self.run & kept),
         ]
         with m.If(self.run):
-            m.d.sync += here.eq(there)
-        with m.If(self.run & self.next_valid):
-            m.d.sync += place.eq(there + 1)
+            m.d.sync += [there.eq(self.place), here.eq(there)]
+            # What is written at this moment was read too early.
+            held = Mux(kept & (here == there), total, read.data)
+            m.d.sync += before.eq(Mux(self.next_opens, 0, held))
         return total
 
     def _add(self, m: Module, before: Any, part: Any) -> Any:

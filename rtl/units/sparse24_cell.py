@@ -1,8 +1,9 @@
 """The twin of ``sim/units/sparse24_cell.py``: a selector, two multipliers, an adder, and two words of weights.
 
 The selector is ``sparse24_select`` with one register, so the operands that it chose stand in it while they are
-multiplied; it moves when the cell does. The load register is the output register of what leaves downwards, and the
-weights at work are a register beside it.
+multiplied; it moves when the cell does. The load register is the output register of what leaves downwards. Beside it
+stand the places that choose and the weights that multiply. Weights follow their places a beat later, when the load
+register still holds them and the output register shows the flag that took the places.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data
 
 from siloom.rtl.elastic import Values, elastic
 from siloom.rtl.lanes import lanes
@@ -17,6 +19,7 @@ from siloom.rtl.twin import Twin
 from siloom.rtl.units.sparse24_select import Sparse24Select
 from siloom.rtl.unread import unread
 from siloom.sim.units import sparse24_cell
+from siloom.sim.units.sparse24_cell import PLACE_BITS
 from siloom.sim.units.sparse24_select import KEPT
 
 
@@ -35,28 +38,31 @@ class Sparse24Cell(Twin):
         return m
 
     def _beat(self, m: Module, given: Values, moves: Value) -> Values:
-        bits, loaded = self.design.bits, self.o.p.b
-        held, choosing = Signal.like(loaded), Signal.like(loaded)
+        bits, below = self.design.bits, self.o.p.b
+        loaded = Signal.like(below)
+        weights: Any = Signal(data.ArrayLayout(bits, KEPT))
+        places: Any = Signal(data.ArrayLayout(PLACE_BITS, KEPT))
         m.submodules.select = select = Sparse24Select(self.design.select)
         m.d.comb += [
-            choosing.eq(Mux(given["first"], loaded, held)),
+            loaded.eq(Mux(given["shift"], given["b"], below)),
             Value.cast(select.i.p.value).eq(given["a"]),
-            Value.cast(select.i.p.place).eq(choosing[KEPT * bits :]),
+            Value.cast(select.i.p.place).eq(Value.cast(places)),
             select.i.valid.eq(moves),
             select.o.ready.eq(moves),
         ]
         unread(m, [select.i.ready, select.o.valid])
-        with m.If(moves):
-            m.d.sync += held.eq(choosing)
+        with m.If(moves & given["first"]):
+            m.d.sync += Value.cast(places).eq(loaded[KEPT * bits :])
+        with m.If(moves & self.o.p.first):
+            m.d.sync += Value.cast(weights).eq(below[: KEPT * bits])
         total: Any = Signal(self.o.p.psum.shape(), name="total")
-        kept = (held[lane * bits : (lane + 1) * bits] for lane in range(KEPT))
         # A sum wraps: what lies above it, in a factor or a product, can never come back into it.
         parts = [
             (x[: len(total)].as_signed() * w[: len(total)].as_signed())[: len(total)].as_signed()
-            for x, w in zip(lanes(select.o.p.chosen), kept, strict=True)
+            for x, w in zip(lanes(select.o.p.chosen), weights, strict=True)
         ]
         m.d.comb += total.eq(given["psum"] + sum(parts[1:], parts[0]))
-        return {**given, "b": Mux(given["shift"], given["b"], loaded), "psum": total}
+        return {**given, "b": loaded, "psum": total}
 
 
 TWIN = Sparse24Cell

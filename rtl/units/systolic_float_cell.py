@@ -6,8 +6,7 @@ from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
 
-from siloom.rtl.elastic import Values
-from siloom.rtl.units.fp_mac import fp_mac_step
+from siloom.rtl.units.fp_mac import accumulate, exact_product
 from siloom.rtl.units.systolic_cell import Cell
 from siloom.sim.units import systolic_float_cell
 
@@ -20,13 +19,15 @@ class SystolicFloatCell(Cell):
         super().__init__(systolic_float_cell.contract(design), design.dataflow == "os", design.double)
         self.design = design
 
-    def add(self, m: Module, given: Values, onto: Value, factor: Value) -> Any:
+    def multiply(self, m: Module, a: Value, factor: Value) -> Any:
+        """The exact product."""
+        return exact_product(m, a, factor, self.design.a, self.design.b, self.design.accumulator)
+
+    def add(self, m: Module, onto: Value, product: Any) -> Any:
         """The sum rounded once, or what it was where there is no product."""
-        design = self.design
-        forms = (design.a, design.b, design.accumulator)
         total = Signal(self.o.p.psum.shape(), name="total")
-        rounded = fp_mac_step(m, onto, given["a"], factor, *forms, design.saturate)
-        m.d.comb += total.eq(Mux(given["live"], rounded, onto))
+        rounded = accumulate(m, onto, product, self.design.accumulator, self.design.saturate)
+        m.d.comb += total.eq(Mux(self.o.p.live, rounded, onto))
         return total
 
 

@@ -71,7 +71,7 @@ def float_product(way: FloatWay, a: Singles, b: Singles, key: int) -> Product:
     """
     x = _coded(way, a, 0, way.unit.a, key)
     y = _coded(way, b.transpose(0, 2, 1), 1, way.unit.b, key)
-    blocks = way.scaling == "block"
+    blocks = x.scales.shape[2] > 1
     values, beyond = float_gemm(
         x.codes,
         y.codes.transpose(0, 2, 1),

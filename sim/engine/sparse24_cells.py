@@ -51,7 +51,8 @@ def run_sparse_cells(left: Ints, top: Ints, bits: int, acc_bits: int) -> Ints:
     cols = top.shape[1]
     right = np.zeros((rows, cols, 4), np.int64)  # a and the flags, as each cell shows them
     down = np.zeros((rows, cols, 2), np.int64)  # b and psum
-    state = np.zeros((rows, cols, 3), np.int64)  # weights at work, those loaded, and the operands chosen
+    # Weights that multiply, those that choose, those loaded, and the operands chosen.
+    state = np.zeros((rows, cols, 4), np.int64)
     shown = np.zeros((length, cols), np.int64)
     zero = np.int64(0)
     for now in range(length):
@@ -62,14 +63,15 @@ def run_sparse_cells(left: Ints, top: Ints, bits: int, acc_bits: int) -> Ints:
                 a, first, last, shift = left[now, i] if j == 0 else right[i, j - 1]
                 b = top[now, j] if i == 0 else down[i - 1, j, 0]
                 psum = zero if i == 0 else down[i - 1, j, 1]
-                held, moving, chosen = state[i, j]
-                held, moving, chosen, passed, total = sparse24_cell_step(
-                    bits, acc_bits, held, moving, chosen, a, b, psum, first, shift
+                acting, held, moving, chosen = state[i, j]
+                acting, held, moving, chosen, total = sparse24_cell_step(
+                    bits, acc_bits, acting, held, moving, chosen, a, b, psum, first, shift
                 )
-                state[i, j, 0] = held
-                state[i, j, 1] = moving
-                state[i, j, 2] = chosen
-                down[i, j, 0] = passed
+                state[i, j, 0] = acting
+                state[i, j, 1] = held
+                state[i, j, 2] = moving
+                state[i, j, 3] = chosen
+                down[i, j, 0] = moving
                 down[i, j, 1] = total
                 right[i, j, 0] = a
                 right[i, j, 1] = first

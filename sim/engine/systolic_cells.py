@@ -103,7 +103,10 @@ def edges(dataflow: str, rows: int, cols: int, a: Ints, b: Ints, folds: list[Fol
                     operand = b[f.row + i, t]
                 else:
                     operand = a[f.row + i, t] if dataflow == "os" else a[t, f.row + i]
-                left[f.begin + i + t, i, :3] = operand, t == 0, t == streamed - 1
+                left[f.begin + i + t, i, 0] = operand
+            # Sums start with their first product; an operand that stays is taken a cycle before it.
+            left[f.begin + i - (dataflow != "os"), i, 1] = 1
+            left[f.begin + i + streamed - 1, i, 2] = 1
         if dataflow == "os":
             for j in range(f.c):
                 for t in range(streamed):

@@ -19,7 +19,17 @@ import numpy.typing as npt
 
 from siloom.sim.contract import FP16, FP32, Float
 from siloom.sim.units.chance import CHANCE_BITS
-from siloom.sim.units.float_tile import CHANCE, DEEP, DEEP_CHANCE, DEEP_ODD_CHANCE, FUSED, HALF, ODD, SHALLOW
+from siloom.sim.units.float_tile import (
+    CHANCE,
+    DEEP,
+    DEEP_CHANCE,
+    DEEP_ODD_CHANCE,
+    FUSED,
+    HALF,
+    ODD,
+    ODD_CHANCE,
+    SHALLOW,
+)
 from siloom.sim.units.float_tiles import Singles, float_tiles
 from siloom.sim.units.fp_mac import FpMac
 from siloom.sim.units.host_floats import keeps_subnormals, plain_sum_is_safe, rounding
@@ -43,19 +53,26 @@ def last_place(form: Float) -> int:
     return 1 - form.bias - form.mantissa_bits
 
 
-def _never_beyond(design: FpMac, steps: int) -> bool:
-    """Whether no sum of so many products, however rounded, can lie beyond the accumulator's largest number."""
-    form = design.accumulator
-    unit = 2.0 ** -(form.mantissa_bits + 1)
-    # A sum so much larger than every product is moved by none.
-    still = 2.0 ** (form.mantissa_bits + 3)
-    grown = steps * math.exp(min(steps * unit, 100.0))
-    return _largest(design) * min(grown, still) <= rounding(form, True)[3]
+def _most(design: FpMac, steps: int, by_chance: bool) -> float:
+    """No sum of so many products, however each step is rounded, is larger."""
+    place = 2.0**-design.accumulator.mantissa_bits
+    grown = steps * math.exp(min(steps * place, 700.0))
+    # A sum so much larger than every product is moved by none, but by chance.
+    return _largest(design) * (grown if by_chance else min(grown, 8 / place))
 
 
 def _largest(design: FpMac) -> float:
     """The largest product of two numbers."""
     return rounding(design.a, True)[3] * rounding(design.b, True)[3]
+
+
+def _exact(design: FpMac, steps: int, by_chance: bool) -> bool:
+    """Whether every sum of an accumulator and a product is a number of double precision.
+
+    Both are whole multiples of the smallest product, and of those below 2**53 none is rounded.
+    """
+    held = min(_most(design, steps, by_chance), rounding(design.accumulator, True)[3])
+    return held + _largest(design) < 2.0 ** (_DOUBLE_BITS + 1 + last_place(design.a) + last_place(design.b))
 
 
 def single_is_safe(design: FpMac) -> bool:
@@ -80,10 +97,13 @@ def single_is_safe(design: FpMac) -> bool:
 def step_of(design: FpMac, steps: int, by_chance: bool) -> Step:
     """The cheapest step that gives the unit's bits in sums of at most so many steps."""
     form = design.accumulator
-    deep = last_place(form) <= last_place(design.a) + last_place(design.b) and _never_beyond(design, steps)
+    deep = last_place(form) <= last_place(design.a) + last_place(design.b)
+    deep = deep and _most(design, steps, by_chance) <= rounding(form, True)[3]
+    exact = _exact(design, steps, by_chance)
+    if by_chance and deep:
+        return Step(DEEP_CHANCE if exact else DEEP_ODD_CHANCE, False)
     if by_chance:
-        exact = steps * _largest(design) < 2.0 ** (_DOUBLE_BITS + last_place(design.a) + last_place(design.b))
-        return Step((DEEP_CHANCE if exact else DEEP_ODD_CHANCE) if deep else CHANCE, False)
+        return Step(CHANCE if exact else ODD_CHANCE, False)
     if form == FP32 and not design.saturate:
         return Step(FUSED, True)
     single = single_is_safe(design)
@@ -91,7 +111,7 @@ def step_of(design: FpMac, steps: int, by_chance: bool) -> Step:
         return Step(HALF, True)
     if single and (deep or form.exponent_bits < FP32.exponent_bits):
         return Step(DEEP if deep else SHALLOW, True)
-    if not plain_sum_is_safe(design.a, design.b, form):
+    if not exact and not plain_sum_is_safe(design.a, design.b, form):
         return Step(ODD, False)
     return Step(DEEP if deep else SHALLOW, False)
 
@@ -136,7 +156,7 @@ def float_gemm(
     beyond = float_tiles(
         kind, operand(a), operand(b.transpose(0, 2, 1)), length, _constants(design, single),
         rounding(outer, design.saturate), outer == FP32 and not design.saturate, bool(chunk), np.uint64(key or 0),
-        a_scales, b_scales, np.empty(room, real), np.empty(room, whole), out,
+        a_scales, b_scales, np.empty(room, real), np.empty(room, whole), out.reshape(-1),
     )  # fmt: skip
     return out, beyond
 

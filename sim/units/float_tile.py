@@ -22,10 +22,10 @@ def _same(kind: ir.VectorType, value: float) -> Vector:
     return ir.Constant(kind, [value] * kind.count)
 
 
-def _exponents(sums: Vector, marks: Vector) -> tuple[int, int]:
-    """The mask of the exponent in a pattern, and that of all but the sign."""
-    bits = marks.type.element.width
-    return (0x7F80_0000, 0x7FFF_FFFF) if bits == 32 else (0x7FF0_0000_0000_0000, 0x7FFF_FFFF_FFFF_FFFF)
+def _exponent(builder: ir.IRBuilder, value: Vector, marks: Vector) -> Vector:
+    """The pattern of a number's power of two."""
+    mask = 0x7F80_0000 if marks.type.element.width == 32 else 0x7FF0_0000_0000_0000
+    return builder.and_(builder.bitcast(value, marks.type), _same(marks.type, mask))
 
 
 def _fused(
@@ -48,8 +48,9 @@ def _deep(
 ) -> tuple[Vector, Vector]:
     """To a format so deep and so high that no sum underflows or overflows; then none is a negative zero either."""
     exact = call(builder, "fma", a, b, sums)
-    power = builder.and_(builder.bitcast(exact, marks.type), _same(marks.type, _exponents(sums, marks)[0]))
-    magic = builder.bitcast(builder.add(power, builder.bitcast(constants[5], marks.type)), exact.type)
+    magic = builder.bitcast(
+        builder.add(_exponent(builder, exact, marks), builder.bitcast(constants[5], marks.type)), exact.type
+    )
     return builder.fsub(builder.fadd(exact, magic), magic), marks
 
 
@@ -70,9 +71,24 @@ def _odd(
 def _chance(
     builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
 ) -> tuple[Vector, Vector]:
-    """By chance to one of both neighbours in any format; marks are the words that chance is mixed from."""
+    """By chance to one of both neighbours in any format, of sums that are exact in the lanes' format.
+
+    Marks are the words that chance is mixed from.
+    """
+    return _any_by_chance(builder, call(builder, "fma", a, b, sums), marks, constants)
+
+
+def _odd_chance(
+    builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
+    """As :func:`_chance`, of any sums."""
+    return _any_by_chance(builder, _odd_sum(builder, builder.fmul(a, b), sums, marks), marks, constants)
+
+
+def _any_by_chance(
+    builder: ir.IRBuilder, total: Vector, marks: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
     _, lowest, _, largest, beyond, _, shift = constants
-    total = _odd_sum(builder, builder.fmul(a, b), sums, marks)
     size = call(builder, "fabs", total)
     # Below the normal range the smallest normal number is added, which has the gap of the subnormals.
     lift = builder.select(builder.fcmp_ordered("<", size, lowest), lowest, _same(total.type, 0.0))
@@ -118,8 +134,7 @@ def _to_format(
 ) -> tuple[Vector, Vector]:
     """``host_floats.rounded``, lane by lane."""
     factor, lowest, highest, largest, beyond = constants[:5]
-    pattern = builder.and_(builder.bitcast(value, marks.type), _same(marks.type, _exponents(value, marks)[0]))
-    power = builder.bitcast(pattern, value.type)
+    power = builder.bitcast(_exponent(builder, value, marks), value.type)
     power = builder.select(builder.fcmp_ordered(">", power, lowest), power, lowest)
     power = builder.select(builder.fcmp_ordered("<", power, highest), power, highest)
     magic = builder.fmul(power, factor)
@@ -146,9 +161,9 @@ def _odd_sum(builder: ir.IRBuilder, x: Vector, y: Vector, marks: Vector) -> Vect
 
 
 SHALLOW, DEEP, FUSED, HALF = range(4)
-ODD, CHANCE, DEEP_CHANCE, DEEP_ODD_CHANCE = range(2, 6)
+ODD, CHANCE, ODD_CHANCE, DEEP_CHANCE, DEEP_ODD_CHANCE = range(2, 7)
 SINGLE: tuple[Step, ...] = (_shallow, _deep, _fused, _half)
-DOUBLE: tuple[Step, ...] = (_shallow, _deep, _odd, _chance, _deep_chance, _deep_odd_chance)
+DOUBLE: tuple[Step, ...] = (_shallow, _deep, _odd, _chance, _odd_chance, _deep_chance, _deep_odd_chance)
 float_tile = tile_of(SINGLE, DOUBLE)
 """Kinds of step, on sums of single precision: SHALLOW, DEEP, FUSED, HALF; of double: SHALLOW, DEEP, ODD and those by
 chance."""

@@ -14,6 +14,7 @@ from siloom.sim.units.register_tile import ROWS, columns_of
 
 Singles = npt.NDArray[np.float32]
 Reals = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+Scales = npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 
 
@@ -42,18 +43,19 @@ def float_tiles(
     marks: Wholes,
     out: Singles,
 ) -> int:
-    """The product (s, m, n), put into ``out``; how many of its sums left the range of their format.
+    """The product (s, m, n), put into the flat ``out``; how many of its sums left the range of their format.
 
     ``chunk`` is at least 1; each chunk's sum starts from +0. With one scale factor a line, (s or 1, lines or 1, 1), the
     chunks' sums are added and the whole is scaled; with one a chunk they are scaled first. ``sums`` and ``marks`` are
     room for one tile, of the type in which the steps are taken.
     """
-    stack, rows, columns = out.shape
+    stack, rows, columns = x.shape[0], x.shape[1], y.shape[1]
     inner, lanes = x.shape[2], columns_of(sums.itemsize)
     tiles = (rows + ROWS - 1) // ROWS
     a_panels, b_panel = np.empty(tiles * ROWS * inner, sums.dtype), np.empty(lanes * inner, sums.dtype)
     whole, left_range = np.empty(ROWS * lanes, np.float32), np.empty(ROWS * lanes, np.bool_)
     a_scale, b_scale = np.ones(ROWS), np.ones(lanes)
+    a_end, b_end = (np.ones(ROWS), np.ones(lanes)) if a_scales.shape[2] > 1 else (a_scale, b_scale)
     by_block = a_scales.shape[2] > 1
     by_chance = kind >= CHANCE and sums.itemsize == 8
     marked = kind == SHALLOW or (kind == ODD and sums.itemsize == 8)
@@ -87,7 +89,9 @@ def float_tiles(
                     sums[:] = 0
                     _float_steps(kind, a_panels, top * inner, b_panel, 0, inner, sums, marks, constants)
                     beyond += _out_of_range(sums, marks, marked)
-                    _put(sums, a_scale, b_scale, out[s, top : top + height, left : left + width])
+                    for n in range(ROWS * lanes):
+                        whole[n] = np.float32(sums[n])
+                    _put(whole, a_end, b_end, out, (s * rows + top) * columns + left, columns, height, width)
                     continue
                 whole[:] = -0.0 if by_block else 0.0  # the first of scaled sums is where they start
                 left_range[:] = False
@@ -112,10 +116,7 @@ def float_tiles(
                             whole[n] = np.float32(rounded(odd_sum(np.float64(whole[n]), np.float64(sums[n])), outer))
                 for n in range(ROWS * lanes):
                     beyond += left_range[n] or (marks[n] != 0 and marked)
-                if by_block:
-                    _put(whole, np.ones(ROWS), np.ones(lanes), out[s, top : top + height, left : left + width])
-                else:
-                    _put(whole, a_scale, b_scale, out[s, top : top + height, left : left + width])
+                _put(whole, a_end, b_end, out, (s * rows + top) * columns + left, columns, height, width)
     return beyond
 
 
@@ -134,23 +135,17 @@ def _out_of_range(sums: Reals, marks: Wholes, marked: bool) -> int:
 
 @kernel
 def _put(
-    sums: Reals, a_scale: npt.NDArray[np.float64], b_scale: npt.NDArray[np.float64], onto: npt.NDArray[np.float32]
+    sums: Singles, a_scale: Scales, b_scale: Scales, onto: Singles, at: int, row: int, height: int, width: int
 ) -> None:
     """A tile's sums times their factors, rounded to float32, as far as there are rows and columns."""
-    lanes = columns_of(8) if len(b_scale) == columns_of(8) else columns_of(4)
-    height, width = onto.shape
+    lanes = len(b_scale)
     for i in range(height):
-        row = onto[i]
-        if width == len(b_scale):
-            for j in range(lanes):
-                row[j] = np.float32(sums[i * lanes + j] * (a_scale[i] * b_scale[j]))
-        else:
-            for j in range(width):
-                row[j] = np.float32(sums[i * lanes + j] * (a_scale[i] * b_scale[j]))
+        for j in range(width):
+            onto[at + i * row + j] = np.float32(sums[i * lanes + j] * (a_scale[i] * b_scale[j]))
 
 
 @kernel
-def _scales_of(scales: Singles, s: int, first: int, count: int, block: int, found: npt.NDArray[np.float64]) -> None:
+def _scales_of(scales: Singles, s: int, first: int, count: int, block: int, found: Scales) -> None:
     """The factors of some lines of an operand."""
     of = scales[min(s, len(scales) - 1)]
     for n in range(count):

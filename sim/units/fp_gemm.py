@@ -8,7 +8,7 @@ same rule for overflow. (Hopper-like "promotion to FP32 every 128" is ``chunk=12
 :func:`gemm_codes` is the definition, in integers. :func:`fp_gemm` gives the same bits by ``float_gemm``, in the host's
 floating point.
 
-One thread, which lets go of the GIL. No transposed operands, no scale factors.
+One thread, which lets go of the GIL. Scale factors, and sums rounded by chance, are ``float_gemm``'s alone.
 """
 
 from __future__ import annotations

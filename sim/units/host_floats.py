@@ -20,7 +20,8 @@ fails, :func:`odd_sum` rounds to odd first, after which a second rounding is alw
 Melquiond, "Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd",
 IEEE Trans. Computers 57(4), 2008).
 
-**FP32** is the accumulator of the host's own fused multiply-add: see :func:`fused_multiply_add`.
+**FP32** is the accumulator of the host's own fused multiply-add in single precision: a factor of FP8, BF16 or FP16 is a
+float32 without loss.
 """
 
 from __future__ import annotations
@@ -66,20 +67,6 @@ def plain_sum_is_safe(a: Float, b: Float, accumulator: Float) -> bool:
     highest = sum(form.bias + 1 for form in (a, b)) + 1  # above the leading one of any product
     last = 1 - accumulator.bias - accumulator.mantissa_bits
     return min(highest, accumulator.bias + 1) - last <= 51
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def fused_multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """``a * b + c`` of three float32, rounded once: one instruction, or the C library's ``fmaf``.
-
-    A factor of FP8, BF16 or FP16 is a float32 without loss, so this is the step of an FP32 accumulator.
-    """
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fma(*arguments)
-
-    single = types.float32
-    return single(single, single, single), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -16,12 +16,13 @@ The BLAS is exact in single precision while the products' sizes add up to less t
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from siloom.sim.jit import inline_kernel, kernel
+from siloom.sim.jit import kernel
 from siloom.sim.units.int_steps import Reals, Wholes, step_all, step_some
 from siloom.sim.units.mac import Mac
 from siloom.sim.units.panels import Operand, operand
@@ -73,19 +74,23 @@ def _in_chunks(a: Singles, b: Singles, largest: int, high: int, design: Mac) -> 
     x, y = operand(a), operand(b.transpose(0, 2, 1))
     end, saturate = kind(high), design.overflow == "saturate"
     squares = _squares(a), _squares(b.transpose(0, 2, 1))
-    chunk = _chunk(*squares, inner, largest, high)
+    most = float(np.sqrt(np.prod([found.sum(1).max(initial=0) for found in squares]))) * _DOUBT
+    if most <= min(high, _EXACT - 1):
+        return Sums(np.matmul(a, b), 0)
+    chunk = _chunk(*squares, inner, inner if most < _EXACT else (_EXACT - 1) // largest, high)
     if chunk == 0:
         total, tile = np.empty(shape, kind), ROWS * columns_of(np.dtype(kind).itemsize)
         return Sums(total, step_all(total, np.empty(tile, kind), np.empty(tile, whole), x, y, end, saturate))
-    total, marks = np.zeros(shape, kind), np.zeros(shape, whole)
+    total, marks = np.zeros(math.prod(shape), kind), np.zeros(math.prod(shape), whole)
     for start in range(0, inner, chunk):
         stop = min(start + chunk, inner)
         part = np.matmul(a[:, :, start:stop], b[:, start:stop, :]).astype(kind, copy=False)
         groups = slice(start // _GROUP, -(-stop // _GROUP))
         a_norms, b_norms = ((np.sqrt(found[:, groups].sum(1)) * _DOUBT).astype(kind) for found in squares)
-        _advance(total, part, marks, x, y, start, stop, a_norms, b_norms, end, saturate)
+        part = part.reshape(-1)
+        _advance(total, part, marks, shape, x, y, start, stop, a_norms, b_norms, end, saturate)
         total = part
-    return Sums(total, int(np.count_nonzero(marks)))
+    return Sums(total.reshape(shape), int(np.count_nonzero(marks)))
 
 
 def _squares(x: Singles) -> npt.NDArray[np.float64]:
@@ -99,13 +104,10 @@ def _squares(x: Singles) -> npt.NDArray[np.float64]:
 
 
 def _chunk(
-    a_squares: npt.NDArray[np.float64], b_squares: npt.NDArray[np.float64], inner: int, largest: int, high: int
+    a_squares: npt.NDArray[np.float64], b_squares: npt.NDArray[np.float64], inner: int, exact: int, high: int
 ) -> int:
     """How many k to prove at a time: as many as leave most results likely to be proved; 0 where too few are."""
-    a_lines, b_lines = a_squares.sum(1), b_squares.sum(1)
-    most = float(np.sqrt(a_lines.max(initial=0) * b_lines.max(initial=0))) * _DOUBT
-    exact = inner if most < _EXACT else (_EXACT - 1) // largest
-    usual = float(np.sqrt(a_lines.mean() * b_lines.mean())) if a_lines.size and b_lines.size else 0.0
+    usual = float(np.sqrt(a_squares.sum(1).mean() * b_squares.sum(1).mean()))
     likely = inner if usual <= high else int(inner * high / usual)
     few = min(exact, likely)
     return inner if few == inner else few // _GROUP * _GROUP
@@ -116,6 +118,7 @@ def _advance(
     total: Reals,
     part: Reals,
     marks: Wholes,
+    shape: tuple[int, int, int],
     x: Operand,
     y: Operand,
     start: int,
@@ -125,31 +128,27 @@ def _advance(
     high: float,
     saturate: bool,
 ) -> None:
-    """One chunk of k: ``part`` (s, m, n), its exact sums, becomes the sums after it; ``total`` holds those before."""
-    stack, rows, columns = part.shape
+    """One chunk of k: ``part``, its exact sums, becomes the sums after it; ``total`` holds those before.
+
+    All results are flat, of the ``shape`` (s, m, n).
+    """
+    stack, rows, columns = shape
     tiles = (rows + ROWS - 1) // ROWS
     doubtful = np.empty((tiles, (columns + _SPAN - 1) // _SPAN), np.bool_)
     for s in range(stack):
         again = False
-        a_norm, b_norm = a_norms[s], b_norms[0 if y.shape[0] == 1 else s]
+        t = 0 if y.shape[0] == 1 else s
         for tile in range(tiles):
             for span in range(doubtful.shape[1]):
-                left, right = span * _SPAN, min(span * _SPAN + _SPAN, columns)
+                left, width = span * _SPAN, min(_SPAN, columns - span * _SPAN)
                 doubts = 0
                 for i in range(tile * ROWS, min(tile * ROWS + ROWS, rows)):
-                    before, after = total[s, i, left:right], part[s, i, left:right]
-                    doubts += _add(before, after, a_norm[i], b_norm[left:right], high + high)
+                    at, a_norm = (s * rows + i) * columns + left, a_norms[s, i]
+                    for j in range(width):
+                        before, after = total[at + j], total[at + j] + part[at + j]
+                        part[at + j] = after
+                        doubts += 1 if abs(before + after) + a_norm * b_norms[t, left + j] > high + high else 0
                 doubtful[tile, span] = doubts > 0
                 again |= doubts > 0
         if again:
-            step_some(total, part, marks, s, x, y, start, stop, doubtful, _SPAN, high, saturate)
-
-
-@inline_kernel
-def _add(before: Reals, after: Reals, a_norm: float, b_norm: Reals, twice: float) -> int:
-    """Make one row of a chunk's sums those after it; how many of them may have left the range on the way."""
-    doubts = 0
-    for j in range(len(after)):
-        after[j] += before[j]
-        doubts += 1 if abs(before[j] + after[j]) + a_norm * b_norm[j] > twice else 0
-    return doubts
+            step_some(total, part, marks, s, shape, x, y, start, stop, doubtful, _SPAN, high, saturate)

@@ -73,6 +73,7 @@ def step_some(
     after: Reals,
     marks: Wholes,
     s: int,
+    shape: tuple[int, int, int],
     x: Operand,
     y: Operand,
     start: int,
@@ -82,12 +83,12 @@ def step_some(
     high: float,
     saturate: bool,
 ) -> None:
-    """The sums ``after`` (s, m, n) of the s-th product, from those ``before`` over k from ``start`` to ``stop``.
+    """The sums ``after`` of the s-th product, from those ``before`` over k from ``start`` to ``stop``.
 
-    Only in the rows and columns of ``wanted`` (tiles of ROWS, spans of so many columns). Marks are kept and added to.
+    Results are flat, of the ``shape`` (s, m, n). Only in the rows and columns of ``wanted`` (tiles of ROWS, spans of
+    so many columns). Marks are kept and added to.
     """
-    rows, columns = after.shape[1:]
-    flat_before, flat_after, flat_marks = before.reshape(-1), after.reshape(-1), marks.reshape(-1)
+    _, rows, columns = shape
     lanes, count = columns_of(after.itemsize), stop - start
     a_panels, b_panel = np.empty(len(wanted) * ROWS * count, after.dtype), np.empty(lanes * count, after.dtype)
     packed = np.zeros(len(wanted), np.bool_)
@@ -107,18 +108,16 @@ def step_some(
             if not packed[tile]:
                 pack(x.flat, a_at + top * x.steps[1], x.steps[1], x.steps[2], height, ROWS, count, a_panels, panel)
                 packed[tile] = True
+            at = (s * rows + top) * columns + left
             if height == ROWS and width == lanes:
-                at = (s * rows + top) * columns + left
-                _take_steps(
-                    a_panels, panel, b_panel, count, flat_before, flat_after, flat_marks, at, columns, high, saturate
-                )
+                _take_steps(a_panels, panel, b_panel, count, before, after, marks, at, columns, high, saturate)
                 continue
             for i in range(height):
                 for j in range(width):
-                    edge[i * lanes + j] = before[s, top + i, left + j]
-                    edge_marks[i * lanes + j] = marks[s, top + i, left + j]
+                    edge[i * lanes + j] = before[at + i * columns + j]
+                    edge_marks[i * lanes + j] = marks[at + i * columns + j]
             _take_steps(a_panels, panel, b_panel, count, edge, edge, edge_marks, 0, lanes, high, saturate)
             for i in range(height):
                 for j in range(width):
-                    after[s, top + i, left + j] = edge[i * lanes + j]
-                    marks[s, top + i, left + j] = edge_marks[i * lanes + j]
+                    after[at + i * columns + j] = edge[i * lanes + j]
+                    marks[at + i * columns + j] = edge_marks[i * lanes + j]

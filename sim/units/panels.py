@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from siloom.sim.jit import inline_kernel
+from siloom.sim.jit import kernel
 
 Array = npt.NDArray[Any]
 
@@ -49,7 +49,7 @@ def operand(x: Array) -> Operand:
     return Operand(flat, (x.shape[0], x.shape[1], x.shape[2]), (steps[0], steps[1], steps[2]))
 
 
-@inline_kernel
+@kernel
 def pack(
     flat: Array, start: int, line_step: int, k_step: int, lines: int, width: int, count: int, panel: Array, at: int
 ) -> None:

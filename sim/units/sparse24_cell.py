@@ -7,12 +7,13 @@ high.
 
 The operands chosen stand in a register between selector and multipliers: the sum that a beat's operands go into is
 that of the next beat. As the register stands before the adder, sums still go down one cell a cycle, and a whole array
-is one cycle longer, however tall it is. The weights at work are the ones whose places chose the operands: ``first``
-makes the loaded word the one that chooses, from this beat on, and the one that multiplies, from the next.
+is one cycle longer, however tall it is. Operands are multiplied with the weights whose places chose them: ``first``
+makes the word that the load register holds after this beat the one that chooses from the next beat on, and the one
+that multiplies from the beat after that.
 
 ``shift`` loads: the word that comes from above goes into the load register, whose content goes down. That register is
 a second one, so loading runs beside the products; there is no cell with one, whose weights would have to be delayed
-in registers as many. An idle beat has ``a`` zero and no flags. Sums wrap at ``acc_bits``.
+in registers as many. An idle beat has ``a`` zero. Sums wrap at ``acc_bits``.
 
 A word of weights holds, from its lowest bits on, both weights and both places, each pair in the order of the selector's
 lanes. Two dense neighbours are such a word too, with places 0 and 1: then four of k take two rows.
@@ -101,6 +102,7 @@ def _lane(word: np.int64, lane: int, bits: int) -> np.int64:
 def sparse24_cell_step(
     bits: int,
     acc_bits: int,
+    acting: np.int64,
     held: np.int64,
     moving: np.int64,
     chosen: np.int64,
@@ -110,36 +112,41 @@ def sparse24_cell_step(
     first: np.int64,
     shift: np.int64,
 ) -> tuple[np.int64, np.int64, np.int64, np.int64, np.int64]:
-    """One beat: what ``held``, ``moving`` and ``chosen`` become, and the ``b`` and ``psum`` passed down."""
+    """One beat: what ``acting``, ``held``, ``moving`` and ``chosen`` become, and the ``psum`` passed down.
+
+    ``acting`` is the word that multiplies, ``held`` the one that chooses. ``b`` passed down is what ``moving`` becomes.
+    """
     total = psum
     for lane in range(KEPT):
-        total = mac_step(total, _lane(chosen, lane, bits), _lane(held, lane, bits), acc_bits, False)
-    if first:
-        held = moving
-    if shift:
-        moving = b
+        total = mac_step(total, _lane(chosen, lane, bits), _lane(acting, lane, bits), acc_bits, False)
+    acting = held
     chosen = np.int64(0)
     mask = (np.int64(1) << bits) - 1
     for lane in range(KEPT):
         place = (held >> np.int64(KEPT * bits + PLACE_BITS * lane)) & (GROUP - 1)
         chosen |= ((a >> (place * bits)) & mask) << np.int64(lane * bits)
-    return held, moving, chosen, moving, total
+    if shift:
+        moving = b
+    if first:
+        held = moving
+    return acting, held, moving, chosen, total
 
 
 @kernel
 def sparse24_cell_stream(beats: Codes, bits: int, acc_bits: int) -> Codes:
     """All beats from reset -> what the cell shows a cycle after each; (beats, 6) both."""
     out = np.empty_like(beats)
+    acting = np.int64(0)
     held = np.int64(0)
     moving = np.int64(0)
     chosen = np.int64(0)
     for i in range(len(beats)):
         a, b, psum, first, last, shift = beats[i]
-        held, moving, chosen, down, total = sparse24_cell_step(
-            bits, acc_bits, held, moving, chosen, a, b, psum, first, shift
+        acting, held, moving, chosen, total = sparse24_cell_step(
+            bits, acc_bits, acting, held, moving, chosen, a, b, psum, first, shift
         )
         out[i, 0] = a
-        out[i, 1] = down
+        out[i, 1] = moving
         out[i, 2] = total
         out[i, 3] = first
         out[i, 4] = last
@@ -156,15 +163,13 @@ def sparse24_cell_reference(beats: Sequence[Sequence[int]], bits: int, acc_bits:
         return field - 2**bits if field >= 2 ** (bits - 1) else field
 
     work = spare = 0
-    waiting = [0] * KEPT
+    waiting = [(0, 0)] * KEPT
     for a, b, psum, first, last, shift in beats:
-        total = psum + sum(operand * signed(work, lane) for lane, operand in enumerate(waiting))
-        if first:
-            work = spare
-        if shift:
-            spare = b
+        total = psum + sum(operand * weight for operand, weight in waiting)
         places = [work // 2 ** (KEPT * bits + PLACE_BITS * lane) % GROUP for lane in range(KEPT)]
-        waiting = [signed(a, place) for place in places]
+        waiting = [(signed(a, place), signed(work, lane)) for lane, place in enumerate(places)]
+        spare = b if shift else spare
+        work = spare if first else work
         out.append([a, spare, (total + half) % (2 * half) - half, first, last, shift])
     return out
 

@@ -9,15 +9,19 @@ its operands come:
   to the register that ``psum`` leaves from; ``shift`` moves ``psum`` from above into that register, and
   so finished sums down and out.
 - ``ws``, ``is``: an operand stays, weights or inputs, loaded through ``b``. ``shift`` moves ``b`` into the load
-  register, whose content goes down; ``first`` makes the loaded operand the one that is multiplied, from this
-  product on; ``psum`` from above plus the product goes down. ``last`` is only passed on.
+  register, whose content goes down; ``first`` makes what that register then holds the operand of all beats after
+  this one; ``psum`` from above plus the product goes down. ``last`` is only passed on.
+
+So ``first`` comes a beat before the first product of an operand that stays, with the last one of the operand before,
+if they follow each other: what is multiplied stands in a register, and nothing is chosen in the cycle of a product,
+which is the array's slowest.
 
 With ``double`` the register that shifts is a second one, so that loading, or draining, runs beside the
 products. Without it the one that is multiplied, or summed into, shifts itself, and ``first`` of a
 stationary operand, ``last`` of a sum, say nothing.
 
-An idle beat has ``a`` zero and no flags: the product is nothing, so no sum changes. There is no enable, and no
-flow control inside an array: it stops as a whole. Sums wrap at ``acc_bits``.
+An idle beat has ``a`` zero, and no flags but those that move an operand that stays: the product is nothing, so no
+sum changes. There is no enable, and no flow control inside an array: it stops as a whole. Sums wrap at ``acc_bits``.
 """
 
 from __future__ import annotations
@@ -51,9 +55,7 @@ class SystolicCell(Design):
 @inline_kernel
 def cell_operands(
     keeps_sum: bool,
-    double: bool,
     held: np.int64,
-    moving: np.int64,
     a: np.int64,
     b: np.int64,
     psum: np.int64,
@@ -62,7 +64,7 @@ def cell_operands(
     """What a beat's product is added to, and its factors; in any arithmetic whose zero has the code 0."""
     if keeps_sum:
         return (np.int64(0) if first else held), a, b
-    return psum, a, (moving if double and first else held)
+    return psum, a, held
 
 
 @inline_kernel
@@ -94,10 +96,10 @@ def cell_registers(
             held = psum
         return held, moving, b, held
     if double:
-        if first:
-            held = moving
         if shift:
             moving = b
+        if first:
+            held = moving
         return held, moving, moving, total
     if shift:
         held = b
@@ -119,7 +121,7 @@ def cell_step(
     shift: np.int64,
 ) -> tuple[np.int64, np.int64, np.int64, np.int64]:
     """One beat: what ``held`` and ``moving`` become, and the ``b`` and ``psum`` passed down."""
-    onto, x, y = cell_operands(keeps_sum, double, held, moving, a, b, psum, first)
+    onto, x, y = cell_operands(keeps_sum, held, a, b, psum, first)
     total = mac_step(onto, x, y, acc_bits, False)
     return cell_registers(keeps_sum, double, held, moving, b, psum, first, last, shift, total)
 
@@ -163,14 +165,12 @@ def plain_cell(
                 work = psum
             down, total = b, spare if double else work
         else:
-            if double and first:
-                work = spare
             total = add(psum, a, work, more)
-            if shift and double:
-                spare = b
-            elif shift:
-                work = b
-            down = spare if double else work
+            if not double:
+                down = work = b if shift else work
+            else:
+                down = spare = b if shift else spare
+                work = spare if first else work
         out.append([a, down, total, first, last, shift, *more])
     return out
 
@@ -199,8 +199,8 @@ def cell_ports(dataflow: str, formats: tuple[Format, Format, Format], where: tup
     """The ports of one side of a cell; ``formats`` of a, b and the sums, ``where`` in words."""
     words = {
         "os": ("starts a sum", "hands the sum out", "moves a finished sum down"),
-        "ws": ("takes the loaded weight", "passed on", "loads a weight and moves the one before down"),
-        "is": ("takes the loaded input", "passed on", "loads an input and moves the one before down"),
+        "ws": ("takes the loaded weight, after this beat", "passed on", "loads a weight and moves the one before down"),
+        "is": ("takes the loaded input, after this beat", "passed on", "loads an input and moves the one before down"),
     }[dataflow]
     stays = {"os": "second factor", "ws": "weights on their way in", "is": "inputs on their way in"}[dataflow]
     a, b, total = formats

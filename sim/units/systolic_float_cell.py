@@ -72,7 +72,7 @@ def float_cell_step(
 ) -> tuple[np.int64, np.int64, np.int64, np.int64]:
     """One beat: what ``held`` and ``moving`` become, and the ``b`` and ``psum`` passed down."""
     a, b, psum, first, last, shift, live = beat
-    onto, x, y = cell_operands(keeps_sum, double, held, moving, a, b, psum, first)
+    onto, x, y = cell_operands(keeps_sum, held, a, b, psum, first)
     rounded = fp_mac_step(int(onto), int(x), int(y), formats[0], formats[1], formats[2], saturate)
     total = np.int64(rounded) if live else onto
     return cell_registers(keeps_sum, double, held, moving, b, psum, first, last, shift, total)

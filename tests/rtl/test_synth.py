@@ -141,6 +141,16 @@ endmodule
 
 
 @real
+def test_a_clock_below_what_the_tool_aims_at_is_an_answer(cache):
+    text = """
+module quotient(input clk, input [23:0] a, input [23:0] b, output reg [23:0] y);
+  always @(posedge clk) y <= a / b;
+endmodule
+"""
+    assert implemented("quotient", text, ICE40)["clock_hz"] < 12e6
+
+
+@real
 def test_a_design_with_more_port_bits_than_the_part_has_pins_is_placed(cache):
     text = "module wide(input clk, input [119:0] a, output reg [119:0] y); always @(posedge clk) y <= ~a; endmodule\n"
     found = implemented("wide", text, ICE40)

@@ -187,8 +187,8 @@ def test_a_wrong_machine_is_caught(dataflow, twin, wrong):
 
 def test_rows_that_a_fold_does_not_use_must_add_nothing(monkeypatch):
     class AllRows(OperandStays):
-        def _stream(self, m, used, first, last):
-            super()._stream(m, ~Const(0, self.size.rows), first, last)
+        def _factors(self, m, used):
+            super()._factors(m, ~Const(0, self.size.rows))
 
     monkeypatch.setattr(_systolic_array, "OperandStays", AllRows)
     assert judge(small("ws"), names=("ragged",)).mismatched_bits > 0

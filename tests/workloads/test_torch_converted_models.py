@@ -340,10 +340,11 @@ def test_the_front_doors_example_runs() -> None:
     assert found.attempted > 5 and not found.failed
 
 
-def test_an_encoder_that_is_not_ours_trains() -> None:
+@pytest.mark.parametrize("arithmetic", ["int8:acc=24", "fp8", "bf16"])
+def test_an_encoder_that_is_not_ours_trains(arithmetic) -> None:
     torch.manual_seed(0)
     layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.1, batch_first=True)
-    made = st.convert(nn.TransformerEncoder(layer, 2), "int8:acc=24")
+    made = st.convert(nn.TransformerEncoder(layer, 2), arithmetic)
     x, y = drawn(4, 6, 16), drawn(4, 6, 16, seed=2)
     optimizer = torch.optim.AdamW(made.parameters(), 3e-3)
     losses = []

@@ -53,7 +53,21 @@ def numbers(rng, m, k, n):
     return a, b
 
 
-ACCUMULATORS = ("fp32", "fp16", "bf16", "e5m10", "e8m13", "e8m10", "e6m9", "e5m7", "e4m3", "e8m23", "e3m2", "e7m14")
+ACCUMULATORS = (
+    "fp32",
+    "fp16",
+    "bf16",
+    "e5m10",
+    "e8m13",
+    "e8m10",
+    "e6m9",
+    "e5m7",
+    "e4m3",
+    "e8m23",
+    "e3m2",
+    "e7m14",
+    "e6m5",
+)
 
 
 @pytest.mark.parametrize("acc", ACCUMULATORS)
@@ -169,6 +183,16 @@ def test_blocks_are_scaled_and_added_one_after_the_other():
             assert got[i, j] == total
 
 
+def test_a_sum_that_vanishes_keeps_its_sign_in_one_block_and_in_more():
+    # Neither operand is scaled beyond 1 here; e2m1 has nothing between 0 and 1/2.
+    way = arithmetic("fp8:acc=e2m1,scaling=block,block=2")
+    for blocks in (1, 2):
+        a, b = np.tile(np.array([1, -(2.0**-9)], F), blocks), np.tile(np.array([0, 1], F), blocks)
+        got = way.product(a[None, None], b[None, :, None], "forward").values
+        assert got == 0
+        assert np.signbit(got).all()
+
+
 # Chance.
 
 
@@ -201,7 +225,9 @@ def test_operands_by_chance_are_the_units(form):
     assert np.array_equal(got, (decoded(form)[rounded].astype(float) * 448 * float(scale)).astype(F))
 
 
-@pytest.mark.parametrize(("acc", "direction"), [("fp16", "forward"), ("bf16", "forward"), ("bf16", "grad_input")])
+@pytest.mark.parametrize(
+    ("acc", "direction"), [(acc, way) for acc in ("fp16", "bf16") for way in ("forward", "grad_input")]
+)
 def test_sums_by_chance_are_the_units_step_by_step(acc, direction):
     rng = np.random.default_rng(8)
     a, b = numbers(rng, 9, 30, 17)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from siloom.sim.arithmetic import arithmetic
 from siloom.sim.errors import InputError
+from siloom.sim.units.chance import CHANCE_BITS, STEP, mixed, seed
 
 F = np.float32
 
@@ -116,6 +120,17 @@ def test_numbers_that_are_none_are_refused(bad, scaling):
 def test_an_accumulator_too_narrow_for_one_product_is_refused():
     with pytest.raises(InputError, match="acc must be at least 15 bits, which one product of two codes takes, got 14"):
         arithmetic("int8:acc=14")
+
+
+def test_operands_by_chance_are_one_of_both_neighbours_by_exact_fractions():
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal(500).astype(F)
+    x[:3] = 127, -127, 0.5  # the scale factor is 1
+    got = arithmetic("int8:rounding=stochastic").product(x[None, :, None], np.full((1, 1, 1), 127, F), "forward", 11)
+    for n, (number, taken) in enumerate(zip(x.tolist(), got.values.ravel().tolist(), strict=True)):
+        chance = mixed((seed(11, 0) + n * STEP) % 2**64) >> (64 - CHANCE_BITS)
+        place = Fraction(number) - math.floor(number)
+        assert taken == 127 * (math.floor(number) + (place + Fraction(chance, 2**CHANCE_BITS) >= 1))
 
 
 def test_chance_depends_on_key_and_index_alone_and_rounds_right_on_average():

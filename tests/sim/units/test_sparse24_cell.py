@@ -18,7 +18,7 @@ from siloom.sim.units.sparse24_cell import (
     sparse24_cell_stream,
 )
 
-LOAD, TAKE = (0, 1), (1, 0)
+LOAD, TAKE, BOTH = (0, 1), (1, 0), (1, 1)
 """Flags first and shift."""
 
 
@@ -54,23 +54,24 @@ def beat(a=(0, 0, 0, 0), weights=(0, 0), places=(0, 0), psum=0, flags=(0, 0)):
 def test_two_kept_weights_meet_the_operands_at_their_places_a_beat_later():
     shown = run(
         Sparse24Cell(),
-        [beat(weights=(10, -3), places=(1, 3), flags=LOAD), beat(a=(5, 6, 7, -8), flags=TAKE), beat(psum=100), beat()],
+        [beat(weights=(10, -3), places=(1, 3), flags=BOTH), beat(a=(5, 6, 7, -8)), beat(psum=100), beat()],
     )
     assert [row[2] for row in shown] == [0, 0, 100 + 10 * 6 + 3 * 8, 0]
 
 
-def test_new_weights_choose_from_the_beat_that_says_first_and_the_old_ones_finish_theirs():
+def test_new_weights_choose_from_the_beat_after_first_and_the_old_ones_finish_theirs():
     shown = run(
         Sparse24Cell(),
         [
             beat(weights=(1, 0), places=(0, 1), flags=LOAD),
-            beat(a=(5, 6, 7, 8), weights=(100, 0), places=(2, 3), flags=(1, 1)),
-            beat(a=(9, 6, 7, 8)),
-            beat(a=(1, 2, 3, 4), flags=TAKE),
+            beat(flags=TAKE),
+            beat(a=(5, 6, 7, 8), weights=(100, 0), places=(2, 3), flags=LOAD),
+            beat(a=(9, 6, 7, 8), flags=TAKE),
+            beat(a=(1, 2, 3, 4)),
             beat(),
         ],
     )
-    assert [row[2] for row in shown] == [0, 0, 5, 9, 300]
+    assert [row[2] for row in shown] == [0, 0, 0, 5, 9, 300]
 
 
 def test_words_hold_what_the_selector_reads():

@@ -69,13 +69,19 @@ def test_a_second_register_keeps_the_sum_while_the_next_one_grows():
 
 
 @pytest.mark.parametrize("dataflow", ["ws", "is"])
-def test_a_stationary_operand_changes_with_the_beat_that_says_first(dataflow):
+def test_a_stationary_operand_works_from_the_beat_after_the_one_that_says_first(dataflow):
     design = SystolicCell(dataflow=dataflow)
-    load, take = [0, 9, 0, 0, 0, 1], [2, 4, 100, 1, 0, 1]
-    shown = run(design, [load, take, [2, 0, 100, 0, 0, 0], [2, 0, 100, 1, 0, 0]])
-    # 9 is loaded; taken while 4 is loaded behind it; 4 works only once it is taken.
-    assert [beat[2] for beat in shown] == [0, 118, 118, 108]
-    assert [beat[1] for beat in shown] == [9, 4, 4, 4]
+    load, take = [0, 9, 0, 0, 0, 1], [2, 4, 100, 1, 0, 0]
+    shown = run(design, [load, take, [2, 4, 100, 0, 0, 1], [2, 0, 100, 1, 0, 0], [2, 0, 100, 0, 0, 0]])
+    # 9 is loaded, and taken while nothing is at work yet; 4 is loaded behind it, and works only once it is taken.
+    assert [beat[2] for beat in shown] == [0, 100, 118, 118, 108]
+    assert [beat[1] for beat in shown] == [9, 9, 4, 4, 4]
+
+
+@pytest.mark.parametrize("dataflow", ["ws", "is"])
+def test_first_takes_what_is_loaded_with_the_same_beat(dataflow):
+    beats = [[0, 9, 0, 0, 0, 1], [2, 4, 100, 1, 0, 1], [2, 7, 100, 0, 0, 1], [2, 7, 100, 0, 0, 0]]
+    assert [beat[2] for beat in run(SystolicCell(dataflow=dataflow), beats)] == [0, 100, 108, 108]
 
 
 def test_with_one_register_an_operand_works_from_the_beat_after_its_load():

@@ -69,9 +69,9 @@ def test_an_output_stationary_cell_gives_the_dot_product_of_fp_mac(double):
 
 
 def test_what_stays_may_be_no_number_while_nothing_is_live():
-    load = [[0, code, 0, 0, 0, 1, 0] for code in (NAN, INFINITY)]
+    load = [[0, code, 0, 1, 0, 1, 0] for code in (NAN, INFINITY)]
     for beat in load:
-        shown = run(SystolicFloatCell(), [beat, [0, 0, MINUS_ZERO, 1, 0, 0, 0], [0, 0, MINUS_ZERO, 0, 0, 0, 1]])
+        shown = run(SystolicFloatCell(), [beat, [0, 0, MINUS_ZERO, 0, 0, 0, 0], [0, 0, MINUS_ZERO, 0, 0, 0, 1]])
         assert shown[1][2] == MINUS_ZERO
         assert shown[2][2] == 0x7FC00000  # nothing times it is no number either
 
