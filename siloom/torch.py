@@ -35,5 +35,7 @@ from siloom.workloads.torch.left_out import LeftInFp32Warning as LeftInFp32Warni
 from siloom.workloads.torch.loss_scale import LossScale as LossScale
 from siloom.workloads.torch.meter import Meter as Meter
 from siloom.workloads.torch.meter import metered as metered
+from siloom.workloads.torch.plan import Plan as Plan
 from siloom.workloads.torch.products import NotFiniteError as NotFiniteError
 from siloom.workloads.torch.record import record as record
+from siloom.workloads.torch.training import train as train

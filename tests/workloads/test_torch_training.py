@@ -19,6 +19,13 @@ MANY_STATES = {
     "adaptive": {"optimizer_text": "adamw", "schedule_text": "cosine:warmup=3"},
     "accumulated": {"recipe_text": "digits:accumulate=2,batch=16"},
     "int8": {"arithmetic": "int8:acc=16"},
+    "by chance": {"arithmetic": "int8:rounding=stochastic"},
+    "scaled loss": {"arithmetic": "int8:acc=16", "loss_scale": 1024.0},
+    "moving masks": {"sparsity_text": "rigl:every=3", "optimizer_text": "adam"},
+}
+LEARNT_STATES = {
+    name: {"recipe_text": "digits:model=vit,batch=8,validations=5", "attention": name, "steps": 5}
+    for name in ("elsa", "dota")
 }
 
 
@@ -51,7 +58,13 @@ def test_digits_is_learned(seed: int) -> None:
     assert last.accuracy >= 0.97
 
 
-@pytest.mark.parametrize("choices", MANY_STATES.values(), ids=MANY_STATES)
+@pytest.mark.parametrize(
+    "choices",
+    [
+        *(pytest.param(choices, id=name) for name, choices in MANY_STATES.items()),
+        *(pytest.param(choices, id=name, marks=pytest.mark.slow) for name, choices in LEARNT_STATES.items()),
+    ],
+)
 def test_a_killed_run_goes_on_to_the_same_bytes(choices: dict[str, object], tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
     train(plan(**choices), checkpoint=whole)
