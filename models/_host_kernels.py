@@ -54,13 +54,12 @@ def prepare(library: str, op: SpGEMM | SpMM | SDDMM, threads: int) -> Iterator[P
     """
     if library == "mkl":
         mkl = _mkl.load()
-        before = mkl.mkl_get_max_threads()
-        mkl.mkl_set_num_threads(threads)
+        before = _mkl.use_threads(threads)
         version = importlib.metadata.version("mkl")
         try:
             yield Prepared(_mkl_call(mkl, op), f"mkl {version}", threads)
         finally:
-            mkl.mkl_set_num_threads(before)
+            _mkl.use_threads(before)
         return
     call = {"scipy": _scipy_call, "numpy": _numpy_call, "numba": _numba_call}[library](op)
     yield Prepared(call, f"{library} {importlib.metadata.version(library)}", 1)

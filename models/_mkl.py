@@ -45,6 +45,21 @@ def load() -> Any:
         raise MissingPartError(f"host: library=mkl: sparse_dot_mkl {reason}: {INSTALL}") from None
 
 
+def use_threads(count: int) -> int:
+    """Let MKL take so many threads when this thread calls it, 0 for as many as it would; return what held before.
+
+    Not ``mkl_set_num_threads``: that is for threads that nobody has set, and PyTorch, where it is loaded, sets them.
+
+    Raises:
+        MissingPartError: MKL is not installed.
+    """
+    load()
+    library = importlib.import_module("sparse_dot_mkl._mkl_interface._cfunctions")._libmkl
+    change = library.MKL_Set_Num_Threads_Local
+    change.argtypes, change.restype = [ctypes.c_int], ctypes.c_int
+    return int(change(count))
+
+
 def installed() -> bool:
     """Whether MKL can be used here."""
     try:

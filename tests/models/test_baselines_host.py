@@ -138,7 +138,10 @@ def test_mkl_is_found_without_any_variable(tmp_path: Path) -> None:
 
 @needs_mkl
 def test_thread_count_is_used_and_put_back() -> None:
+    import torch
+
     mkl = _mkl.load()
+    torch.set_num_threads(torch.get_num_threads())  # it sets MKL's threads too
     before = mkl.mkl_get_max_threads()
     op = SpGEMM(a=drawn(50, 50), b=drawn(50, 50))
     with _host_kernels.prepare("mkl", op, before + 1) as ready:
