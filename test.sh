@@ -6,7 +6,7 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 [[ $# -gt 0 ]] || set -- -n 2
 
-scripts/setup.sh rtl,synth,formal,mkl,onnx,minilm,train,dev
+scripts/setup.sh rtl,synth,formal,mkl,onnx,minilm,train,explore,cluster,dev
 scripts/optional.sh
 # Two test processes share the cores: more threads in each would only fight for them.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1

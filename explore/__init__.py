@@ -1,1 +1,1 @@
-"""Design-space exploration."""
+"""Design-space exploration: from one design to the frontier."""

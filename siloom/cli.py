@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
+from siloom.commands.explore import explore
 from siloom.commands.given import Json, print_json, suffix, writable
 from siloom.commands.rtl import rtl_app
+from siloom.commands.store import store_app
 from siloom.commands.train import train
 from siloom.sim.errors import InputError, SiloomError, UsageError, did_you_mean
 
@@ -26,6 +28,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 ok, 1 a check failed, 2 usage, 3 infeasible, 4 bad input, 5 a part is missing, 70 defect.",
 )
 app.add_typer(rtl_app, name="rtl")
+app.add_typer(store_app, name="store")
 
 MachineText = Annotated[
     str, typer.Argument(metavar="MACHINE", help="A name with settings, ./file.py, or what measure wrote.")
@@ -292,6 +295,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 app.command()(train)
+app.command()(explore)
 
 
 def main() -> None:
@@ -306,6 +310,10 @@ def main() -> None:
         worker.start()
         worker.join()
     except KeyboardInterrupt:
+        from siloom import interrupt
+
+        if interrupt.request():
+            worker.join(interrupt.GRACE_S)
         # The cursor that a spinner may have hidden comes back.
         print(("\x1b[?25h" if sys.stderr.isatty() else "") + "siloom: interrupted", file=sys.stderr, flush=True)
         os._exit(130)

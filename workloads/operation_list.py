@@ -21,7 +21,6 @@ The frame is checked by pydantic, strictly; the settings by the fields of the na
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,10 +34,8 @@ from siloom.workloads.bounds import place
 from siloom.workloads.catalogue import Generator, find_generator
 from siloom.workloads.generator import FILE_UNIT, MatrixGenerator
 from siloom.workloads.product import product
-from siloom.workloads.regular_file import regular_file_size
+from siloom.workloads.toml_document import toml_document
 
-_MAX_BYTES = 1 << 20
-_LONGEST_LINE = 4096
 _MAX_OPERATIONS = 10_000
 
 
@@ -68,7 +65,7 @@ def read_operation_list(path: Path) -> tuple[str, tuple[Item, ...], dict[str, An
         InputError: not TOML, an unknown key, a value of the wrong type or out of range.
     """
     where = place(path)
-    entries = _validated(where, _parsed(path, where))
+    entries = _validated(where, toml_document(path)[1])
     items: list[Item] = []
     abouts: list[dict[str, Any]] = []
     for number, entry in enumerate(entries.operation, start=1):
@@ -85,27 +82,6 @@ def read_operation_list(path: Path) -> tuple[str, tuple[Item, ...], dict[str, An
         if about:
             abouts.append({"operation": number, **about})
     return place(entries.name) or path.name, tuple(items), {"file": path.name, "operands": abouts}
-
-
-def _parsed(path: Path, where: str) -> dict[str, Any]:
-    size = regular_file_size(path)
-    if size > _MAX_BYTES:
-        raise InputError(f"{where}: must be at most {_MAX_BYTES} bytes, got {size}")
-    try:
-        text = path.read_bytes().decode("utf-8")
-        # Parsing time grows with the square of a key's length.
-        for number, line in enumerate(text.split("\n"), start=1):
-            if len(line) > _LONGEST_LINE:
-                raise InputError(f"{where}: line {number}: must be at most {_LONGEST_LINE} characters, got {len(line)}")
-        return tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: must be UTF-8 text, got byte {error.start} of another kind") from None
-    except (tomllib.TOMLDecodeError, ValueError) as error:
-        raise InputError(f"{where}: is not TOML: {' '.join(str(error).split())[:200]}") from None
-    except RecursionError:
-        raise InputError(f"{where}: is not TOML that can be read: nested too deeply") from None
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror}") from None
 
 
 def _validated(where: str, document: Mapping[str, Any]) -> OperationList:

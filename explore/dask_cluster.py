@@ -1,0 +1,135 @@
+"""Workers of a Dask cluster, which run our chunks.
+
+Results are taken as they come and released at once; what a lost worker had is run again by Dask. A chunk that Dask
+gives up is taken apart: its points go out again alone, and one that is given up alone is the poison.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from siloom.explore.evaluate import Evaluator
+from siloom.explore.executor import Evaluated, Executor, crashed_row
+from siloom.explore.job import Job, Task
+from siloom.explore.row import Row
+from siloom.sim.errors import InputError, MissingPartError
+
+CHUNK_S = 1.0
+_WINDOW = 4
+"""Chunks under way for each worker: the scheduler holds no more, whatever the size of the space."""
+_RETRIES = 3
+_TICK_S = 0.2
+_CONNECT_S = 10
+_LARGEST = 5_000
+
+Report = list[tuple[Task, Row | None, float, str]]
+
+
+@lru_cache(maxsize=4)
+def _evaluator(job_text: bytes) -> Evaluator:
+    import pickle
+
+    return Evaluator(pickle.loads(job_text))
+
+
+def evaluate_chunk(job_text: bytes, tasks: list[Task]) -> Report:
+    """Evaluate points on a worker of the cluster; machines and workloads are made once in each process."""
+    evaluator, host = _evaluator(job_text), socket.gethostname()
+    report: Report = []
+    for task in tasks:
+        begin = time.perf_counter()
+        try:
+            row: Row | None = evaluator.row(task)
+        except MemoryError:
+            row = None
+        report.append((task, row, time.perf_counter() - begin, host))
+    return report
+
+
+class DaskCluster(Executor):
+    """The workers of the scheduler at an address.
+
+    Raises (when made):
+        MissingPartError: Dask is not installed.
+        InputError: nobody answers at the address.
+    """
+
+    def __init__(self, job: Job, address: str) -> None:
+        import pickle
+
+        try:
+            from distributed import Client
+        except ImportError:
+            raise MissingPartError("--cluster needs Dask: pip install 'siloom[cluster]'") from None
+        try:
+            self._client = Client(address, timeout=_CONNECT_S, set_as_default=False)
+        except (OSError, ValueError) as error:
+            said = " ".join(str(error).split())[:120]
+            raise InputError(f"--cluster {address}: no Dask scheduler answers there: {said}") from None
+        self._job = job
+        self._job_text = pickle.dumps(job)
+        self._alone: deque[Task] = deque()
+        self._point_s = CHUNK_S
+        self._under_way: dict[Any, list[Task]] = {}
+
+    def run(self, tasks: Iterator[Task], stopped: Callable[[], bool]) -> Iterator[Evaluated | None]:
+        """Evaluate in whatever order the cluster finishes."""
+        from distributed import TimeoutError as WaitedError
+        from distributed import wait
+
+        source = iter(tasks)
+        while not stopped():
+            self._fill(source)
+            if not self._under_way:
+                return
+            try:
+                done = wait(list(self._under_way), timeout=_TICK_S, return_when="FIRST_COMPLETED").done
+            except WaitedError:
+                yield None
+                continue
+            for future in done:
+                yield from self._taken(future, self._under_way.pop(future))
+
+    def _fill(self, source: Iterator[Task]) -> None:
+        room = _WINDOW * max(1, len(self._client.scheduler_info().get("workers", {})))
+        while len(self._under_way) < room:
+            if self._alone:
+                chunk = [self._alone.popleft()]
+            else:
+                size = max(1, min(_LARGEST, int(CHUNK_S / max(self._point_s, 1e-9))))
+                chunk = list(itertools.islice(source, size))
+            if not chunk:
+                return
+            future = self._client.submit(evaluate_chunk, self._job_text, chunk, pure=False, retries=_RETRIES)
+            self._under_way[future] = chunk
+
+    def _taken(self, future: Any, chunk: list[Task]) -> Iterator[Evaluated]:
+        if future.status == "finished":
+            report: Report = future.result()
+            future.release()
+            for task, row, wall, host in report:
+                self._point_s += 0.2 * (wall - self._point_s)
+                yield Evaluated(task, row, "done" if row is not None else "memory", wall, host)
+            return
+        error = future.exception()
+        future.release()
+        # An error of the whole chunk (a workload that is not there) is the cluster's, and told once.
+        if error is not None and type(error).__name__ != "KilledWorker":
+            raise error
+        if len(chunk) > 1:
+            self._alone.extend(chunk)
+            return
+        yield Evaluated(chunk[0], crashed_row(self._job, chunk[0]), "crashed", 0.0, "")
+
+    def close(self) -> None:
+        """Give back what is under way, and leave the cluster as it is."""
+        for future in self._under_way:
+            future.cancel()
+        self._under_way.clear()
+        self._client.close(timeout=2)

@@ -1,0 +1,316 @@
+"""Running an exploration: searches ask, executors evaluate, the store keeps, searches are told.
+
+One process drives. What it acknowledges is in the store; what is in the store is never computed again; what a search is
+told depends on the points alone. So the same space gives the same rows with any number of workers, any chunks, on a
+cluster, in shards, and after any history of kills and resumes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from siloom.explore.evaluate import Evaluator
+from siloom.explore.executor import Evaluated, Executor
+from siloom.explore.expression import Condition
+from siloom.explore.job import Job, Keys, Task
+from siloom.explore.row import Row
+from siloom.explore.search import Search, Told, searches
+from siloom.explore.space import Space
+from siloom.explore.store import Attempt, Store
+from siloom.sim.errors import UsageError
+
+_BLOCK = 1000
+"""Rows that are written, and keys that are looked up, at once."""
+_FLUSH_S = 0.5
+"""What is computed is safe at most this much later."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The ``number``-th (from 1) of ``count`` parts of a space, by the points' keys."""
+
+    number: int
+    count: int
+
+    def holds(self, key: bytes) -> bool:
+        """Whether a point is this part's to evaluate."""
+        return int.from_bytes(key[:8], "big") % self.count == self.number - 1
+
+
+@dataclass(frozen=True)
+class SearchRun:
+    """One search from one seed, and the points that it asked for, each once, in its order."""
+
+    name: str
+    seed: int
+    asked: tuple[int, ...]
+
+
+@dataclass
+class Progress:
+    """How far an exploration is, for whoever watches."""
+
+    total: int
+    done: int = 0
+    found: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    limits_hit: int = 0
+    best: Row | None = None
+    begin: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """About how long the rest takes, by the points that had to be evaluated; None before any was."""
+        evaluated = self.done - self.found
+        if not evaluated:
+            return None
+        return (time.monotonic() - self.begin) / evaluated * max(0, self.total - self.done)
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What an exploration came to. ``rows`` is point -> row, for every point that was asked and has one."""
+
+    space: Space
+    runs: tuple[SearchRun, ...]
+    rows: dict[int, Row]
+    limits_hit: int
+    ended: str
+    """Why it ended: ``complete``, ``interrupted`` or ``seconds``, the budget's."""
+
+
+Watcher = Callable[[Progress], None]
+
+
+def explore(
+    space: Space,
+    store: Store,
+    executor: Callable[[Job], Executor],
+    *,
+    shard: Shard | None = None,
+    watch: Watcher = lambda _: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Explored:
+    """Search ``space``; every row is in ``store`` when this returns, whyever it does.
+
+    Raises:
+        UsageError: a shard of an adaptive search, or a grid beyond the budget.
+        SiloomError: a workload or machine that cannot be made at all.
+    """
+    planned = plan(space)
+    if shard is not None:
+        if adaptive := [search.name for search in planned if search.adaptive]:
+            raise UsageError(f"--shard: {adaptive[0]} learns from all points; shards are for searches that do not")
+        planned = planned[:1]
+    return _Run(space, store, executor, shard, watch, stopped).all(planned)
+
+
+def plan(space: Space) -> list[Search]:
+    """The searches that a space asks for: its method, then the baseline beside an adaptive one, over its seeds.
+
+    Raises:
+        UsageError: a grid of more points than the budget has.
+    """
+    chosen = space.search
+    if chosen.method == "grid" and space.size > space.budget.points:
+        raise UsageError(
+            f"{space.name}: grid is every point of the space, {space.size:,}, and the budget has "
+            f"{space.budget.points:,}; name another search, fewer values or a larger budget"
+        )
+    known = searches()
+    names = [chosen.method]
+    if known[chosen.method].adaptive and chosen.baseline not in ("none", chosen.method):
+        names.append(chosen.baseline)
+    return [
+        known[name](space, seed=chosen.seed + number, batch=chosen.batch, points=space.budget.points)
+        for name in names
+        for number in range(chosen.seeds)
+    ]
+
+
+class _Run:
+    def __init__(
+        self,
+        space: Space,
+        store: Store,
+        executor: Callable[[Job], Executor],
+        shard: Shard | None,
+        watch: Watcher,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._space = space
+        self._store = store
+        self._job = Job.of(space)
+        hashes = [] if space.training else [work.content_hash for work, _ in Evaluator(self._job).workloads]
+        self._keys = Keys(self._job, hashes)
+        self._make = executor
+        self._executor: Executor | None = None
+        self._shard = shard
+        self._watch = watch
+        self._interrupted = stopped
+        self._rows: dict[int, Row] = {}
+        self._index: dict[bytes, int] = {}
+        self._given_up: set[int] = set()
+        self._out: set[bytes] = set()
+        self._waiting: list[Row] = []
+        self._attempts: list[Attempt] = []
+        self._flushed = time.monotonic()
+
+    def all(self, planned: Sequence[Search]) -> Explored:
+        self._progress = Progress(total=sum(search.points for search in planned))
+        runs = []
+        try:
+            for search in planned:
+                runs.append(self._one(search))
+                if self._stop():
+                    break
+        finally:
+            self._flush()
+            if self._executor is not None:
+                self._executor.close()
+        late = "interrupted" if self._interrupted() else "seconds" if self._late() else "complete"
+        return Explored(self._space, tuple(runs), self._rows, len(self._given_up), late)
+
+    def _late(self) -> bool:
+        allowed = self._space.budget.seconds
+        return allowed is not None and time.monotonic() - self._progress.begin > allowed
+
+    def _stop(self) -> bool:
+        return self._interrupted() or self._late()
+
+    def _one(self, search: Search) -> SearchRun:
+        """Run one search to its end. Points that another search had evaluated count as its own evaluations too."""
+        asked: dict[int, None] = {}
+
+        def asking() -> Iterator[int]:
+            while len(asked) < search.points and (batch := search.ask()):
+                for index in batch:
+                    if index not in asked and len(asked) < search.points:
+                        asked[index] = None
+                        yield index
+
+        if not search.adaptive:
+            self._evaluate(asking())
+            return SearchRun(search.name, search.seed, tuple(asked))
+        while len(asked) < search.points and not self._stop() and (batch := search.ask()):
+            fresh = [index for index in batch if index not in asked][: search.points - len(asked)]
+            asked.update(dict.fromkeys(fresh))
+            self._evaluate(iter(fresh))
+            if self._stop():
+                break
+            rows = sorted((index for index in batch if index in asked), key=lambda i: self._key(i))
+            search.tell([self._told(index) for index in rows])
+        return SearchRun(search.name, search.seed, tuple(asked))
+
+    def _key(self, index: int) -> bytes:
+        number, inner = self._space.place(index)
+        return self._keys.key(number, self._space.alternatives[number].settings(inner))
+
+    def _told(self, index: int) -> Told:
+        row = self._rows.get(index)
+        values = None if row is None else self._space.values_of(row.metrics)
+        return Told(index, values, 0.0 if row is None or row.status == "ok" else violation(self._space, row))
+
+    def _evaluate(self, indices: Iterator[int]) -> None:
+        """Have every point evaluated that the store has not, and learn all their rows."""
+        tasks = self._missing(indices)
+        first = next(tasks, None)
+        if first is None:
+            return
+        if self._executor is None:
+            self._executor = self._make(self._job)
+        for news in self._executor.run(itertools.chain([first], tasks), self._stop):
+            if news is not None:
+                self._take(news)
+                self._out.discard(news.task.key)
+            if len(self._waiting) >= _BLOCK or time.monotonic() - self._flushed > _FLUSH_S:
+                self._flush()
+                self._watch(self._progress)
+        self._flush()
+        self._watch(self._progress)
+        if self._out and not self._stop():
+            raise AssertionError(f"{len(self._out)} points were asked for and never came back")
+
+    def _missing(self, indices: Iterable[int]) -> Iterator[Task]:
+        """Tasks of the points without a row; those that the store has are read from it, a block at a time."""
+        source = iter(indices)
+        while block := list(itertools.islice(source, self._space.search.batch if self._small() else _BLOCK)):
+            tasks = []
+            for index in block:
+                if index in self._rows or index in self._given_up:
+                    self._progress.done += 1
+                    self._progress.found += 1
+                    continue
+                number, inner = self._space.place(index)
+                settings = self._space.alternatives[number].settings(inner)
+                key = self._keys.key(number, settings)
+                if self._shard is None or self._shard.holds(key):
+                    tasks.append((index, Task(key, number, settings)))
+                else:
+                    self._progress.total -= 1
+            found = {row.key: row for row in self._store.rows([task.key for _, task in tasks])}
+            for index, task in tasks:
+                self._index[task.key] = index
+                if task.key in found:
+                    self._learn(found[task.key])
+                    self._progress.found += 1
+                else:
+                    self._out.add(task.key)
+                    yield task
+
+    def _small(self) -> bool:
+        """Whether the search hands out its points in small batches anyway."""
+        return self._space.search.batch >= _BLOCK
+
+    def _take(self, news: Evaluated) -> None:
+        self._attempts.append(
+            Attempt(key=news.task.key, host=news.host, wall_s=news.wall_s, outcome=news.outcome, limit=_limit(news))
+        )
+        if news.row is None:
+            self._given_up.add(self._index[news.task.key])
+            self._progress.limits_hit += 1
+            self._progress.done += 1
+            return
+        self._waiting.append(news.row)
+        self._learn(news.row)
+
+    def _learn(self, row: Row) -> None:
+        self._rows[self._index[row.key]] = row
+        progress = self._progress
+        progress.done += 1
+        progress.counts[row.status] = progress.counts.get(row.status, 0) + 1
+        if row.status == "ok" and (values := self._space.values_of(row.metrics)) is not None:
+            best = None if progress.best is None else self._space.values_of(progress.best.metrics)
+            if best is None or (values[0], row.key) < (best[0], progress.best.key if progress.best else b""):
+                progress.best = row
+
+    def _flush(self) -> None:
+        self._flushed = time.monotonic()
+        if self._waiting:
+            self._store.add(self._waiting)
+            self._waiting = []
+        if self._attempts:
+            self._store.log(self._attempts)
+            self._attempts = []
+
+
+def _limit(news: Evaluated) -> str:
+    return "" if news.outcome in ("done", "crashed") else news.outcome
+
+
+def violation(space: Space, row: Row) -> float:
+    """By how much a row breaks the space's constraints, added up; infinite where it cannot be told."""
+    number = next((n for n, a in enumerate(space.alternatives) if a.text == row.machine), 0)
+    source = space.alternatives[number].source
+    base = {} if isinstance(source, str) else source.design.as_dict()
+    known = {**base, **row.settings, **row.metrics}
+    total = math.fsum(_missed(one, known) for one in space.constraints)
+    return total if total > 0 else math.inf
+
+
+def _missed(one: Condition, known: dict[str, float | int | str | bool]) -> float:
+    return one.violation(known)

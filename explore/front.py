@@ -1,0 +1,117 @@
+"""What an exploration found: its front, how fast each search came to it, what stood in the way.
+
+Raises nothing of its own; everything here reads rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from siloom.explore.driver import SearchRun, violation
+from siloom.explore.pareto import front, hypervolume
+from siloom.explore.row import Row
+from siloom.explore.space import Space
+
+_STEPS = 60
+_MARGIN = 1.1
+_MOST_OBJECTIVES = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """The hypervolume that a search had after so many evaluations, as a share of all that is known of the front."""
+
+    search: str
+    seed: int
+    evaluations: int
+    hypervolume: float
+
+
+def front_of(space: Space, rows: Mapping[int, Row]) -> list[int]:
+    """The points that no other is better than in every objective, in order of the first objective, then of key."""
+    valid = _valid(space, rows)
+    if not valid:
+        return []
+    indices = sorted(valid, key=lambda index: (*valid[index], rows[index].key))
+    keep = front(np.array([valid[index] for index in indices], dtype=np.float64))
+    return [index for index, kept in zip(indices, keep, strict=True) if kept]
+
+
+def _valid(space: Space, rows: Mapping[int, Row]) -> dict[int, list[float]]:
+    out = {}
+    for index, row in rows.items():
+        if row.status == "ok" and (values := space.values_of(row.metrics)) is not None:
+            out[index] = values
+    return out
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a front's hypervolume is measured: its ideal point is 0, its worst in each objective 1."""
+
+    ideal: NDArray[np.float64]
+    worst: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> Scale:
+        """The scale of a front [points, objectives]."""
+        return cls(values.min(axis=0), values.max(axis=0))
+
+    def hypervolume(self, values: NDArray[np.float64]) -> float:
+        """What ``values`` dominate, up to 1.1 times the worst of the front, on the front's own scale."""
+        width = np.where(self.worst > self.ideal, self.worst - self.ideal, 1.0)
+        scaled = (values - self.ideal) / width
+        reference = np.full(scaled.shape[1], _MARGIN)
+        inside = scaled[(scaled < reference).all(axis=1)]
+        return float(hypervolume(inside, reference)) if len(inside) else 0.0
+
+
+def history(space: Space, runs: Sequence[SearchRun], rows: Mapping[int, Row]) -> list[Step]:
+    """Hypervolume against evaluations of each search, over that of the best front that all of them found together.
+
+    Empty with more than three objectives, or where no point is valid.
+    """
+    valid = _valid(space, rows)
+    if not valid or len(space.objectives) > _MOST_OBJECTIVES:
+        return []
+    best = np.array([valid[index] for index in front_of(space, rows)])
+    scale = Scale.of(best)
+    whole = scale.hypervolume(best)
+    return [step for run in runs for step in _of_run(run, valid, scale, whole)]
+
+
+def _of_run(run: SearchRun, valid: Mapping[int, list[float]], scale: Scale, whole: float) -> list[Step]:
+    asked = run.asked
+    marks = sorted({math.ceil(len(asked) ** (n / _STEPS)) for n in range(_STEPS + 1)} | {len(asked)})
+    steps: list[Step] = []
+    known = np.empty((0, len(scale.ideal)))
+    done = 0
+    for mark in marks:
+        fresh = [valid[index] for index in asked[done:mark] if index in valid]
+        done = mark
+        if fresh:
+            known = np.vstack([known, np.array(fresh)])
+            known = known[front(known)]
+        steps.append(Step(run.name, run.seed, mark, scale.hypervolume(known) / whole if len(known) else 0.0))
+    return steps
+
+
+def nearest(space: Space, rows: Mapping[int, Row]) -> tuple[str, Row, float] | None:
+    """Where nothing is valid: the constraint most points break, the point nearest to meeting it, and by how much.
+
+    None where no point came so far as to break one.
+    """
+    broken = [row for row in rows.values() if row.reason.startswith("constraint: ")]
+    if not broken:
+        return None
+    counts: dict[str, int] = {}
+    for row in broken:
+        counts[row.reason] = counts.get(row.reason, 0) + 1
+    worst = max(sorted(counts), key=lambda reason: counts[reason])
+    row = min((row for row in broken if row.reason == worst), key=lambda r: (violation(space, r), r.key))
+    return worst.removeprefix("constraint: "), row, violation(space, row)

@@ -1,0 +1,50 @@
+"""Putting stores together: shards of a job array, or the work of several machines."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from siloom.explore.store import Store
+from siloom.sim.errors import InputError
+
+_BLOCK = 1000
+
+
+def merge(into: Path, sources: Sequence[Path]) -> int:
+    """Add the rows of ``sources`` to ``into``; the number that was new. Once or often, in any order, is the same.
+
+    Raises:
+        InputError: one is no store, or two have unequal rows for one key; then ``into`` is as it was.
+    """
+    opened = [Store.open(source, read_only=True) for source in sources]
+    try:
+        with Store.open(into) as target:
+            for source in opened:
+                _compare(target, source)
+                for other in opened[: opened.index(source)]:
+                    _compare(other, source)
+            before = sum(target.counts().values())
+            for source in opened:
+                for name, document in source.spaces():
+                    target.note_space(name, document)
+                rows = source.rows()
+                while block := list(itertools.islice(rows, _BLOCK)):
+                    target.add(block)
+            return sum(target.counts().values()) - before
+    finally:
+        for source in opened:
+            source.close()
+
+
+def _compare(one: Store, other: Store) -> None:
+    """Refuse two stores that say different things of one point."""
+    rows = other.rows()
+    while block := {row.key: row for row in itertools.islice(rows, _BLOCK)}:
+        for row in one.rows(list(block)):
+            if row != block[row.key]:
+                raise InputError(
+                    f"{other.path}: point {row.key.hex()} ({row.design}) differs from that of {one.path}: "
+                    "a point's result depends on its key alone, so one of the two is not to be trusted"
+                )

@@ -1,0 +1,137 @@
+"""``siloom explore``: search a space of designs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from siloom.commands.given import Json, print_json, writable
+from siloom.sim.errors import InfeasibleError, UsageError
+
+if TYPE_CHECKING:
+    from siloom.explore.driver import Progress
+    from siloom.explore.space import Space
+
+_LINE_S = 30.0
+"""Without a terminal, progress is a line this often."""
+
+
+def explore(
+    space: Annotated[Path, typer.Argument(metavar="SPACE.toml", help="Machine, fields, workloads, objectives.")],
+    planned: Annotated[bool, typer.Option("--plan", help="Say what a run would take.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=1024, help="Processes; 0: none but this. Default: one a core.")
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, e.g. tcp://host:8786.")
+    ] = None,
+    shard: Annotated[str | None, typer.Option(metavar="i/N", help="Only the i-th of N parts, for job arrays.")] = None,
+    store: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: SPACE.siloom.db beside it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Search the designs of SPACE.toml, from one design to the frontier."""
+    from siloom import exploring, interrupt
+
+    if workers is not None and cluster is not None:
+        raise UsageError("--workers and --cluster: name one of them")
+    chosen = exploring.load_space(space)
+    if planned:
+        from siloom.explore.forecast import forecast
+
+        foreseen = forecast(chosen, exploring.usable_cores() if workers is None else workers)
+        if as_json:
+            print_json(foreseen)
+        else:
+            from siloom.show_exploration import show_forecast
+
+            show_forecast(foreseen)
+        return
+    kept = store or exploring.default_store(space)
+    writable(kept)
+    with interrupt.listening(), _Said(chosen) as said:
+        found = exploring.run(
+            chosen,
+            store=kept,
+            workers=workers,
+            cluster=cluster,
+            shard=shard,
+            watch=said,
+            stopped=interrupt.requested,
+        )
+    document = found.to_dict()
+    if as_json:
+        print_json(document)
+    else:
+        from siloom.show_exploration import show_exploration
+
+        show_exploration(document)
+    if found.explored.ended == "interrupted":
+        raise KeyboardInterrupt
+    _require_valid(document)
+
+
+def _require_valid(document: dict[str, Any]) -> None:
+    """Say why nothing was found.
+
+    Raises:
+        InfeasibleError: points were evaluated, and none of them is valid.
+    """
+    counts = document["counts"]
+    if counts["ok"] or not document["evaluations"]:
+        return
+    if near := document["nearest"]:
+        raise InfeasibleError(
+            f"{document['space']}: none of {document['evaluations']:,} points meets {near['constraint']!r}; "
+            f"the nearest, {near['design']}, misses it by {near['missed_by']:.3%}"
+        )
+    said = ", ".join(f"{count:,} {status}" for status, count in counts.items() if count)
+    raise InfeasibleError(f"{document['space']}: none of {document['evaluations']:,} points is valid: {said}")
+
+
+class _Said:
+    """Progress on stderr: one line that changes on a terminal, else a line every half minute."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._status: Any = None
+        self._last = time.monotonic()
+
+    def __enter__(self) -> _Said:
+        if sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status(f"exploring {self._space.size:,} points")
+            self._status.start()
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        text = self._text(progress)
+        if self._status is not None:
+            from rich.text import Text
+
+            self._status.update(Text(text))
+        elif time.monotonic() - self._last > _LINE_S:
+            self._last = time.monotonic()
+            print(f"siloom: {text}", file=sys.stderr, flush=True)
+
+    def _text(self, progress: Progress) -> str:
+        counts = progress.counts
+        failed = counts.get("failed", 0) + counts.get("crashed", 0) + progress.limits_hit
+        parts = [
+            f"{progress.done:,} of {progress.total:,} points: {counts.get('ok', 0):,} valid, "
+            f"{counts.get('infeasible', 0):,} infeasible, {failed:,} failed"
+        ]
+        if progress.best is not None:
+            metric = self._space.objectives[0]
+            parts.append(f"best {metric.short} {progress.best.metrics[metric.name]:.4g} {metric.unit}".rstrip())
+        if progress.seconds_left is not None:
+            parts.append(f"about {progress.seconds_left:,.0f} s left")
+        return "; ".join(parts)
