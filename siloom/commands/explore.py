@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siloom.commands.given import Json, print_json, writable
+from siloom.commands.given import Json, print_json, suffix, writable
 from siloom.sim.errors import InfeasibleError, UsageError
 
 if TYPE_CHECKING:
     from siloom.explore.driver import Progress
     from siloom.explore.space import Space
+    from siloom.exploring import Exploration
 
 _LINE_S = 30.0
 """Without a terminal, progress is a line this often."""
@@ -31,6 +32,10 @@ def explore(
     ] = None,
     shard: Annotated[str | None, typer.Option(metavar="i/N", help="Only the i-th of N parts, for job arrays.")] = None,
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: SPACE.siloom.db beside it.")] = None,
+    page: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a stand-alone page (.html).")] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the front (.pdf, .svg, .png), and its data (.csv).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Search the designs of SPACE.toml, from one design to the frontier."""
@@ -38,6 +43,10 @@ def explore(
 
     if workers is not None and cluster is not None:
         raise UsageError("--workers and --cluster: name one of them")
+    for path, allowed in ((page, (".html",)), (figure, (".pdf", ".svg", ".png"))):
+        if path is not None:
+            suffix(path, allowed)
+            writable(path)
     chosen = exploring.load_space(space)
     if planned:
         from siloom.explore.forecast import forecast
@@ -62,6 +71,12 @@ def explore(
             watch=said,
             stopped=interrupt.requested,
         )
+    if page is not None:
+        _write_page(found, page)
+    if figure is not None:
+        from siloom.reports.exploration_figure import write_front_figure
+
+        write_front_figure(found.rows, figure, [metric.name for metric in chosen.objectives])
     document = found.to_dict()
     if as_json:
         print_json(document)
@@ -90,6 +105,18 @@ def _require_valid(document: dict[str, Any]) -> None:
         )
     said = ", ".join(f"{count:,} {status}" for status, count in counts.items() if count)
     raise InfeasibleError(f"{document['space']}: none of {document['evaluations']:,} points is valid: {said}")
+
+
+def _write_page(found: Exploration, page: Path) -> None:
+    from siloom.reports.exploration_page import write_exploration_page
+
+    write_exploration_page(
+        found.rows,
+        page,
+        title=found.space.name,
+        objectives=[metric.name for metric in found.space.objectives],
+        history=found.history,
+    )
 
 
 class _Said:
