@@ -1,0 +1,299 @@
+"""Is what a store acknowledged there, once, whatever happens; and is anything else refused in one line?"""
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from siloom.explore.filesystem import is_network
+from siloom.explore.merge import merge
+from siloom.explore.metrics import METRICS
+from siloom.explore.row import Row
+from siloom.explore.store import Attempt, Store
+from siloom.reports.exploration_table import columns, csv_bytes, frame, parquet_bytes
+from siloom.sim.errors import InputError
+
+
+def row(number, **about):
+    how = {
+        "key": number.to_bytes(16, "big"),
+        "machine": "outerspace",
+        "settings": {"tiles": number % 7, "dataflow": "ws", "clock_hz": 1e9},
+        "workload": "w",
+        "fidelity": "cycles",
+        "status": "ok",
+        "metrics": {"seconds": 1.0 / (number + 1), "area_mm2": float(number), "recall": 0.5},
+        "bottleneck": "compute",
+        "details": '{"workloads":[]}',
+    }
+    return Row(**{**how, **about})
+
+
+def test_rows_come_back_as_they_were(tmp_path):
+    rows = [row(3), row(1, status="infeasible", reason="design", message="no", metrics={}, details=""), row(2)]
+    with Store.open(tmp_path / "s.db") as store:
+        store.add(rows)
+        store.add(rows)
+        store.add([replace(rows[0], message="another time")])
+        assert list(store.rows()) == [rows[1], rows[2], rows[0]]
+        assert list(store.rows([rows[0].key, b"x" * 16])) == [rows[0]]
+        assert store.has([rows[0].key, b"x" * 16]) == {rows[0].key}
+        assert store.counts() == {"infeasible": 1, "ok": 2}
+        assert store.find("0" * 31 + "3") == [rows[0]]
+    with Store.open(tmp_path / "s.db", read_only=True) as store:
+        assert len(list(store.rows())) == 3
+
+
+def test_attempts_and_spaces_are_kept_apart(tmp_path):
+    with Store.open(tmp_path / "s.db") as store:
+        store.log([Attempt(key=b"k" * 16, host="h", wall_s=1.5, outcome="timeout", limit="timeout")])
+        store.note_space("web", {"b": 1, "a": [2]})
+        store.note_space("web", {"a": [2], "b": 1})
+        assert store.attempts()[0].wall_s == 1.5
+        assert store.spaces() == [("web", {"a": [2], "b": 1})]
+        assert not list(store.rows())
+
+
+def test_the_front_of_a_store_is_that_of_its_rows(tmp_path):
+    rng = random.Random(0)
+    rows = [
+        row(n, metrics={"seconds": rng.randrange(9), "area_mm2": rng.randrange(9), "recall": rng.random()})
+        for n in range(300)
+    ]
+    rows.append(row(999, status="infeasible", metrics={"seconds": -1, "area_mm2": -1, "recall": 2}))
+    rows.append(row(998, metrics={"seconds": -1.0}))
+    with Store.open(tmp_path / "s.db") as store:
+        store.add(rows)
+        for names in (["seconds", "area_mm2"], ["seconds", "area_mm2", "recall"]):
+            judged = [METRICS[name] for name in names]
+            signs = [-1 if m.more_is_better else 1 for m in judged]
+            points = {
+                r.key: [s * r.metrics[m.name] for s, m in zip(signs, judged, strict=True)]
+                for r in rows
+                if r.status == "ok" and all(m.name in r.metrics for m in judged)
+            }
+            expected = {
+                key
+                for key, p in points.items()
+                if not any(all(a <= b for a, b in zip(q, p, strict=True)) and q != p for q in points.values())
+            }
+            assert {r.key for r in store.front(judged)} == expected
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from siloom.explore.store import Store
+sys.path.insert(0, sys.argv[2])
+from test_store import row
+first, batch = int(sys.argv[3]), int(sys.argv[4])
+with Store.open(Path(sys.argv[1])) as store:
+    print("open", flush=True)
+    while True:
+        store.add([row(n) for n in range(first, first + batch)])
+        first += batch
+        print(first, flush=True)
+"""
+
+
+def killed_writer(path, first, batch, seconds):
+    """Let a process write rows from ``first`` on, kill it after a while; how many rows it acknowledged."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(path), str(Path(__file__).parent), str(first), str(batch)],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout.readline() == "open\n"
+    time.sleep(seconds)
+    child.send_signal(signal.SIGKILL)
+    said = child.stdout.read().split()
+    child.stdout.close()
+    child.wait()
+    return int(said[-1]) if said else first
+
+
+@pytest.mark.parametrize("kills", [6, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_killed_writer_loses_nothing_it_acknowledged(tmp_path, kills):
+    rng = random.Random(kills)
+    path, acknowledged = tmp_path / "s.db", 0
+    for _ in range(kills):
+        acknowledged = killed_writer(path, acknowledged, rng.choice([1, 20, 300]), rng.uniform(0, 0.25))
+        with Store.open(path) as store:
+            keys = [int.from_bytes(one.key, "big") for one in store.rows()]
+            assert store._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert keys == list(range(len(keys))), "a row is missing or twice"
+        assert len(keys) >= acknowledged
+        acknowledged = len(keys)
+    assert acknowledged > 0
+
+
+def test_two_writers_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "s.db"
+    with Store.open(path) as one, Store.open(path) as other:
+        for n in range(0, 200, 2):
+            one.add([row(n)])
+            other.add([row(n), row(n + 1)])
+        assert len(list(one.rows())) == 200
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path):
+    program = f"""
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_store import row
+from siloom.explore.store import Store
+from siloom.sim.errors import InputError
+store = Store.open(Path({str(tmp_path / "s.db")!r}))
+store.add([row(n) for n in range(50)])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+done = 50
+try:
+    while True:
+        store.add([row(n) for n in range(done, done + 200)])
+        done += 200
+except InputError as error:
+    print(done, error)
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert said.returncode == 0, said.stderr
+    done, _, told = said.stdout.partition(" ")
+    assert "\n" not in told.strip()
+    assert "disk" in told
+    with Store.open(tmp_path / "s.db") as store:
+        assert len(list(store.rows())) == int(done)
+        store.add([row(10**6)])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_read_only_folder_is_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="cannot be"):
+        Store.open(tmp_path / "s.db")
+
+
+def test_what_is_no_store_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "text.db").write_text("no database at all, but long enough to be one" * 9)
+    other = sqlite3.connect(tmp_path / "other.db")
+    other.execute("CREATE TABLE mine (a)")
+    other.close()
+    newer = tmp_path / "newer.db"
+    Store.open(newer).close()
+    changed = sqlite3.connect(newer)
+    changed.execute("PRAGMA user_version = 99")
+    changed.close()
+    for name, told in [
+        ("text.db", "is not a store"), ("other.db", "not a store"), ("newer.db", "newer Siloom"),
+        ("absent/s.db", "folder"), (".", "is a folder"),
+    ]:  # fmt: skip
+        before = (tmp_path / name).read_bytes() if (tmp_path / name).is_file() else None
+        with pytest.raises(InputError, match=told):
+            Store.open(tmp_path / name)
+        assert before is None or (tmp_path / name).read_bytes() == before
+    with pytest.raises(InputError, match="no such store"):
+        Store.open(tmp_path / "none.db", read_only=True)
+    assert not (tmp_path / "none.db").exists()
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_a_damaged_store_is_one_line_or_whole(tmp_path, data):
+    whole = tmp_path / "whole.db"
+    if not whole.exists():
+        with Store.open(whole) as store:
+            store.add([row(n) for n in range(40)])
+            store._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(whole.read_bytes())
+    cut = data.draw(st.integers(0, len(content)))
+    for _ in range(data.draw(st.integers(0, 20))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    broken = tmp_path / "broken.db"
+    for left in tmp_path.glob("broken.db*"):
+        left.unlink()
+    broken.write_bytes(content[:cut] if data.draw(st.booleans()) else content)
+    try:
+        with Store.open(broken) as store:
+            rows = list(store.rows())
+            store.counts()
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(rows) <= 40
+
+
+def test_merging_is_the_same_in_any_order_and_number_of_times(tmp_path):
+    parts = []
+    for number in range(3):
+        path = tmp_path / f"part{number}.db"
+        with Store.open(path) as store:
+            store.add([row(n) for n in range(number * 5, number * 5 + 8)])
+            store.note_space(f"s{number}", {"n": number})
+        parts.append(path)
+    exports = set()
+    for order in ([0, 1, 2], [2, 0, 1], [1, 1, 2, 0]):
+        into = tmp_path / f"all{len(exports)}{order}.db"
+        assert merge(into, [parts[n] for n in order]) == 18
+        assert merge(into, [parts[0]]) == 0
+        with Store.open(into, read_only=True) as store:
+            exports.add((csv_bytes(store.rows()), parquet_bytes(store.rows())))
+            assert len(store.spaces()) == 3
+    assert len(exports) == 1
+
+
+def test_merging_refuses_two_truths(tmp_path):
+    for name, message in (("a.db", ""), ("b.db", "other")):
+        with Store.open(tmp_path / name) as store:
+            store.add([row(1, message=message), row(2 if name == "a.db" else 3)])
+    shutil.copy(tmp_path / "a.db", tmp_path / "into.db")
+    with pytest.raises(InputError, match="differs"):
+        merge(tmp_path / "into.db", [tmp_path / "b.db"])
+    with pytest.raises(InputError, match="differs"):
+        merge(tmp_path / "new.db", [tmp_path / "a.db", tmp_path / "b.db"])
+    with Store.open(tmp_path / "into.db") as store:
+        assert [one.key[-1] for one in store.rows()] == [1, 2]
+
+
+def test_an_export_is_one_table(tmp_path):
+    rows = [
+        row(2, settings={"tiles": 10, "name": "=1+2"}),
+        row(1, settings={"tiles": 9, "cycles": 4}, status="infeasible", metrics={}),
+        row(3, machine="elsa", settings={"p": 1.5}),
+    ]
+    table = columns(rows)
+    assert table["machine"] == ["elsa", "outerspace", "outerspace"]
+    assert table["tiles"] == [None, 9, 10]
+    assert table["field.cycles"] == [None, 4, None]
+    assert list(table)[:2] == ["key", "machine"]
+    assert frame(rows).shape == (3, len(table))
+    text = csv_bytes(rows).decode()
+    assert ",'=1+2," in text
+    assert csv_bytes(reversed(rows)).decode() == text
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    read = pq.read_table(pa.BufferReader(parquet_bytes(rows)))
+    assert read.to_pydict() == table
+
+
+def test_network_file_systems_are_told_apart(tmp_path):
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "22 1 8:1 / / rw - ext4 /dev/sda rw\n"
+        f"23 22 0:5 / {tmp_path}/net rw shared:1 - nfs4 host:/x rw\n"
+        f"24 23 8:2 / {tmp_path}/net/local\\040disk rw - xfs /dev/sdb rw\n"
+        "broken line\n"
+    )
+    assert is_network(tmp_path / "net" / "s.db", mounts)
+    assert not is_network(tmp_path / "network", mounts)
+    assert not is_network(tmp_path / "net" / "local disk" / "s.db", mounts)
+    assert not is_network(tmp_path, tmp_path / "absent")
