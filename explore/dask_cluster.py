@@ -89,7 +89,8 @@ class DaskCluster(Executor):
             if not self._under_way:
                 return
             try:
-                done = wait(list(self._under_way), timeout=_TICK_S, return_when="FIRST_COMPLETED").done
+                with self._client.as_current():
+                    done = wait(list(self._under_way), timeout=_TICK_S, return_when="FIRST_COMPLETED").done
             except WaitedError:
                 yield None
                 continue

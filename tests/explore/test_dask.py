@@ -32,33 +32,16 @@ def cluster(tmp_path):
     address = f"tcp://127.0.0.1:{port}"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
     environment = {**os.environ, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "2", "OMP_NUM_THREADS": "1"}
-    dask = [sys.executable, "-m", "distributed.cli"]
-    processes = [
-        subprocess.Popen(
-            [*dask[:2], "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"],
-            env=environment,
-            **quiet,
-        )
-    ]
+
+    def start(program, *words):
+        command = [sys.executable, "-m", f"distributed.cli.{program}", *words, "--no-dashboard"]
+        return subprocess.Popen(command, env=environment, **quiet)
+
+    processes = [start("dask_scheduler", "--host", "127.0.0.1", "--port", str(port))]
     for number in range(2):
-        processes.append(
-            subprocess.Popen(
-                [
-                    *(
-                        *dask[:2],
-                        "distributed.cli.dask_worker",
-                        address,
-                        "--nthreads",
-                        "1",
-                        "--no-dashboard",
-                        "--no-nanny",
-                    ),
-                    *("--name", f"w{number}", "--local-directory", str(tmp_path / f"dask{number}")),
-                ],
-                env=environment,
-                **quiet,
-            )
-        )
+        folder = str(tmp_path / f"dask{number}")
+        how = ("--nthreads", "1", "--no-nanny", "--name", f"w{number}", "--local-directory", folder)
+        processes.append(start("dask_worker", address, *how))
     yield address, processes[1:]
     for process in processes:
         process.kill()
