@@ -21,11 +21,12 @@ TABLE = "outerspace"
 def area_parts(design: OuterSpaceDesign, published: OuterSpaceDesign) -> dict[str, float]:
     """Area by component in mm2 at 32 nm.
 
-    Cores by number, caches by bytes and ports, crossbars by the square of their ports, one for each PE.
+    Of many designs at once where the fields are arrays. Cores by number, caches by bytes and ports, crossbars by the
+    square of their ports, one for each PE.
     """
     cost = table(TABLE)
     pes = design.pes_per_tile / published.pes_per_tile
-    ports = design.tile_array().l0_ports / published.tile_array().l0_ports
+    ports = _ports(design) / _ports(published)
     l1 = design.l1_caches * design.l1_bytes / (published.l1_caches * published.l1_bytes)
     return {
         "cores": cost["cores", "area_mm2"].value * _cores(design) / _cores(published),
@@ -105,9 +106,14 @@ def _relative_size(design: OuterSpaceDesign, published: OuterSpaceDesign) -> dic
 
 def _cores(design: OuterSpaceDesign) -> int:
     """PEs, one controller a tile, and the central controller: 256 + 16 + 1 as published."""
-    return design.pes + design.tiles + 1
+    return design.tiles * design.pes_per_tile + design.tiles + 1
+
+
+def _ports(design: OuterSpaceDesign) -> int:
+    """Lookups a cycle of a tile's cache; 0 stands for one for each PE."""
+    return design.l0_ports + (design.l0_ports == 0) * design.pes_per_tile
 
 
 def _l0_bytes(design: OuterSpaceDesign) -> int:
     """Caches of all tiles and scratchpads of all PEs."""
-    return design.tiles * design.l0_bytes + design.pes * design.scratchpad_bytes
+    return design.tiles * (design.l0_bytes + design.pes_per_tile * design.scratchpad_bytes)

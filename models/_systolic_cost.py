@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
+from siloom.models._columns import each
 from siloom.models._systolic_array import Run
 from siloom.sim.cost import arithmetic, dram_energy, sram
 
@@ -130,12 +131,18 @@ def _access(design: Built, which: str, read: float, written: float) -> float:
 
 def area_parts(design: Built, form: str, accumulator: str) -> dict[str, float]:
     """Square millimetres by component."""
-    node = design.node_nm
+    return area_of(design, form, accumulator, design.multipliers)
+
+
+def area_of(d: Any, form: str, accumulator: str, multipliers: int | None = None) -> dict[str, Any]:
+    """:func:`area_parts` of one design, or of many whose fields are arrays; one multiplier a cell as a rule."""
+    node = d.node_nm
     sums = arithmetic.mac_area_mm2(accumulator, accumulator, node)
+    cells = d.rows * d.cols if multipliers is None else multipliers
     return {
-        "mac": design.multipliers * arithmetic.mac_area_mm2(form, accumulator, node),
-        "ifmap_sram": sram.area_mm2(design.ifmap_sram_bytes, node),
-        "filter_sram": sram.area_mm2(design.filter_sram_bytes, node),
-        "ofmap_sram": sram.area_mm2(design.ofmap_sram_bytes, node),
-        "vector": design.vector_lanes * sums,
+        "mac": cells * arithmetic.mac_area_mm2(form, accumulator, node),
+        "ifmap_sram": each(lambda size: sram.area_mm2(size, node), d.ifmap_sram_bytes),
+        "filter_sram": each(lambda size: sram.area_mm2(size, node), d.filter_sram_bytes),
+        "ofmap_sram": each(lambda size: sram.area_mm2(size, node), d.ofmap_sram_bytes),
+        "vector": d.vector_lanes * sums,
     }

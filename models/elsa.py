@@ -20,6 +20,7 @@ ideal; of the time that a slower one takes nothing is hidden here behind the has
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,8 @@ from siloom.models._attention import (
     weighted_output,
     with_dram,
 )
+from siloom.models._columns import each
+from siloom.models._elsa_bound import bound as attention_bound
 from siloom.models._elsa_design import ElsaDesign
 from siloom.sim.approximation import Mask
 from siloom.sim.cost import arithmetic, sram
@@ -46,7 +49,7 @@ from siloom.sim.drawn_attention import Reals32
 from siloom.sim.engine.candidate_queues import CAUSES, causes, scan_and_work
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.fixed_point import Codes32, exact_products, to_codes
-from siloom.sim.machine import Machine
+from siloom.sim.machine import Bound, Columns, Machine
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Result
 from siloom.sim.selection.hashed_keys import learn_threshold, threshold_code
@@ -93,6 +96,12 @@ class Elsa(Machine):
     def needs(self, op: Operation) -> str:
         """The forward pass."""
         return FORWARD_ONLY
+
+    def bound(self, op: Operation, columns: Columns) -> Bound | None:
+        """Hashing and the banks' look at every key; see :mod:`siloom.models._elsa_bound`."""
+        if not isinstance(op, Attention) or np.ndim(columns.max_seq):
+            return None
+        return attention_bound(op, columns, ElsaDesign(), sum(area_parts(columns, op).values()))
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Run attention on its operands; ``values``: the output that the hardware would give.
@@ -234,7 +243,7 @@ def energy_parts(design: ElsaDesign, op: Attention, whole: Whole, dram_bytes: in
     }
 
 
-def _memories(design: ElsaDesign, op: Attention) -> dict[str, int]:
+def _memories(design: ElsaDesign | Columns, op: Attention) -> dict[str, Any]:
     """Bytes of one pipeline's memories: of the design's size, or for this operation's."""
     seq, row = design.max_seq or op.seq, -(-op.dim * design.operand_bits // 8)
     each = design.heads_held * seq * row
@@ -249,7 +258,7 @@ def _memories(design: ElsaDesign, op: Attention) -> dict[str, int]:
     }
 
 
-def area_parts(design: ElsaDesign, op: Attention) -> dict[str, float]:
+def area_parts(design: ElsaDesign | Columns, op: Attention) -> dict[str, Any]:
     """Square millimetres by component of all pipelines, with memories as large as the design or this operation says."""
     node, dim, banks = design.node_nm, op.dim, design.attention_units
     operand = f"int{design.operand_bits}"
@@ -257,12 +266,14 @@ def area_parts(design: ElsaDesign, op: Attention) -> dict[str, float]:
     add = arithmetic.operation_area_mm2("add", f"int{2 * design.operand_bits}", node)
     single = arithmetic.operation_area_mm2("add", "fp32", node)
     selector = dim / 8 * arithmetic.operation_area_mm2("add", "int8", node) + multiply + add
-    parts: Mapping[str, float] = {
+    parts: Mapping[str, Any] = {
         "hash": design.hash_multipliers * (multiply + add),
         "selection": banks * design.selectors * selector,
         "products": banks * dim * (multiply + add),
         "weighted sums": banks * dim * (multiply + single),
         "division": design.output_multipliers * arithmetic.operation_area_mm2("mul", "fp32", node),
-        "memories": sum(sram.area_mm2(max(256, size), node) for size in _memories(design, op).values()),
+        "memories": sum(
+            each(lambda size: sram.area_mm2(max(256, size), node), size) for size in _memories(design, op).values()
+        ),
     }
     return {name: design.copies * area for name, area in parts.items()}

@@ -19,6 +19,7 @@ import numpy as np
 
 from siloom.models import _outerspace_cost as cost
 from siloom.models._masked import MASK_NEEDED, run_masked, supports_masked
+from siloom.models._outerspace_bound import bound as product_bound
 from siloom.models._outerspace_traffic import product_payload, sampled_payload, with_bursts
 from siloom.sim.cost import table_hash
 from siloom.sim.design import Design, parameter
@@ -37,7 +38,7 @@ from siloom.sim.engine.outer_product import (
 from siloom.sim.engine.row_merge import MergeArray
 from siloom.sim.engine.sampled_product import check_sampled_size, lay_out_sampled, sampled_product
 from siloom.sim.errors import InfeasibleError, InputError
-from siloom.sim.machine import Machine
+from siloom.sim.machine import Bound, Columns, Machine
 from siloom.sim.ops import SDDMM, Attention, Operation, SpGEMM, SpMM
 from siloom.sim.result import Phase, Result, Timeline, apportion, utilization
 from siloom.sim.sparse import Csr
@@ -334,6 +335,10 @@ class OuterSpace(Machine):
     def needs(self, op: Operation) -> str:
         """Attention's mask."""
         return MASK_NEEDED if isinstance(op, Attention) else ""
+
+    def bound(self, op: Operation, columns: Columns) -> Bound | None:
+        """The bound of a sparse product; see :mod:`siloom.models._outerspace_bound`."""
+        return product_bound(op, columns, OuterSpaceDesign()) if isinstance(op, SpGEMM) else None
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Simulate one product, one sampled product, or both for every head of an attention.

@@ -23,13 +23,14 @@ from siloom.models._systolic_array import (
     add_runs,
     run_steps,
 )
+from siloom.models._systolic_bound import bound as systolic_bound
 from siloom.models._systolic_cost import Words
 from siloom.models._systolic_lower import OPERATIONS, lower
 from siloom.models._systolic_result import IDEAL_NOTE, array_result
 from siloom.models._systolic_scalesim import run_scalesim, scalesim_product
 from siloom.sim.design import Design, parameter
 from siloom.sim.errors import InfeasibleError, InputError
-from siloom.sim.machine import Machine
+from siloom.sim.machine import Bound, Columns, Machine
 from siloom.sim.memory import PARTS, idle_latency_s, stream_bytes_per_s, write_costs
 from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce
 from siloom.sim.result import Result
@@ -187,6 +188,10 @@ class Systolic(Machine):
     operations = (MatMul, Conv, Attention, Elementwise, Reduce)
     design_type = SystolicDesign
     design: SystolicDesign
+
+    def bound(self, op: Operation, columns: Columns) -> Bound | None:
+        """Folds or memory; see :mod:`siloom.models._systolic_bound`."""
+        return systolic_bound(op, columns)
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Run one operation; values are not computed.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from siloom.sim.design import Design
@@ -23,6 +23,18 @@ from siloom.sim.errors import InfeasibleError
 from siloom.sim.link import Link
 from siloom.sim.ops import Item, Operation, Workload
 from siloom.sim.result import Phase, Result
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Of many designs: ``seconds`` that no run is below, and ``area_mm2``, None where it has no closed form."""
+
+    seconds: Any
+    area_mm2: Any = None
+
+
+Columns = Any
+"""A design's fields as attributes; see :meth:`Machine.bound`."""
 
 
 class Machine(ABC):
@@ -61,6 +73,15 @@ class Machine(ABC):
             InputError: operands that this machine refuses (with the field and the rule).
             InfeasibleError: a design that cannot exist.
         """
+
+    def bound(self, op: Operation, columns: Columns) -> Bound | None:
+        """The least seconds that ``op`` takes, in closed form, on many designs at once; None where there is no form.
+
+        ``columns`` has this design's fields, each one value or an array of one for each design (texts and truths are
+        one value). Exploration looks at very many designs by it before it runs any: the form must hold as a bound of
+        ``run``, and should order designs as ``run`` does.
+        """
+        return None
 
     def run_in_order(self, items: Sequence[Item], *, values: bool = False) -> Sequence[Result]:
         """One result for each of a workload's operations, of a single repetition, in their order.
