@@ -35,7 +35,10 @@ def bounds(
 
 
 def column_bounds(
-    made: Machine, works: Sequence[tuple[Workload, float]], columns: Mapping[str, Sequence[Value]], count: int
+    made: Machine,
+    works: Sequence[tuple[Workload, float]],
+    columns: Mapping[str, Sequence[Value] | NDArray[Any]],
+    count: int,
 ) -> dict[str, NDArray[np.float64]] | None:
     """:func:`bounds` of designs given as columns: field -> its value in each design."""
     about = made.design.parameters()

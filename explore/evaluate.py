@@ -45,6 +45,19 @@ class Evaluator:
 
         return [(load(text), weight) for text, weight in self._job.workloads]
 
+    def machine(self, number: int) -> Machine:
+        """A machine of the job, with its own design."""
+        return self._machines[number]
+
+    def judged(self, task: Task, metrics: Mapping[str, float]) -> Row:
+        """The row of a point whose metrics are known, by the constraints that they can tell."""
+        known = {**self._machines[task.number].design.as_dict(), **task.settings, **metrics}
+        for one in self._conditions:
+            if one.names <= known.keys() and (violation := one.violation(known)) > 0:
+                reason, message = f"constraint: {one.text}", _told(one, known, violation)
+                return self._row(task, status="infeasible", reason=reason, message=message, metrics=metrics)
+        return self._row(task, status="ok", metrics=metrics)
+
     def row(self, task: Task) -> Row:
         """Evaluate one point. Raises only what no point is to blame for: MemoryError, KeyboardInterrupt."""
         base = self._machines[task.number]
@@ -80,6 +93,11 @@ class Evaluator:
         return design, type(base)(design, base.label)
 
     def _measured(self, made: Machine, task: Task) -> tuple[dict[str, float], str, str]:
+        if self._job.fidelity == "synthesis":
+            from siloom.explore.synthesize_point import synthesize_point
+
+            text = self._job.machine_texts[task.number]
+            return synthesize_point(text, task.settings, self._job.part), "", ""
         if self._job.fidelity == "training":
             from siloom.explore.train_point import train_point
 

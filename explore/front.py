@@ -8,14 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siloom.explore.driver import SearchRun, violation
 from siloom.explore.pareto import front, hypervolume
 from siloom.explore.row import Row
 from siloom.explore.space import Space
+from siloom.explore.violation import violation
+
+if TYPE_CHECKING:
+    from siloom.explore.driver import SearchRun
 
 _STEPS = 60
 _MARGIN = 1.1

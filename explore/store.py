@@ -103,8 +103,10 @@ class Store:
         with _told(self.path):
             self._db.close()
 
-    def add(self, rows: Sequence[Row]) -> None:
-        """Keep rows: all of them or, where this raises, none. Those whose key is there already are left as they are.
+    def add(self, rows: Sequence[Row], attempts: Sequence[Attempt] = ()) -> None:
+        """Keep rows, and how their evaluations went: all or, where this raises, none.
+
+        Rows whose key is there already are left as they are.
 
         Raises:
             InputError: the disk is full or cannot be written.
@@ -112,14 +114,6 @@ class Store:
         records = [_record(row) for row in rows]
         with self._transaction():
             self._db.executemany(_INSERT, records)
-
-    def log(self, attempts: Sequence[Attempt]) -> None:
-        """Keep how evaluations went.
-
-        Raises:
-            InputError: the disk is full or cannot be written.
-        """
-        with self._transaction():
             self._db.executemany(
                 "INSERT INTO attempt VALUES (?, ?, ?, ?, ?)",
                 [(a.key, a.host, a.wall_s, a.outcome, a.limit) for a in attempts],

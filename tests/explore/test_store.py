@@ -56,7 +56,7 @@ def test_rows_come_back_as_they_were(tmp_path):
 
 def test_attempts_and_spaces_are_kept_apart(tmp_path):
     with Store.open(tmp_path / "s.db") as store:
-        store.log([Attempt(key=b"k" * 16, host="h", wall_s=1.5, outcome="timeout", limit="timeout")])
+        store.add([], [Attempt(key=b"k" * 16, host="h", wall_s=1.5, outcome="timeout", limit="timeout")])
         store.note_space("web", {"b": 1, "a": [2]})
         store.note_space("web", {"a": [2], "b": 1})
         assert store.attempts()[0].wall_s == 1.5

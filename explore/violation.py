@@ -1,0 +1,20 @@
+"""By how much a row breaks its space's constraints: what searches learn from, and what is told where nothing holds."""
+
+from __future__ import annotations
+
+import math
+
+from siloom.explore.expression import Known
+from siloom.explore.row import Row
+from siloom.explore.space import Space
+from siloom.models.registry import machine as machine_by_text
+from siloom.sim.machine import Machine
+
+
+def violation(space: Space, row: Row) -> float:
+    """The shares by which constraints are missed, added up; infinite where it cannot be told."""
+    source = next(a.source for a in space.alternatives if a.text == row.machine)
+    made = source if isinstance(source, Machine) else machine_by_text(source)
+    known: dict[str, Known] = {**made.design.as_dict(), **row.settings, **row.metrics}
+    total = math.fsum(one.violation(known) for one in space.constraints)
+    return total if total > 0 else math.inf
