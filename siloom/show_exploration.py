@@ -71,7 +71,8 @@ def show_exploration(document: Mapping[str, Any], console: Console | None = None
 
 def quantity(name: str, value: float | None) -> str:
     """A metric with its unit."""
-    return "" if value is None else amount(value, METRICS[name].unit) if METRICS[name].unit else f"{value:.4g}"
+    unit = METRICS[name].unit.replace("mm2", "mm²")
+    return "" if value is None else amount(value, unit) if unit else f"{value:.4g}"
 
 
 def show_forecast(document: Mapping[str, Any], console: Console | None = None) -> None:
