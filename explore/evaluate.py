@@ -67,6 +67,8 @@ class Evaluator:
                 design, made = self._machine(base, task.settings)
                 if broken := self._broken(known, before=True):
                     return self._infeasible(task, *broken)
+                if (early := self._too_large(task, base, known)) is not None:
+                    return early
                 for text, part in self._job.fits:
                     if short := _short(design, part):
                         return self._infeasible(task, text, short)
@@ -86,6 +88,20 @@ class Evaluator:
             reason, message = broken
             return self._row(task, status="infeasible", reason=reason, message=message, **about)
         return self._row(task, status="ok", **about)
+
+    def _too_large(self, task: Task, base: Machine, known: Mapping[str, Value]) -> Row | None:
+        """The row of a point whose area, which the closed form knows exactly, breaks a constraint: it need not run."""
+        if self._job.fidelity != "cycles" or not any("area_mm2" in one.names for one in self._conditions):
+            return None
+        from siloom.explore.bound import bounds
+
+        found = bounds(base, self.workloads, [task.settings])
+        if found is None or "area_mm2" not in found:
+            return None
+        area = {"area_mm2": float(found["area_mm2"][0])}
+        if broken := self._broken({**known, **area}, before=True):
+            return self._row(task, status="infeasible", reason=broken[0], message=broken[1], metrics=area)
+        return None
 
     def _machine(self, base: Machine, settings: Mapping[str, Value]) -> tuple[Design, Machine]:
         own = {name: value for name, value in settings.items() if name in base.design.parameters()}

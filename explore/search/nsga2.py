@@ -81,7 +81,8 @@ class Nsga2(Search):
             one = known.get(index)
             values, violation = (None, _HOPELESS) if one is None else (one.values, min(one.violation, _HOPELESS))
             if values is None:
-                values, violation = [0.0] * len(self.space.objectives), _HOPELESS
+                values = [0.0] * len(self.space.objectives)
+                violation = violation or _HOPELESS
             trial.set_user_attr(_VIOLATION, float(violation))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
