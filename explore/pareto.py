@@ -10,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.errors import UsageError
+from siloom.sim.jit import kernel
 
 Values = NDArray[np.float64]
+
+_SAMPLED = 2048
 
 
 def front(values: Values) -> NDArray[np.bool_]:
     """Which of ``values`` [points, objectives] no other dominates.
 
-    Two objectives take one sort; more take a pass over what is left for each point of the front, best sums first.
+    Two objectives take one sort, three a sort and a tree: n log n, however many are on the front. More take a pass
+    over what is left for each point of the front, best ranks first.
     """
     keep = np.zeros(len(values), dtype=bool)
     candidates = np.flatnonzero(~np.isnan(values).any(axis=1))
@@ -27,20 +31,18 @@ def front(values: Values) -> NDArray[np.bool_]:
     if values.shape[1] <= 2:
         keep[candidates[_front_of_two(points)]] = True
         return keep
-    # Sums of equal weight: a scale of its own for each objective, so that none decides the order alone.
-    width = points.max(axis=0) - points.min(axis=0)
-    with np.errstate(invalid="ignore", over="ignore"):
-        sums = ((points - points.min(axis=0)) / np.where(np.isfinite(width) & (width > 0), width, 1.0)).sum(axis=1)
-    order = np.argsort(np.nan_to_num(sums, nan=np.inf), kind="stable")
+    if values.shape[1] == 3:
+        keep[candidates] = _front_of_three(points)
+        return keep
+    # Ranks add up without rounding: what dominates a point has a smaller sum, so the first left is always on the front.
+    sums = sum(np.unique(column, return_inverse=True)[1] for column in points.T)
+    order = np.argsort(sums, kind="stable")
     points, candidates = points[order], candidates[order]
     while len(candidates):
         best = points[0]
-        # A later point may still dominate the first where sums are equal after rounding.
-        first = not ((points <= best).all(axis=1) & (points < best).any(axis=1)).any()
         equal = (points == best).all(axis=1)
-        if first:
-            keep[candidates[equal]] = True
-        left = ~equal & ((points < best).any(axis=1) if first else True)
+        keep[candidates[equal]] = True
+        left = ~equal & (points < best).any(axis=1)
         points, candidates = points[left], candidates[left]
     return keep
 
@@ -57,6 +59,69 @@ def _front_of_two(points: Values) -> NDArray[np.int64]:
     # Points equal to the record before them are as good.
     last = np.maximum.accumulate(np.where(record, np.arange(len(y)), 0))
     return np.asarray(order[(x == x[last]) & (y == y[last])])
+
+
+def _front_of_three(points: Values) -> NDArray[np.bool_]:
+    """Which points are on the front: none behind another in the order of all three coordinates can dominate it."""
+    order = np.lexsort(points.T[::-1])
+    ordered = points[order]
+    fresh = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))
+    # Ranks stand for coordinates: infinite ones too are then below the tree's empty places.
+    second, third = (np.unique(ordered[fresh, n], return_inverse=True)[1].astype(np.int64) for n in (1, 2))
+    best = np.zeros(len(second), dtype=np.bool_)
+    _sweep(second, third, best)
+    keep = np.empty(len(points), dtype=np.bool_)
+    keep[order] = best[np.cumsum(fresh) - 1]  # equal points share their fate
+    return keep
+
+
+@kernel
+def _sweep(second: NDArray[np.int64], third: NDArray[np.int64], keep: NDArray[np.bool_]) -> None:
+    """Keep each point [points] that has no earlier one at or below it in both ranks.
+
+    ``least`` is a binary indexed tree (Fenwick, 1994) of the least third rank up to each second rank.
+    """
+    count = len(second)
+    least = np.full(count + 1, count, dtype=np.int64)
+    for point in range(count):
+        best = count
+        at = second[point] + 1
+        while at > 0:
+            best = min(best, least[at])
+            at &= at - 1
+        if best <= third[point]:
+            continue
+        keep[point] = True
+        at = second[point] + 1
+        while at <= count:
+            least[at] = min(least[at], third[point])
+            at += at & -at
+
+
+def pruners(values: Values, count: int) -> Values:
+    """At most ``count`` of ``values`` [points, objectives] that together dominate most of the others.
+
+    What one of them dominates is on no front: a cheap test before an exact one. They are
+    chosen one after another, each for what those before it leave, from a sample at even distances.
+    """
+    left = values[~np.isnan(values).any(axis=1)]
+    left = left[:: -(-len(left) // _SAMPLED) or 1]
+    best = left[front(left)]
+    chosen: list[Values] = []
+    while len(chosen) < count and len(best):
+        beaten = np.ones((len(best), len(left)), dtype=bool)
+        equal = beaten.copy()
+        for mine, theirs in zip(best.T, left.T, strict=True):
+            beaten &= mine[:, None] <= theirs
+            equal &= mine[:, None] == theirs
+        beaten &= ~equal
+        wins = beaten.sum(axis=1)
+        first = int(wins.argmax())
+        if not wins[first]:
+            break
+        chosen.append(best[first])
+        left = left[~beaten[first]]
+    return np.array(chosen).reshape(-1, values.shape[1])
 
 
 def ranks(values: Values) -> NDArray[np.int64]:
