@@ -6,6 +6,9 @@ other: all of them are on the front. Points with NaN are on none.
 
 from __future__ import annotations
 
+import bisect
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -154,15 +157,37 @@ def hypervolume(values: Values, reference: Values) -> float:
     if values.shape[1] == 2:
         return _area(inside, reference)
     # Slices between neighbouring third coordinates; each holds what the points below it dominate in the other two.
-    inside = inside[np.argsort(inside[:, 2], kind="stable")]
-    tops = np.append(inside[1:, 2], reference[2])
-    return float(
-        sum(
-            _area(inside[: n + 1, :2], reference[:2]) * (top - point[2])
-            for n, (point, top) in enumerate(zip(inside, tops, strict=True))
-            if top > point[2]
-        )
-    )
+    stairs = _Stairs(float(reference[0]), float(reference[1]))
+    volume, area, floor = 0.0, 0.0, 0.0
+    for x, y, z in inside[np.argsort(inside[:, 2], kind="stable")].tolist():
+        volume += area * (z - floor)
+        area += stairs.add(x, y)
+        floor = z
+    return volume + area * (float(reference[2]) - floor)
+
+
+class _Stairs:
+    """The front of two objectives as points come, with ``x`` rising and ``y`` falling."""
+
+    def __init__(self, right: float, top: float) -> None:
+        self._x = [-math.inf, right]
+        self._y = [top, -math.inf]
+
+    def add(self, x: float, y: float) -> float:
+        """Take a point in; the area that it dominates and none before it did."""
+        first = bisect.bisect_right(self._x, x)
+        if self._y[first - 1] <= y:
+            return 0.0
+        left, height, gained, behind = x, self._y[first - 1], 0.0, first
+        while True:
+            gained += (self._x[behind] - left) * (height - y)
+            left, height = self._x[behind], self._y[behind]
+            if height < y or behind + 1 == len(self._x):
+                break
+            behind += 1
+        self._x[first:behind] = [x]
+        self._y[first:behind] = [y]
+        return gained
 
 
 def _area(points: Values, reference: Values) -> float:

@@ -55,11 +55,11 @@ def test_ranks_are_fronts_peeled_off():
 @settings(deadline=None)  # the first call compiles
 @given(
     st.integers(1, 3).flatmap(
-        lambda d: st.integers(1, 8).flatmap(lambda n: arrays(np.int64, (n, d), elements=st.integers(0, 6)))
+        lambda d: st.integers(1, 25).flatmap(lambda n: arrays(np.int64, (n, d), elements=st.integers(0, 8)))
     )
 )
 def test_hypervolume_counts_the_unit_cells_that_are_dominated(points):
-    size = 5
+    size = 7
     grid = np.stack(np.meshgrid(*[np.arange(size)] * points.shape[1], indexing="ij"), axis=-1).reshape(
         -1, points.shape[1]
     )
@@ -93,3 +93,7 @@ def test_pruners_are_of_the_front_and_rule_out_nothing_of_it(points, count):
         assert on_front[(values == one).all(axis=1)].all()
         assert not on_front[(values >= one).all(axis=1) & (values > one).any(axis=1)].any()
     assert len(chosen) or on_front.all()
+
+
+def test_a_point_without_bottom_has_no_finite_hypervolume():
+    assert hypervolume(np.array([[0.0, -np.inf, 0.0], [1.0, 0.0, 0.5]]), np.full(3, 2.0)) == np.inf
