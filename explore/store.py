@@ -293,7 +293,7 @@ def _told(path: Path) -> Iterator[None]:
         }
         told = next((better for theirs, better in words.items() if theirs in said), f"is damaged: {said}")
         raise InputError(f"{path}: {told}") from None
-    except (zlib.error, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (zlib.error, TypeError, ValueError) as error:  # what bytes that changed on disk happen to mean
         raise InputError(f"{path}: is damaged: {' '.join(str(error).split())}") from None
 
 
@@ -322,8 +322,10 @@ def _row(record: Sequence[Any]) -> Row:
     fields = dict(zip(_FIELDS, record, strict=False))
     own = {name: value for name, value in zip(_COLUMNS, record[len(_FIELDS) :], strict=False) if value is not None}
     more, details = record[-2:]
+    if type(fields["key"]) is not bytes or any(type(fields[name]) is not str for name in _FIELDS[1:]):
+        raise TypeError("a row has values of other types than were written")
     return Row(
-        **{**fields, "settings": json.loads(fields["settings"])},
+        **{**fields, "settings": dict(json.loads(fields["settings"]))},
         metrics={**own, **json.loads(more)},
         details=zlib.decompress(details).decode(),
     )
