@@ -86,7 +86,6 @@ def _render(
             f"The runs of {len(details):,} points are on this page with their stalls and parts of energy and area, the "
             "front's first; siloom store explain shows those of every point."
         )
-    counts = Counter(row.status for row in rows)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -110,7 +109,7 @@ def _render(
     return environment.get_template("exploration.html.j2").render(
         title=printable(title),
         headline=_headline(rows, best, judged),
-        counts=[(_COUNTED[status], f"{counts[status]:,}") for status in STATUSES],
+        counts=_counts(rows),
         reasons=[(status, printable(reason), f"{count:,}") for (status, reason), count in _reasons(rows)],
         notes=[printable(note) for note in said],
         data=_script_safe(data),
@@ -126,7 +125,7 @@ def _render(
 def _headline(rows: Sequence[Row], best: set[bytes], judged: Sequence[Metric]) -> str:
     names = [m.short for m in judged]
     joined = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    valid = sum(row.status == "ok" for row in rows)
+    valid = sum(row.status == "ok" and all(m.name in row.metrics for m in judged) for row in rows)
     ends = []
     for m in judged:
         values = [row.metrics[m.name] for row in rows if row.key in best]
@@ -146,6 +145,19 @@ def _example(table: Mapping[str, Sequence[Any]], judged: Sequence[Metric]) -> st
     for name in names[2 : names.index("workload")][:1]:
         parts.append(f"{name}={table[name][0]}")
     return printable(" ".join(parts))
+
+
+def _counts(rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Of each fidelity its name, empty where there is one only, and how many points came to what."""
+    counts = Counter((row.fidelity, row.status) for row in rows)
+    fidelities = sorted({fidelity for fidelity, _ in counts})
+    return [
+        (
+            printable(fidelity) if len(fidelities) > 1 else "",
+            [(_COUNTED[status], f"{counts[fidelity, status]:,}") for status in STATUSES],
+        )
+        for fidelity in fidelities
+    ]
 
 
 def _reasons(rows: Sequence[Row]) -> list[tuple[tuple[str, str], int]]:

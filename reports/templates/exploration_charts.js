@@ -106,8 +106,9 @@
 
   function drawFront() {
     const x = byId("across").value, y = byId("up").value;
-    if (!x || !y) return;
-    const known = every.filter((row) => here(row) && table[x][row] !== null && table[y][row] !== null);
+    const known = x && y ? every.filter((row) => here(row) && table[x][row] !== null && table[y][row] !== null) : [];
+    byId("front").hidden = !known.length;
+    byId("thinned").textContent = known.length ? "" : "No point of this fidelity has both.";
     if (!known.length) return;
     const good = known.filter(valid);
     const joined = frontOf(good, x, y);
@@ -139,7 +140,7 @@
       axes[key] = axis(directed(metric), Object.assign(about, labelled(metric, about.range, about.type === "log")));
     }
     const left = [others, broken].reduce((sum, rows) => sum + rows.length - thin(rows).length, 0);
-    byId("thinned").textContent = left ? "For speed " + left.toLocaleString("en") + " points off the front are not drawn; the table has them." : "";
+    if (left) byId("thinned").textContent = "For speed " + left.toLocaleString("en") + " points off the front are not drawn; the table has them.";
     Plotly.react(byId("front"), traces.filter((one) => one.x.length), layout(500, axes), config).then((plot) => {
       if (plot.listening) return;
       plot.listening = true;

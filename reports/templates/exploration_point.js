@@ -75,6 +75,19 @@
     }
     return parts;
   }
+  /** Links to the same design at other fidelities. */
+  function siblings(row) {
+    const found = every.filter((other) => other !== row && table.fidelity[other] !== table.fidelity[row] && ["machine", ...fields].every((name) => table[name][other] === table[name][row]));
+    if (!found.length) return [];
+    const said = element("p", "The same design at other fidelities: ", "legend");
+    found.forEach((other, i) => {
+      const numbers = measured.filter((name) => table[name][other] !== null).map((name) => short(name) + " " + amount(name, table[name][other]));
+      const link = element("a", table.fidelity[other] + " (" + (numbers.join(", ") || table.status[other] + ": " + table.reason[other]) + ")");
+      link.href = "#point=" + table.key[other];
+      said.append(i ? "; " : "", link);
+    });
+    return [said];
+  }
   function open(row) {
     const key = table.key[row];
     const back = element("a", "← all points", "back");
@@ -83,7 +96,7 @@
     const other = measured.filter((name) => !judged.includes(name));
     const result = [...judged, ...other].filter((name) => table[name][row] !== null).map((name) => [name, amount(name, table[name][row])]);
     const about = [["bottleneck", table.bottleneck[row]], ["workload", table.workload[row]], ["fidelity", table.fidelity[row]], ["key", key]];
-    parts.push(element("h2", "Design"), facts(settings(row)), element("h2", "Result"), facts([...result, ...about].filter(([, value]) => value)));
+    parts.push(element("h2", "Design"), facts(settings(row)), element("h2", "Result"), facts([...result, ...about].filter(([, value]) => value)), ...siblings(row));
     const detail = Object.hasOwn(data.details, key) ? data.details[key] : null;
     if (detail) parts.push(...detail.workloads.flatMap(run));
     else parts.push(element("p", "Its stalls and parts are not on this page: siloom store explain STORE " + key.slice(0, 12), "legend"));

@@ -1,5 +1,7 @@
 """The importance of fields, on functions whose shares of variance are known."""
 
+from dataclasses import replace
+
 import pytest
 
 from siloom.explore.importance import importance
@@ -31,3 +33,13 @@ def test_importance_is_the_share_of_variance_between_values():
     assert shares["c"] == pytest.approx(0, abs=1e-2)
     assert made(lambda a, b, c: 2.0**b)["b"] == pytest.approx(1)
     assert made(lambda a, b, c: -1.0) == {"a": 0, "b": 0, "c": 0}
+
+
+def test_which_machine_it_is_counts_as_a_field():
+    other = [replace(row, machine="n", metrics={"seconds": 3.0}) for row in rows_of(lambda a, b, c: 1.0)]
+    assert importance([*rows_of(lambda a, b, c: 1.0), *other], "seconds")["machine"] == pytest.approx(1)
+
+
+def test_too_few_points_for_a_value_say_nothing():
+    few = [replace(row, settings={"a": n}) for n, row in enumerate(rows_of(lambda a, b, c: a + 1.0))]
+    assert importance(few, "seconds") == {}

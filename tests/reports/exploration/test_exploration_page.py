@@ -130,6 +130,24 @@ def test_bounds_and_runs_are_judged_apart(rows, tmp_path, browser):
         assert {key[:2] for key in browser.eval(drawn)} == {first}
 
 
+def test_finalists_are_counted_apart_and_found_from_their_design(rows, tmp_path, browser):
+    built = replace(rows[3], key=b"f" * 16, fidelity="synthesis", metrics={"luts": 1200.0}, details="", bottleneck="")
+    page = write_exploration_page([*rows, built], tmp_path / "p.html", title="t", objectives=["time", "area"])
+    text = re.sub(r"<(script|style).*?</\1>", "", page.read_text(), flags=re.DOTALL)
+    assert re.findall(r"<b>([\d,]+)</b> (\w+)", text) == [
+        ("58", "valid"), ("2", "infeasible"), ("0", "failed"), ("0", "crashed"),
+        ("1", "valid"), ("0", "infeasible"), ("0", "failed"), ("0", "crashed"),
+    ]  # fmt: skip
+    browser.open(page)
+    browser.choose("fidelity", "synthesis")
+    assert browser.eval("document.getElementById('thinned').textContent") == "No point of this fidelity has both."
+    browser.eval(f"location.hash = 'point={rows[3].key.hex()}'")
+    browser.until("document.getElementById('point').textContent.includes('synthesis (luts 1,200)')")
+    browser.eval(f"document.querySelector('#point a[href=\"#point={built.key.hex()}\"]').click()")
+    browser.until("document.getElementById('point').textContent.includes('fidelitysynthesis')")
+    assert browser.eval("document.getElementById('trouble').hidden")
+
+
 def test_a_dominated_point_names_a_better_one(rows, tmp_path, browser):
     page = write_exploration_page(rows, tmp_path / "p.html", title="t", objectives=["time", "area"])
     best = front_keys(rows, [metric("time"), metric("area")])
