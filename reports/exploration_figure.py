@@ -6,6 +6,7 @@ Equal inputs give equal bytes, as in :mod:`siloom.reports.figure`.
 from __future__ import annotations
 
 import io
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
 _SPREAD = 5.0
 """Largest over smallest beyond which an axis is logarithmic."""
-_DECADES_IN_STEPS = 2000.0
-"""Ends of a logarithmic axis over one another up to which it has marks at 2 and 5, too."""
+_PARTS = ((30.0, (1.0, 2.0, 3.0, 5.0, 7.0)), (2000.0, (1.0, 2.0, 5.0)), (math.inf, (1.0,)))
+"""The marks of each decade on a logarithmic axis whose ends are less than so many times apart."""
 _MARGIN = 0.05
 _MOST_VECTORS = 5000
 """Points of a kind beyond which a PDF holds them as a picture: it would take minutes to draw."""
@@ -121,7 +122,7 @@ def _ticks(direction: Axis, judged: Metric, logarithmic: bool) -> None:
 
     if logarithmic:
         low, high = direction.get_view_interval()
-        steps = (1.0, 2.0, 5.0) if high / low < _DECADES_IN_STEPS else (1.0,)
+        steps = next(parts for most, parts in _PARTS if high / low < most)
         direction.set_major_locator(LogLocator(subs=steps))
         direction.set_minor_formatter(NullFormatter())
     else:

@@ -110,7 +110,7 @@ def _render(
         title=printable(title),
         headline=_headline(rows, best, judged),
         counts=_counts(rows),
-        reasons=[(status, printable(reason), f"{count:,}") for (status, reason), count in _reasons(rows)],
+        reasons=_reasons(rows),
         notes=[printable(note) for note in said],
         data=_script_safe(data),
         css=(_TEMPLATES / "page.css").read_text(encoding="utf-8")
@@ -143,7 +143,7 @@ def _example(table: Mapping[str, Sequence[Any]], judged: Sequence[Metric]) -> st
         parts.append(f"{judged[-1].name}{'>' if judged[-1].more_is_better else '<'}{known[len(known) // 2]:.3g}")
     names = list(table)
     for name in names[2 : names.index("workload")][:1]:
-        parts.append(f"{name}={table[name][0]}")
+        parts.append(f"{name}={next(value for value in table[name] if value is not None)}")
     return printable(" ".join(parts))
 
 
@@ -160,9 +160,16 @@ def _counts(rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-def _reasons(rows: Sequence[Row]) -> list[tuple[tuple[str, str], int]]:
-    counts = Counter((row.status, row.reason) for row in rows if row.status != "ok")
-    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+def _reasons(rows: Sequence[Row]) -> list[tuple[str, str, str, str]]:
+    """Status, reason, what it says of one such point, and how many there are; the most frequent first."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row.status != "ok":
+            groups.setdefault((row.status, row.reason), []).append(row)
+    return [
+        (status, printable(reason), printable(min(group, key=lambda row: row.key).message), f"{len(group):,}")
+        for (status, reason), group in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    ]
 
 
 def _searches(history: Sequence[Step]) -> list[str]:

@@ -39,12 +39,14 @@ function scaled(value, unit, precision = 3) {
   const [factor, prefix] = PREFIXES.find(([least]) => size >= least) || PREFIXES[PREFIXES.length - 1];
   return Number((value / factor).toPrecision(precision)) + " " + prefix + unit;
 }
+const WHOLE = new Intl.NumberFormat("en");
+const SIGNIFICANT = new Map([4, 6].map((precision) => [precision, new Intl.NumberFormat("en", { maximumSignificantDigits: precision })]));
 /** Whole numbers in full, others with so many digits. */
 function digits(value, precision = 4) {
-  if (Number.isSafeInteger(value)) return value.toLocaleString("en");
+  if (Number.isSafeInteger(value)) return WHOLE.format(value);
   const size = Math.abs(value);
   if (size < 1e-4 || size >= 1e9) return Number(value.toPrecision(precision)).toString();
-  return value.toLocaleString("en", { maximumSignificantDigits: precision });
+  return SIGNIFICANT.get(precision).format(value);
 }
 const unitOf = (name) => (Object.hasOwn(data.metrics, name) ? data.metrics[name].unit : "");
 /** The value of a column as readers see it; no value is no text. */

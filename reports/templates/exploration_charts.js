@@ -158,7 +158,7 @@
   }
 
   function bars(id, traces, height, title, about) {
-    byId(id).hidden = !traces.length;
+    byId(id).closest("section").hidden = !traces.length;
     if (!traces.length) return;
     Plotly.react(byId(id), traces.map((one) => Object.assign({ type: "bar", orientation: "h" }, one)), layout(height, {
       xaxis: axis(title, about), yaxis: axis("", { type: "category", autorange: "reversed", ticksuffix: " " }), barmode: "group", dragmode: false,
@@ -183,7 +183,7 @@
     bars("bottlenecks", shown.length ? [{
       y: shown.map(safe), x: shown.map((name) => counts.get(name)), marker: { color: shown.map(colourOf) }, showlegend: false,
       text: shown.map((name) => counts.get(name).toLocaleString("en")), textposition: "outside", cliponaxis: false, hovertemplate: "%{y}: %{x} points<extra></extra>",
-    }] : [], 90 + 30 * shown.length, "valid points", { rangemode: "tozero" });
+    }] : [], 90 + 30 * shown.length, "valid points", Object.assign({ rangemode: "tozero" }, Math.max(...counts.values()) < 5 ? { dtick: 1 } : {}));
   }
 
   function median(sizes) {

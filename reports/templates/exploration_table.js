@@ -5,8 +5,9 @@
   const known = (name) => table[name].some((value) => value !== null && value !== "");
   const same = (name) => every.length > 1 && table[name].every((value) => value === table[name][0]);
   const ranked = ["key", "machine", ...judged, ...fields, "status", "reason", "bottleneck", "fidelity", ...measured.filter((name) => !judged.includes(name))];
-  const fixed = ranked.filter((name) => known(name) && !judged.includes(name) && same(name));
-  const columns = ranked.filter((name) => known(name) && !fixed.includes(name));
+  const searched = ranked.filter(known);
+  const fixed = searched.filter((name) => !judged.includes(name) && same(name));
+  const columns = searched.filter((name) => !fixed.includes(name));
   byId("same").textContent = fixed.length ? "The same for all: " + fixed.map((name) => plain(name) + " " + amount(name, table[name][0])).join(", ") + "." : "";
 
   // At first the front is on top, then valid points, then others; each by the first objective.
@@ -54,7 +55,7 @@
     const found = CONDITION.exec(part);
     if (!found) {
       const sought = part.replace(/"/g, "").toLowerCase();
-      return (row) => columns.some((name) => table[name][row] !== null && String(table[name][row]).toLowerCase().includes(sought));
+      return (row) => searched.some((name) => table[name][row] !== null && String(table[name][row]).toLowerCase().includes(sought));
     }
     const name = columnOf(found[1]);
     if (name === undefined) throw new Error("no column '" + found[1] + "'");

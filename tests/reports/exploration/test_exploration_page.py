@@ -70,6 +70,9 @@ def test_filters_take_units_short_names_words_and_texts_in_quotes(rows, tmp_path
     assert browser.write('reason="constraint: area_mm2 < 5"') == "1 of 60 points"
     assert browser.write("CONSTRAINT:") == "1 of 60 points"
     assert browser.write("status!=ok") == "2 of 60 points"
+    # A column that is the same for all is not drawn, and is searched all the same.
+    assert "machine outerspace" in browser.eval("document.getElementById('same').textContent")
+    assert browser.write("OuterSpace") == "60 of 60 points"
     assert browser.write("time<fast") == "time<'fast': a number is missing"
     browser.write("")
     browser.choose("only", True)
@@ -128,6 +131,15 @@ def test_bounds_and_runs_are_judged_apart(rows, tmp_path, browser):
     for fidelity, first in (("cycles", "00"), ("bound", "01")):
         browser.choose("fidelity", fidelity)
         assert {key[:2] for key in browser.eval(drawn)} == {first}
+
+
+def test_whole_numbers_stand_in_full_and_reasons_with_an_example(rows, tmp_path, browser):
+    wide = [replace(row, settings={**row.settings, "l0_bytes": 2**21}) if n % 2 else row for n, row in enumerate(rows)]
+    browser.open(write_exploration_page(wide, tmp_path / "p.html", title="t", objectives=["time", "area"]))
+    assert browser.write("l0_bytes=2097152") == "30 of 60 points"
+    assert "2,097,152" in browser.eval("document.querySelector('#table tbody').textContent")
+    cells = browser.eval("[...document.querySelectorAll('.reasons td')].map((one) => one.textContent)")
+    assert cells[:4] == ["infeasible", "constraint: area_mm2 < 5", "1", "area_mm2 = 9"]
 
 
 def test_finalists_are_counted_apart_and_found_from_their_design(rows, tmp_path, browser):
