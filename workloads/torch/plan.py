@@ -9,7 +9,7 @@ from torch import nn
 
 from siloom.sim.arithmetic import Direction
 from siloom.sim.errors import InputError, UsageError
-from siloom.workloads.torch.convert import convert
+from siloom.workloads.torch.convert import converted_copy
 from siloom.workloads.torch.data import Data
 from siloom.workloads.torch.methods import Method, method
 from siloom.workloads.torch.optimizer import Optimizer, optimizer
@@ -43,10 +43,7 @@ class Plan:
 
     def convert(self, network: nn.Module) -> nn.Module:
         """The network in the plan's arithmetic and attention."""
-        ways, attention = self.ways, str(self.attention)
-        return convert(
-            network, ways.forward, grad_input=ways.grad_input, grad_weight=ways.grad_weight, attention=attention
-        )
+        return converted_copy(network, self.ways, self.attention)
 
     @classmethod
     def of(
