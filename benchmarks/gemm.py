@@ -35,12 +35,12 @@ WIDTHS = ((32, "saturate"), (24, "saturate"), (18, "saturate"), (16, "saturate")
 ACCUMULATORS = (
     ("fp8_e4m3", 8, 23, None), ("fp8_e4m3", 5, 10, None), ("fp8_e4m3", 8, 7, None), ("fp8_e4m3", 8, 13, None),
     ("fp8_e4m3", 6, 5, None), ("fp8_e4m3", 8, 13, 1), ("fp8_e4m3", 5, 10, 1), ("bf16", 8, 23, None),
-    ("bf16", 8, 7, None),
+    ("bf16", 8, 7, None), ("fp8_e5m2", 5, 2, None), ("fp8_e5m2", 4, 3, None), ("fp16", 5, 10, None),
 )  # fmt: skip
 """Format of both factors; the accumulator's exponent and mantissa; the key, where sums are rounded by chance."""
 ARITHMETICS = (
     "int8", "int8:acc=24", "int8:acc=18", "int8:acc=16", "int8:scaling=channel", "int8:scaling=block",
-    "int8:rounding=stochastic", "fp8", "fp8:acc=fp16", "fp8:acc=e8m13,chunk=128", "fp8:scaling=block",
+    "int8:rounding=stochastic", "fp8", "fp8:acc=fp16", "fp8:acc=fp16,overflow=saturate,headroom=none", "fp8:acc=e8m13,chunk=128", "fp8:scaling=block",
     "fp8:rounding=stochastic", "bf16",
 )  # fmt: skip
 

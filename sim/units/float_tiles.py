@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from siloom.sim.jit import kernel
 from siloom.sim.units.chance import word
-from siloom.sim.units.float_tile import CHANCE, ODD, SHALLOW, float_tile
+from siloom.sim.units.float_tile import CHANCE, MARKED, float_tile
 from siloom.sim.units.host_floats import Rounding, odd_sum, rounded
 from siloom.sim.units.panels import Operand, pack
 from siloom.sim.units.register_tile import ROWS, columns_of
@@ -58,7 +58,7 @@ def float_tiles(
     a_end, b_end = (np.ones(ROWS), np.ones(lanes)) if a_scales.shape[2] > 1 else (a_scale, b_scale)
     by_block = a_scales.shape[2] > 1
     by_chance = kind >= CHANCE and sums.itemsize == 8
-    marked = kind == SHALLOW or (kind == ODD and sums.itemsize == 8)
+    marked = kind in MARKED
     marks[:] = 0
     beyond = 0
     for s in range(stack):
