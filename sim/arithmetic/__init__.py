@@ -36,7 +36,8 @@ class Counts(NamedTuple):
     sums: int = 0
     """Results."""
     saturated: int = 0
-    """Results whose sum left the accumulator's range at some step, and so was cut off, wrapped or became infinite."""
+    """Results whose sum left the accumulator's range at some step, and so was cut off, wrapped or became infinite; or
+    whose chunks, added up, left the range of their own sum."""
     operands: int = 0
     """Elements of both operands."""
     clipped: int = 0

@@ -10,7 +10,7 @@ import pytest
 
 from siloom.sim.arithmetic import arithmetic
 from siloom.sim.arithmetic.floating import accumulator
-from siloom.sim.contract import BF16, FP8_E4M3FN, FP8_E5M2, FP32, Float
+from siloom.sim.contract import BF16, FP8_E4M3FN, FP8_E5M2, FP16, FP32, Float
 from siloom.sim.errors import InputError
 from siloom.sim.jit import kernel
 from siloom.sim.units.chance import CHANCE_BITS, STEP, mixed, seed, word
@@ -138,6 +138,26 @@ def test_every_number_and_midpoint_is_rounded_as_ml_dtypes_does(form):
     got = arithmetic("fp8:headroom=none").product(values[None, :, None], one, direction)
     assert np.array_equal(got.values[0, :, 0], values.astype(KINDS[form]).astype(F) * 448)
     assert got.counts.clipped == 0
+
+
+@pytest.mark.parametrize(("overflow", "end"), [("infinity", np.inf), ("saturate", np.finfo(F).max)])
+def test_a_sum_of_chunks_beyond_its_range_is_counted_though_every_chunk_stays_within_it(overflow, end):
+    way = arithmetic(f"bf16:chunk=1,overflow={overflow}")
+    a = np.array([[[2.0**127, 2.0**127], [2.0**127, 2.0**126], [-(2.0**127), 2.0**127]]], F)
+    got = way.product(a, np.ones((1, 2, 1), F), "grad_weight")
+    assert got.values.ravel().tolist() == [end, 1.5 * 2.0**127, 0]
+    assert got.counts.saturated == 1
+
+
+@pytest.mark.parametrize("overflow", ["infinity", "saturate"])
+def test_a_sum_of_chunks_in_half_precision_leaves_it_half_a_place_above_its_largest_number(overflow):
+    unit = FpMac(a_format="bf16", b_format="bf16", overflow=overflow)
+    # 65504 is the largest; 65519 is rounded to it, 65520 to what there is not.
+    for last, saturated in ((0.0, 0), (15.0, 0), (16.0, 1)):
+        a = np.array([[[65280.0, 224.0, last]]], F)
+        got, beyond = float_gemm(a, np.ones((1, 3, 1), F), unit, chunk=1, outer=FP16)
+        assert beyond == saturated
+        assert got == (np.inf if saturated and overflow == "infinity" else 65504.0)
 
 
 def test_headroom_keeps_the_largest_sum_within_a_narrow_accumulator():
