@@ -18,6 +18,9 @@ from siloom.workloads.torch.schedule import Schedule, schedule
 from siloom.workloads.torch.sparse import Sparsity, sparsity
 from siloom.workloads.torch.ways import Ways
 
+_MOST = 2**63 - 1
+"""Whole numbers that torch's generator takes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -70,6 +73,8 @@ class Plan:
         for name, value, least in (("seed", seed, 0), ("steps", steps, 1), ("threads", threads, 1)):
             if value is not None and value < least:
                 raise InputError(f"train: {name} must be at least {least}, got {value}")
+            if value is not None and value > _MOST:
+                raise InputError(f"train: {name} must be at most {_MOST}, got {value}")
         made = recipe(recipe_text)
         rule = optimizer(optimizer_text or made.optimizer)
         if loss_scale and rule.gradients > 1:
