@@ -372,6 +372,7 @@ def test_merging_refuses_two_truths(tmp_path):
         merge(tmp_path / "into.db", [tmp_path / "b.db"])
     with pytest.raises(InputError, match="differs"):
         merge(tmp_path / "new.db", [tmp_path / "a.db", tmp_path / "b.db"])
+    assert not (tmp_path / "new.db").exists()
     with Store.open(tmp_path / "into.db") as store:
         assert [one.key[-1] for one in store.rows()] == [1, 2]
 
