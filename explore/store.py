@@ -13,7 +13,7 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,8 +104,11 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; the last one to do so leaves it readable where nothing can be written, which a log is not."""
         with _told(self.path):
+            with suppress(sqlite3.Error):  # others have it open, or it was opened to be read
+                self._db.execute("PRAGMA busy_timeout = 0")
+                self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.close()
 
     def add(self, rows: Sequence[Row], attempts: Sequence[Attempt] = ()) -> None:

@@ -209,14 +209,75 @@ print(done, said)
 OWN_MOUNTS = ("unshare", "--mount", "--map-root-user")
 
 
-@pytest.mark.skipif(
+needs_mounts = pytest.mark.skipif(
     shutil.which("unshare") is None or subprocess.run([*OWN_MOUNTS, "true"], capture_output=True).returncode != 0,
     reason="needs a mount namespace of its own",
 )
+
+
+@needs_mounts
 def test_a_disk_that_is_really_full_is_one_line_and_usable_again_with_room(tmp_path):
     done, _, told = python(FULL, tmp_path, Path(__file__).parent, before=OWN_MOUNTS).partition(" ")
     assert int(done) > 0
     assert told.strip().endswith("the disk is full; every row before is kept")
+
+
+READ_ONLY = """
+import subprocess, sys
+from pathlib import Path
+from siloom.explore.store import Store
+from siloom.sim.errors import InputError
+sys.path.insert(0, sys.argv[2])
+from test_store import row
+
+disk = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "none", disk], check=True)
+with Store.open(disk / "s.db") as store:
+    store.add([row(n) for n in range(9)])
+subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+with Store.open(disk / "s.db", read_only=True) as store:
+    assert [one == row(n) for n, one in enumerate(store.rows())] == [True] * 9
+for name in ("s.db", "new.db"):
+    try:
+        Store.open(disk / name)
+    except InputError as error:
+        print(error)
+"""
+
+
+@needs_mounts
+def test_a_store_on_a_read_only_disk_is_read_and_not_written(tmp_path):
+    said = python(READ_ONLY, tmp_path, Path(__file__).parent, before=OWN_MOUNTS).splitlines()
+    assert [line.partition(": cannot be ")[2][:6] for line in said] == ["writte", "opened"]
+
+
+MANY = """
+import os, sys
+from pathlib import Path
+from siloom.explore.store import Store
+sys.path.insert(0, sys.argv[2])
+from test_store import row
+
+path, children = Path(sys.argv[1]), []
+for writer in range(4):
+    child = os.fork()
+    if not child:
+        for n in range(20):
+            with Store.open(path) as store:
+                store.add([row(writer * 15 + n)])
+            with Store.open(path, read_only=True) as store:
+                assert store.has([row(writer * 15 + n).key])
+        os._exit(0)
+    children.append(child)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
+
+
+def test_four_processes_that_open_and_close_at_once_lose_and_double_nothing(tmp_path):
+    assert python(MANY, tmp_path / "s.db", Path(__file__).parent) == "[0, 0, 0, 0]\n"
+    with Store.open(tmp_path / "s.db", read_only=True) as store:
+        assert list(store.rows()) == [row(n) for n in range(65)]
+    assert [path.name for path in tmp_path.iterdir()] == ["s.db"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
@@ -311,6 +372,7 @@ def test_merging_refuses_two_truths(tmp_path):
         merge(tmp_path / "into.db", [tmp_path / "b.db"])
     with pytest.raises(InputError, match="differs"):
         merge(tmp_path / "new.db", [tmp_path / "a.db", tmp_path / "b.db"])
+    assert not (tmp_path / "new.db").exists()
     with Store.open(tmp_path / "into.db") as store:
         assert [one.key[-1] for one in store.rows()] == [1, 2]
 
