@@ -99,7 +99,7 @@ def _draw_front(axes: Axes, known: Sequence[Row], best: set[bytes], judged: Sequ
         logarithmic = min(every) > 0 and max(sizes) / min(sizes) > _SPREAD
         axes.set(**{f"{which}scale": "log" if logarithmic else "linear", f"{which}label": _label(m)})
         bounded(*_room(min(sizes), max(sizes), logarithmic))
-        _ticks(axes.xaxis if which == "x" else axes.yaxis, m, logarithmic)
+        _ticks(axes.xaxis if which == "x" else axes.yaxis, m.unit, logarithmic=logarithmic)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=7, borderaxespad=0.2)
 
 
@@ -116,7 +116,7 @@ def _label(judged: Metric) -> str:
     return f"{judged.short} ({'more' if judged.more_is_better else 'less'} is better)"
 
 
-def _ticks(direction: Axis, judged: Metric, logarithmic: bool) -> None:
+def _ticks(direction: Axis, unit: str, *, logarithmic: bool) -> None:
     """Plain texts with units; Matplotlib's own need the mathematics that names must not have."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -127,7 +127,7 @@ def _ticks(direction: Axis, judged: Metric, logarithmic: bool) -> None:
         direction.set_minor_formatter(NullFormatter())
     else:
         direction.set_major_locator(MaxNLocator(5))
-    direction.set_major_formatter(FuncFormatter(lambda value, _: quantity(value, judged.unit)))
+    direction.set_major_formatter(FuncFormatter(lambda value, _: quantity(value, unit)))
 
 
 def quantity(value: float, unit: str) -> str:
@@ -172,9 +172,11 @@ def write_hypervolume_figure(steps: Sequence[Step], out: Path, title: str = "") 
             low, high = ([pick(at[mark]) for mark in marks] for pick in (min, max))
             axes.fill_between(marks, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.axhline(NEAR, color="#8a94a0", linewidth=0.6, linestyle="--")
+        axes.set_xscale("log")  # half as many evaluations are everywhere as far apart
+        _ticks(axes.xaxis, "", logarithmic=True)
         axes.set_xlabel("points evaluated")
         axes.set_ylabel("hypervolume over that of the front")
-        axes.set_xlim(left=0)
+        axes.set_xlim(left=1)
         axes.set_ylim(0, 1.03)
         axes.legend(loc="lower right", frameon=False, fontsize=7)
 

@@ -205,8 +205,9 @@
       const name = search + (near === null ? " (95 % not reached)" : " (95 % after " + near.toLocaleString("en") + ")");
       traces.push({ x, y: at(median), mode: "lines", name: safe(name), line: { color: colour, width: 2, dash }, hovertemplate: safe(search) + ": %{y:.1f} % after %{x:,}<extra></extra>" });
     });
+    const most = Math.log10(data.history.reduce((n, [, , evaluations]) => Math.max(n, evaluations), 10));
     const near = { type: "line", xref: "paper", x0: 0, x1: 1, y0: 95, y1: 95, line: { width: 1, dash: "dot", color: "#8a94a0" } };
-    Plotly.newPlot(byId("history"), traces, layout(360, { shapes: [near], xaxis: axis("points evaluated", { rangemode: "tozero" }), yaxis: axis("hypervolume, % of the front's", { range: [0, 104] }) }), config);
+    Plotly.newPlot(byId("history"), traces, layout(360, { shapes: [near], xaxis: axis("points evaluated", Object.assign({ type: "log", range: [0, most] }, labelled("", [0, most], true))), yaxis: axis("hypervolume, % of the front's", { range: [0, 104] }) }), config);
   }
   function drawAll() {
     drawFront();
