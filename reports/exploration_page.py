@@ -126,6 +126,8 @@ def _headline(rows: Sequence[Row], best: set[bytes], judged: Sequence[Metric]) -
     names = [m.short for m in judged]
     joined = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     valid = sum(row.status == "ok" and all(m.name in row.metrics for m in judged) for row in rows)
+    if not valid:
+        return f"None of {len(rows):,} points is valid."
     ends = []
     for m in judged:
         values = [row.metrics[m.name] for row in rows if row.key in best]

@@ -30,6 +30,7 @@
   }
   const metrics = [...judged, ...measured.filter((name) => !judged.includes(name))];
   const full = (name) => (short(name) === name ? name : short(name) + " (" + name + ")");
+  byId("front").closest("section").hidden = !metrics.length;
   choice("across", metrics, judged[0] || metrics[0], full, drawFront);
   choice("up", metrics, judged[1] || metrics.find((name) => name !== judged[0]) || metrics[0], full, drawFront);
   choice("fidelity", fidelities, fidelities.find((name) => every.some((row) => table.fidelity[row] === name && onFront(row))) || fidelities[0], (name) => name, drawAll);
@@ -130,7 +131,7 @@
       }
     } else {
       traces.push(trace(thin(others), x, y, "dominated", { size: 6, color: LIGHT, opacity: 0.75 }));
-      traces.push(trace(whole, x, y, "front of all " + judged.length, { size: 7, color: "#fff", line: { width: 1.5, color: "#0072B2" } }));
+      traces.push(trace(whole, x, y, judged.length === 1 ? "best in " + short(judged[0]) : "front of all " + judged.length, { size: 7, color: "#fff", line: { width: 1.5, color: "#0072B2" } }));
       traces.push(trace(joined, x, y, name, { size: 9, color: "#0072B2" }, { mode: "lines+markers", line: steps.line }));
     }
     const seen = byId("everything").checked ? known : good;

@@ -26,7 +26,8 @@
   /** How the point stands among the others: on the front, dominated by these, or why it is not valid. */
   function standing(row) {
     if (!valid(row)) return element("p", table.status[row] + ": " + [table.reason[row], table.message[row]].filter(Boolean).join(": "), "trouble");
-    if (onFront(row)) return element("p", "On the front: no point found is better in one of " + judged.map(short).join(", ") + " and no worse in the others.", "headline");
+    const all = judged.length === 1 ? short(judged[0]) : "one of " + judged.map(short).join(", ") + " and no worse in the others";
+    if (onFront(row)) return element("p", "On the front: no point found is better in " + all + ".", "headline");
     const better = every.filter((other) => onFront(other) && table.fidelity[other] === table.fidelity[row] && dominates(other, row, judged));
     if (!better.length) return element("p", "Not on the front.", "headline");
     const said = element("p", "Dominated by " + better.length.toLocaleString("en") + (better.length === 1 ? " point" : " points") + " of the front: ", "headline");

@@ -220,6 +220,20 @@ def test_equal_rows_give_equal_pages(rows, steps, tmp_path):
     assert b"http://" not in re.sub(rb"<script.*?</script>", b"", one, flags=re.DOTALL)
 
 
+def test_nothing_valid_and_one_objective_are_said_in_plain_words(rows, tmp_path, browser):
+    failed = [replace(row, status="failed", reason="workload", metrics={}, details="", bottleneck="") for row in rows]
+    browser.open(write_exploration_page(failed, tmp_path / "none.html", title="t", objectives=["time", "area"]))
+    assert browser.eval("document.querySelector('.headline').textContent") == "None of 60 points is valid."
+    shown = "[...document.querySelectorAll('section:not([hidden]) > h2')].map((one) => one.textContent)"
+    assert browser.eval(shown) == ["Points"]
+    browser.open(write_exploration_page(rows, tmp_path / "one.html", title="t", objectives=["time"]))
+    browser.eval("document.querySelector('#table tbody a').click()")
+    browser.until("!document.getElementById('point').hidden")
+    said = browser.eval("document.querySelector('#point .headline').textContent")
+    assert said == "On the front: no point found is better in time."
+    assert browser.eval("document.getElementById('trouble').hidden")
+
+
 def test_a_page_needs_points(tmp_path):
     with pytest.raises(UsageError, match="at least one point"):
         write_exploration_page([], tmp_path / "p.html", title="t", objectives=["time"])
