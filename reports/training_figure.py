@@ -1,6 +1,7 @@
 """A figure of trained variants: held-out accuracy, or loss, against the time and energy of a step on a machine.
 
 Every variant, an arithmetic and a method of attention, is a point on each machine; bars are the interval over seeds.
+Where scores of attention were left out, a further axis is the share that was kept.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-_COLUMNS = ("machine", "variant", "quality", "value", "low", "high", "seconds", "energy_j", "flops_share")
-_AXES = (("seconds", "time of a step", "s"), ("energy_j", "energy of a step", "J"))
+_COLUMNS = ("machine", "variant", "quality", "value", "low", "high", "seconds", "energy_j", "kept", "flops_share")
+_AXES = (
+    ("kept", "share of scores kept", ""),
+    ("seconds", "time of a step", "s"),
+    ("energy_j", "energy of a step", "J"),
+)
 _ROOM = 2.0
 """Logarithmic axes go on by this factor on both sides."""
 _MARKERS = "os^Dv<>Xp"
@@ -37,6 +42,8 @@ def points(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         low, high = document.get(f"{quality}_interval") or (None, None)
         methods = [document["arithmetic"]]
         methods += [document["attention_method"]] if document["attention_method"] != "exact" else []
+        kept = sum(layer["kept"] for layer in document["attention"])
+        allowed = sum(layer["allowed"] for layer in document["attention"])
         for found in document.get("machines", []):
             rows.append(
                 {
@@ -48,6 +55,7 @@ def points(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                     "high": high,
                     "seconds": found["seconds"],
                     "energy_j": found["energy_j"],
+                    "kept": kept / allowed if allowed else None,
                     "flops_share": found["coverage"]["flops"],
                 }
             )
