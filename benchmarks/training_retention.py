@@ -131,7 +131,7 @@ def means(rows: list[Row]) -> Iterator[Row]:
         accuracies = [row["accuracy"] for row in same]
         low, high = interval(accuracies) or (None, None)
         told: Row = {"method": method, "knob": knob, "value": value, "seeds": len(same)}
-        for column in ("density", "accuracy", "seconds", "energy_j"):
+        for column in ("accuracy", "density", "seconds", "energy_j"):
             known = [row[column] for row in same if row[column] is not None]
             told[column] = sum(known) / len(known) if known else None
         yield told | {"low": low, "high": high}
