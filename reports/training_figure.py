@@ -1,12 +1,13 @@
 """A figure of trained variants: held-out accuracy, or loss, against the time and energy of a step on a machine.
 
 Every variant, an arithmetic and a method of attention, is a point on each machine; bars are the interval over seeds.
+Where scores of attention were left out, a further axis is the share that was kept.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-_COLUMNS = ("machine", "variant", "quality", "value", "low", "high", "seconds", "energy_j", "flops_share")
-_AXES = (("seconds", "time of a step", "s"), ("energy_j", "energy of a step", "J"))
+_COLUMNS = ("machine", "variant", "quality", "value", "low", "high", "seconds", "energy_j", "kept", "flops_share")
+_AXES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("kept", "share of scores kept", "{:g}".format),
+    ("seconds", "time of a step", partial(decade, unit="s")),
+    ("energy_j", "energy of a step", partial(decade, unit="J")),
+)
+"""Columns, their labels, and how a decade is said."""
 _ROOM = 2.0
 """Logarithmic axes go on by this factor on both sides."""
 _MARKERS = "os^Dv<>Xp"
@@ -37,6 +43,8 @@ def points(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         low, high = document.get(f"{quality}_interval") or (None, None)
         methods = [document["arithmetic"]]
         methods += [document["attention_method"]] if document["attention_method"] != "exact" else []
+        kept = sum(layer["kept"] for layer in document["attention"])
+        allowed = sum(layer["allowed"] for layer in document["attention"])
         for found in document.get("machines", []):
             rows.append(
                 {
@@ -48,6 +56,7 @@ def points(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                     "high": high,
                     "seconds": found["seconds"],
                     "energy_j": found["energy_j"],
+                    "kept": kept / allowed if allowed else None,
                     "flops_share": found["coverage"]["flops"],
                 }
             )
@@ -107,11 +116,11 @@ def _draw(rows: Sequence[Mapping[str, Any]], title: str, suffix: str) -> bytes:
     with rc_context(cast("Any", STYLE)):
         figure = Figure(figsize=(3.0 * len(axes_of) + 1.6, 3.0), layout="constrained")
         axes = figure.subplots(1, len(axes_of), sharey=True, squeeze=False)[0]
-        for at, (key, label, unit) in zip(axes, axes_of, strict=True):
+        for at, (key, label, say) in zip(axes, axes_of, strict=True):
             known = [row for row in rows if row[key]]
             _scatter(at, known, key, looks)
             sizes = [row[key] for row in known]
-            logarithmic(at, min(sizes) / _ROOM, max(sizes) * _ROOM, partial(decade, unit=unit))
+            logarithmic(at, min(sizes) / _ROOM, max(sizes) * _ROOM, say)
             at.set_xlabel(f"{label}, logarithmic")
         axes[0].set_ylabel("held-out accuracy" if rows[0]["quality"] == "accuracy" else "held-out loss, nats")
         figure.legend(handles=looks.legend(), loc="outside right upper", frameon=False, fontsize=7)

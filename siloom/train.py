@@ -184,6 +184,7 @@ def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         row[f"{key}_interval"] = None if found is None else [max(0.0, found[0]), min(most, found[1])]
     row["saturations"] = sum(run["saturations"] for run in runs)
     row["seeds"] = [run["seed"] for run in runs]
+    row["attention"] = [layer for run in runs for layer in run["attention"]]
     row["machines"] = first.get("machines", [])
     row["notes"] = list(dict.fromkeys(note for run in runs for note in run["notes"]))
     row["runs"] = [dict(run) for run in runs]

@@ -9,6 +9,7 @@ falls out. The threshold is learnt: see :func:`learn_threshold`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from siloom.sim.selection.best_key import keep_best_where_none
 from siloom.sim.units.candidate_select import bound_code, candidates
 from siloom.sim.units.hamming import cosine_table, distances
 from siloom.sim.units.norm import norms
-from siloom.sim.units.srp_hash import WORD, Hashes, SrpHash, sides_for, srp_hash_vectors
+from siloom.sim.units.srp_hash import WORD, Factor, Hashes, SrpHash, sides_for, srp_hash_vectors
 
 _PAPER = "Ham et al., ELSA, ISCA 2021"
 
@@ -82,18 +83,26 @@ class HashedKeys(Design):
 
     def select(self, q: Codes32, k: Codes32, threshold: int, allowed: Mask) -> Hashed:
         """The candidates of ``allowed`` [queries, keys], for codes of q and k [n, dim] and a threshold's code."""
-        dim = q.shape[1]
         lengths = norms(k, self.norm_bits)
         beyond = int(np.count_nonzero(norms(k, _EXACT_NORM_BITS) > lengths))
         if threshold == KEEP_ALL:  # those of length zero in their codes too
             return Hashed(allowed.copy(), np.zeros(len(q), np.bool_), beyond)
-        table = cosine_table(dim, angle_bias_rad(self.projection, dim), COSINE_FRACTION)
-        distance = distances(self.hashes(q), self.hashes(k))
-        bound = bound_code(threshold / (1 << THRESHOLD_FRACTION), int(lengths.max()), COSINE_FRACTION)
-        kept = candidates(distance, lengths, table, bound) & allowed
-        without = np.logical_not(kept.any(axis=1))
-        keep_best_where_none(kept, allowed, lambda rows: lengths * table[distance[rows]])
+        kept, without = _near(self.hashes(q), self.hashes(k), lengths, self.cosines(q.shape[1]), threshold, allowed)
         return Hashed(kept, without, beyond)
+
+    def select_stack(self, q: Codes32, k: Codes32, threshold: int, allowed: Mask) -> Mask:
+        """The candidates of many heads at one threshold, all arrays with a leading axis; each as it is alone."""
+        if threshold == KEEP_ALL:
+            return allowed.copy()
+        table = self.cosines(q.shape[2])
+        of_q, of_k = (self.hashes(x.reshape(-1, x.shape[2])).reshape(*x.shape[:2], -1) for x in (q, k))
+        lengths = norms(k.reshape(-1, k.shape[2]), self.norm_bits).reshape(k.shape[:2])
+        heads = zip(of_q, of_k, lengths, allowed, strict=True)
+        return np.stack([_near(a, b, length, table, threshold, may)[0] for a, b, length, may in heads])
+
+    def cosines(self, dim: int) -> npt.NDArray[np.int64]:
+        """The cosine's code for every distance."""
+        return cosine_table(dim, angle_bias_rad(self.projection, dim), COSINE_FRACTION)
 
     def hashes(self, x: Codes32) -> Hashes:
         """Hashes of vectors' codes [n, dim].
@@ -103,16 +112,31 @@ class HashedKeys(Design):
         """
         dim = x.shape[1]
         if self.projection == "kronecker":
-            a, b, c = sides_for(dim)
-            unit = SrpHash(
-                side_a=a, side_b=b, side_c=c, x_bits=self.operand_bits, factor_bits=self.factor_bits, seed=self.seed
-            )
-            return srp_hash_vectors(x, *unit.factors)
+            return srp_hash_vectors(x, *_factors(dim, self.operand_bits, self.factor_bits, self.seed))
         signs = x.astype(np.float64) @ projection_matrix(self.projection, dim, self.seed).T >= 0
         padded = np.zeros((len(x), -(-dim // WORD) * WORD), np.bool_)
         padded[:, :dim] = signs
         packed: Hashes = np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
         return packed
+
+
+def _near(
+    q: Hashes, k: Hashes, lengths: npt.NDArray[np.int32], table: npt.NDArray[np.int64], threshold: int, allowed: Mask
+) -> tuple[Mask, npt.NDArray[np.bool_]]:
+    """The candidates of one head, and which queries had none."""
+    distance = distances(q, k)
+    bound = bound_code(threshold / (1 << THRESHOLD_FRACTION), int(lengths.max()), COSINE_FRACTION)
+    kept = candidates(distance, lengths, table, bound) & allowed
+    without = np.logical_not(kept.any(axis=1))
+    keep_best_where_none(kept, allowed, lambda rows: lengths * table[distance[rows]])
+    return kept, without
+
+
+@lru_cache(maxsize=64)
+def _factors(dim: int, x_bits: int, factor_bits: int, seed: int) -> tuple[Factor, Factor, Factor]:
+    """Those of the hash unit for vectors of this length; making one checks all its fields, once for each head."""
+    a, b, c = sides_for(dim)
+    return SrpHash(side_a=a, side_b=b, side_c=c, x_bits=x_bits, factor_bits=factor_bits, seed=seed).factors
 
 
 def threshold_code(threshold: float) -> int:
@@ -127,10 +151,15 @@ def learn_threshold(q: Reals32, k: Reals32, above: Mask) -> float:
     their mean (ELSA, section on learning the threshold, recalled). A query without such a key says nothing; without
     any such query all keys are kept: -1.
     """
-    having = above.any(axis=1)
-    if not having.any():
-        return -1.0
-    scores = q.astype(np.float64) @ k.T.astype(np.float64)
-    least = np.where(above, scores, np.inf).min(axis=1)[having]
-    scale = np.linalg.norm(q, axis=1)[having] * np.linalg.norm(k, axis=1).max()
-    return float(np.clip(np.mean(least / np.maximum(scale, 1e-30)), -1.0, 1.0))
+    return learn_thresholds(q[None], k[None], above[None])[0]
+
+
+def learn_thresholds(q: Reals32, k: Reals32, above: Mask) -> list[float]:
+    """Those of many heads, all arrays with a leading axis; each as it is alone."""
+    scores = q.astype(np.float64) @ k.swapaxes(1, 2).astype(np.float64)
+    least = np.where(above, scores, np.inf).min(axis=2)
+    scale = np.linalg.norm(q, axis=2) * np.linalg.norm(k, axis=2).max(axis=1, keepdims=True)
+    having: Mask = np.any(above, axis=2)
+    cosines = least / np.maximum(scale, 1e-30)
+    means = (np.mean(own[has]) if has.any() else -1.0 for own, has in zip(cosines, having, strict=True))
+    return [min(1.0, max(-1.0, float(mean))) for mean in means]

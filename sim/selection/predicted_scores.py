@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +73,12 @@ class Predicted(NamedTuple):
     rescued: int
 
 
+@lru_cache(maxsize=64)
+def _mask_unit(threshold: float, total_bits: int) -> MaskThreshold:
+    """Made once for all heads: to check its fields takes longer than the masks of a short head."""
+    return MaskThreshold(threshold=threshold, total_bits=total_bits, threshold_bits=min(20, 62 - total_bits))
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictedScores(Design):
     """The choices of the mask.
@@ -93,13 +100,23 @@ class PredictedScores(Design):
 
     def select(self, q: Reals32, k: Reals32, scales: tuple[np.float32, np.float32], allowed: Mask) -> Predicted:
         """The mask of one head, of ``allowed`` [queries, keys]; ``q`` and ``k`` [n, dim], scales as in the operands."""
-        scores = PredictorOperands.of(q, k, scales, self.predictor_bits).scores()
+        return self._rows(PredictorOperands.of(q, k, scales, self.predictor_bits).scores(), allowed)
+
+    def select_stack(self, q: Reals32, k: Reals32, scales: tuple[np.float32, np.float32], allowed: Mask) -> Mask:
+        """The masks of many heads, all arrays with a leading axis; each as it is alone."""
+        scores = [PredictorOperands.of(*head, scales, self.predictor_bits).scores() for head in zip(q, k, strict=True)]
+        keys = k.shape[1]
+        return self._rows(np.concatenate(scores), allowed.reshape(-1, keys)).kept.reshape(allowed.shape)
+
+    def _rows(self, scores: Ints, allowed: Mask) -> Predicted:
+        """The mask of rows of scores, of whatever heads: none looks at another one."""
         largest = scores.max(axis=1, where=allowed, initial=np.iinfo(np.int64).min)
         below = scores - largest[:, None]
         if self.threshold == 0:
             kept = allowed.copy()
         elif self.exponent == "exact":
-            powers = np.where(allowed, np.exp(below / (1 << SCALE.fraction)), 0.0)
+            # Scores that are not allowed may lie above the largest: their powers are not looked at, but might overflow.
+            powers = np.where(allowed, np.exp(np.minimum(below, 0) / (1 << SCALE.fraction)), 0.0)
             kept = powers > self.threshold * powers.sum(axis=1, keepdims=True)
         else:
             unit = self.mask_unit(scores.shape[1])
@@ -110,8 +127,7 @@ class PredictedScores(Design):
 
     def mask_unit(self, keys: int) -> MaskThreshold:
         """The comparison for rows of so many keys."""
-        total_bits = EXP.width + (keys - 1).bit_length()
-        return MaskThreshold(threshold=self.threshold, total_bits=total_bits, threshold_bits=min(20, 62 - total_bits))
+        return _mask_unit(self.threshold, EXP.width + (keys - 1).bit_length())
 
     @property
     def window_code(self) -> int:

@@ -86,10 +86,20 @@ class GreedySearch(Design):
 
 def sorted_ends(keys: npt.NDArray[np.int32], depth: int) -> tuple[Ends, Ends, Ends, Ends]:
     """Both ends of the sorted columns of ``keys`` [rows, columns]: low values and rows, high values and rows."""
-    columns = np.ascontiguousarray(keys.T)
-    low = np.argsort(columns, axis=1, kind="stable")[:, :depth].astype(np.int32)
-    high = np.argsort(-columns, axis=1, kind="stable")[:, :depth].astype(np.int32)
-    return np.take_along_axis(columns, low, 1), low, np.take_along_axis(columns, high, 1), high
+    columns = np.ascontiguousarray(keys.T).astype(np.int64)
+    low, low_row = _first(columns, depth)
+    high, high_row = _first(-columns, depth)
+    return low, low_row, -high, high_row
+
+
+def _first(columns: npt.NDArray[np.int64], depth: int) -> tuple[Ends, Ends]:
+    """The smallest values of each column and their rows.
+
+    Value and row are sorted as one number: so numbers alone move, which is several times as fast as sorting places.
+    """
+    bits = max(1, (columns.shape[1] - 1).bit_length())
+    both = np.sort((columns << bits) | np.arange(columns.shape[1]), axis=1)[:, :depth]
+    return (both >> bits).astype(np.int32), (both & ((1 << bits) - 1)).astype(np.int32)
 
 
 @inline_kernel

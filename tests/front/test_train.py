@@ -107,6 +107,19 @@ def test_a_killed_run_goes_on_by_command(siloom: Call) -> None:
 
 
 @needs_torch
+def test_the_figure_tells_how_many_scores_each_method_kept(siloom: Call) -> None:
+    answer = siloom(
+        "train", "digits:model=vit", "--steps", "2", "--attention", "exact", "--attention", "sanger:threshold=0.05",
+        "--machine", "systolic", "--figure", "f.svg", "--json",
+    )  # fmt: skip
+    exact, sanger = csv.DictReader(Path("f.csv").read_text().splitlines())
+    layers = document(answer)["rows"][1]["attention"]
+    assert exact["kept"] == ""
+    assert float(sanger["kept"]) == pytest.approx(sum(x["kept"] for x in layers) / sum(x["allowed"] for x in layers))
+    assert 0 < float(sanger["kept"]) < 1
+
+
+@needs_torch
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

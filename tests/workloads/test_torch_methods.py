@@ -24,7 +24,9 @@ from siloom.models.sanger import Sanger  # noqa: E402
 from siloom.sim.approximation import exact_probabilities  # noqa: E402
 from siloom.sim.drawn_attention import Clustered, draw  # noqa: E402
 from siloom.sim.errors import InputError, UsageError  # noqa: E402
+from siloom.sim.selection.hashed_keys import learn_threshold  # noqa: E402
 from siloom.sim.units.int4_predictor import shared_scale  # noqa: E402
+from siloom.workloads.torch.methods import Scene, method  # noqa: E402
 
 SEQ, DIM = 48, 16
 ALL = ("sanger", "elsa", "a3", "dota")
@@ -73,6 +75,39 @@ def test_the_first_masks_in_training_are_the_machines(name, causal) -> None:
     expected = machine_kept(name, q[0, 0].numpy(), k[0, 0].numpy(), causal)
     assert np.array_equal(found, expected)
     assert SEQ <= np.count_nonzero(found) < 0.6 * SEQ * SEQ
+
+
+EACH = ("sanger", "sanger:exponent=exact", "elsa", "elsa:p=4,projection=orthogonal", "a3", "dota:keep=0.3")
+
+
+@pytest.mark.parametrize("text", EACH)
+def test_heads_together_get_the_masks_that_each_gets_alone(text) -> None:
+    """Heads that share keys, examples that are padded, and queries that may look nowhere."""
+    q, k, _ = operands(heads=4, kv_heads=2)
+    q[0, 1, 7] = 0.0
+    padded = torch.zeros(2, 1, SEQ, SEQ)
+    padded[0, ..., 30:] = padded[1, :, 5] = -torch.inf
+    way = method(text)
+    learnt = {name: x.detach() for name, x in way.learnt(4, DIM).items()}
+    scene = Scene(q, k, padded, True, 0.3)
+    way.observe(scene, learnt)
+    together = way.select(scene, learnt)
+    for batch, head in np.ndindex(2, 4):
+        one = {name: x[head : head + 1] if x.ndim > 1 else x for name, x in learnt.items()}
+        at, keys = slice(head, head + 1), slice(head // 2, head // 2 + 1)
+        alone = Scene(q[batch, at][None], k[batch, keys][None], padded[batch : batch + 1], True, 0.3)
+        assert torch.equal(way.select(alone, one)[0, 0], together[batch, head])
+
+
+def test_the_threshold_of_heads_together_is_the_mean_of_each_ones() -> None:
+    q, k, _ = operands()
+    way = method("elsa")
+    learnt = way.learnt(3, DIM)
+    way.observe(Scene(q, k, None, True, DIM**-0.5), learnt)
+    pairs = zip(q.flatten(0, 1).numpy(), k.flatten(0, 1).numpy(), strict=True)
+    heads = [Head(a, b, b, True, exact_probabilities(a, b, True)) for a, b in pairs]
+    alone = [learn_threshold(head.q, head.k, head.above_share(1.0)) for head in heads]
+    assert float(learnt["threshold"]) == pytest.approx(np.mean(alone), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", ALL)

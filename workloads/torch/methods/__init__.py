@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from siloom.sim.approximation import Mask
@@ -28,6 +27,19 @@ Tensors = Mapping[str, torch.Tensor]
 
 UNSEEN = -1e4
 """A number added to a score that leaves nothing of it: such a key counts as one that may not be looked at."""
+
+
+class Stack(NamedTuple):
+    """Heads one behind the other, those of an example together.
+
+    q and k are [stack, n, dim], allowed is [stack, queries, keys]; keys that heads share stand there for each of them.
+    Rows are independent of one another in most of what a method does, and then go through it all at once: calls for
+    one head after another take longer than short heads themselves.
+    """
+
+    q: Reals32
+    k: Reals32
+    allowed: Mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,17 +65,18 @@ class Scene:
             allowed = allowed & (self.mask > UNSEEN)
         return allowed.expand(*self.q.shape[:3], self.k.shape[2])
 
-    def heads(self) -> Iterator[tuple[tuple[int, int], Reals32, Reals32, Mask]]:
-        """Where a head is, its q and k [n, dim], and the keys allowed [queries, keys], head by head.
-
-        Machines divide scores by the root of dim: another scale goes into q.
-        """
+    @cached_property
+    def stack(self) -> Stack:
+        """All heads of all examples; machines divide scores by the root of dim, so another scale goes into q."""
         own = np.float32(self.scale * math.sqrt(self.q.shape[3]))
         q, k, allowed = (np.ascontiguousarray(x.detach().numpy()) for x in (self.q, self.k, self.allowed))
         q = q * own if own != 1 else q
-        share = q.shape[1] // k.shape[1]
-        for batch, head in np.ndindex(q.shape[:2]):
-            yield (batch, head), q[batch, head], k[batch, head // share], allowed[batch, head]
+        k = np.repeat(k, q.shape[1] // k.shape[1], 1)
+        return Stack(*(x.reshape(-1, *x.shape[2:]) for x in (q, k, allowed)))
+
+    def masks(self, kept: Mask) -> torch.Tensor:
+        """Masks of a stack as [batch, heads, queries, keys]."""
+        return torch.from_numpy(kept.reshape(self.allowed.shape))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +125,3 @@ def method(text: str) -> Method:
         InputError: a value that its field refuses.
     """
     return chosen(Method, __name__, text, "attention")  # type: ignore[type-abstract]
-
-
-def masks_of(scene: Scene) -> npt.NDArray[np.bool_]:
-    """Room for the masks of all heads."""
-    return np.zeros((*scene.q.shape[:3], scene.k.shape[2]), np.bool_)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from siloom.sim.design import same_parameter
 from siloom.sim.fixed_point import to_codes
 from siloom.sim.selection.greedy_keys import GreedyKeys
-from siloom.workloads.torch.methods import Method, Scene, Tensors, masks_of
+from siloom.workloads.torch.methods import Method, Scene, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,7 @@ class A3(Method):
             post_threshold_percent=self.post_threshold_percent,
             refinement=self.refinement,
         )
-        kept = masks_of(scene)
-        for at, q, k, allowed in scene.heads():
-            of_q, of_k = (to_codes(x, way.operand_bits, way.fraction_bits)[0] for x in (q, k))
-            kept[at] = way.select(of_q, of_k, allowed).kept & allowed
-        return torch.from_numpy(kept)
+        q, k, allowed = scene.stack
+        of_q, of_k = (to_codes(x, way.operand_bits, way.fraction_bits)[0] for x in (q, k))
+        kept = [way.select(*head).kept for head in zip(of_q, of_k, allowed, strict=True)]
+        return scene.masks(np.stack(kept) & allowed)

@@ -12,7 +12,7 @@ from torch import nn
 from siloom.sim.design import parameter, same_parameter
 from siloom.sim.fixed_point import to_codes
 from siloom.sim.selection.low_rank_scores import LowRankScores, detector_of
-from siloom.workloads.torch.methods import Method, Scene, Tensors, masks_of
+from siloom.workloads.torch.methods import Method, Scene, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +45,15 @@ class Dota(Method):
         way = self._way
         matrix = way.matrix(scene.q.shape[3])
         weights = [learnt[name].detach().numpy().astype(np.float64) for name in ("query", "key")]
-        kept = masks_of(scene)
-        for at, q, k, allowed in scene.heads():
-            of_q, of_k = (to_codes(x, way.operand_bits, way.fraction_bits)[0] for x in (q, k))
-            exact = weights[0][at[1]], weights[1][at[1]]
-            detector = detector_of(of_q, of_k, matrix, way.detector_bits, exact, ranges=way.ranges)
-            kept[at] = way.best(detector.scores(of_q, of_k), allowed)
-        return torch.from_numpy(kept)
+        q, k, allowed = scene.stack
+        of_q, of_k = (to_codes(x, way.operand_bits, way.fraction_bits)[0] for x in (q, k))
+        scores = []
+        for at, head in enumerate(zip(of_q, of_k, strict=True)):
+            own = at % scene.q.shape[1]
+            exact = weights[0][own], weights[1][own]
+            detector = detector_of(*head, matrix, way.detector_bits, exact, ranges=way.ranges)
+            scores.append(detector.scores(*head))
+        return scene.masks(way.best(np.concatenate(scores), allowed.reshape(-1, k.shape[1])))
 
     def loss(self, scene: Scene, learnt: Tensors) -> torch.Tensor:
         """The detector's own loss."""

@@ -11,8 +11,8 @@ from siloom.sim.approximation import Mask
 from siloom.sim.design import parameter, same_parameter
 from siloom.sim.drawn_attention import Reals32
 from siloom.sim.fixed_point import to_codes
-from siloom.sim.selection.hashed_keys import Degree, HashedKeys, learn_threshold, threshold_code
-from siloom.workloads.torch.methods import Method, Scene, Tensors, masks_of
+from siloom.sim.selection.hashed_keys import Degree, HashedKeys, learn_thresholds, threshold_code
+from siloom.workloads.torch.methods import Method, Scene, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,8 @@ class Elsa(Method):
 
     def observe(self, scene: Scene, learnt: Tensors) -> None:
         """Move the mean by this batch's heads."""
-        found = [
-            learn_threshold(q, k, self._above(q, k, allowed)) if self.p else -1.0 for _, q, k, allowed in scene.heads()
-        ]
+        q, k, allowed = scene.stack
+        found = learn_thresholds(q, k, self._above(q, k, allowed)) if self.p else [-1.0]
         seen = learnt["seen"].add_(1)
         share = 1.0 / min(int(seen), self.memory)
         learnt["threshold"].lerp_(torch.tensor(float(np.mean(found))), share)
@@ -51,16 +50,15 @@ class Elsa(Method):
         """The masks of all heads."""
         way = HashedKeys(projection=self.projection, seed=self.seed)
         code = threshold_code(float(learnt["threshold"]))
-        kept = masks_of(scene)
-        for at, q, k, allowed in scene.heads():
-            of_q, of_k = (to_codes(x, way.operand_bits, way.fraction_bits)[0] for x in (q, k))
-            kept[at] = way.select(of_q, of_k, code, allowed).kept & allowed
-        return torch.from_numpy(kept)
+        q, k, allowed = scene.stack
+        of_q, of_k = (to_codes(x, way.operand_bits, way.fraction_bits)[0] for x in (q, k))
+        kept = way.select_stack(of_q, of_k, code, allowed) & allowed
+        return scene.masks(kept)
 
     def _above(self, q: Reals32, k: Reals32, allowed: Mask) -> Mask:
         """Keys whose exact probability is above p / n."""
-        scores = np.where(allowed, (q @ k.T) / np.float32(np.sqrt(q.shape[1])), -np.inf)
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True, initial=np.finfo(np.float32).min))
-        counts = np.maximum(1, np.count_nonzero(allowed, axis=1, keepdims=True))
-        above: Mask = (powers * counts > self.p * powers.sum(axis=1, keepdims=True)) & allowed
+        scores = np.where(allowed, (q @ k.swapaxes(1, 2)) / np.float32(np.sqrt(q.shape[2])), -np.inf)
+        powers = np.exp(scores - scores.max(axis=2, keepdims=True, initial=np.finfo(np.float32).min))
+        counts = np.maximum(1, np.count_nonzero(allowed, axis=2, keepdims=True))
+        above: Mask = (powers * counts > self.p * powers.sum(axis=2, keepdims=True)) & allowed
         return above

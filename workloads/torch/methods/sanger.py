@@ -10,7 +10,7 @@ import torch
 from siloom.sim.design import parameter, same_parameter
 from siloom.sim.selection.predicted_scores import PredictedScores
 from siloom.sim.units.int4_predictor import normalised
-from siloom.workloads.torch.methods import Method, Scene, Tensors, masks_of
+from siloom.workloads.torch.methods import Method, Scene, Tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,10 +46,8 @@ class Sanger(Method):
         way = PredictedScores(threshold=self.threshold, predictor_bits=self.predictor_bits, exponent=self.exponent)
         reach = torch.where(learnt["reach"] == 0, _reach(scene), learnt["reach"]).numpy()
         of_q, of_k = np.float32((1 << (self.predictor_bits - 1)) - 1) / np.maximum(reach, np.float32(1e-12))
-        kept = masks_of(scene)
-        for at, q, k, allowed in scene.heads():
-            kept[at] = way.select(q, k, (of_q, of_k), allowed).kept & allowed
-        return torch.from_numpy(kept)
+        q, k, allowed = scene.stack
+        return scene.masks(way.select_stack(q, k, (of_q, of_k), allowed) & allowed)
 
 
 def _reach(scene: Scene) -> torch.Tensor:
