@@ -3,6 +3,8 @@
 Results are taken as they come and released at once; what a lost worker had is run again by Dask. A chunk that Dask
 gives up is taken apart, and its points go out again alone. Dask blames all that a lost worker had before it, so a point
 is the poison only if it is given up once more while nothing else is under way.
+
+A space's ``[limits]`` are not kept here: what a worker may take is the cluster's own to say.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from typing import Any
 
@@ -47,8 +48,8 @@ def forecast(space: Space, workers: int) -> dict[str, Any]:
         if time.perf_counter() - began > _PATIENCE_S:
             break
     measured = seconds[1:] or seconds
-    mean = sum(measured) / len(measured)
-    total = points * mean / max(1, workers)
+    each = statistics.median(measured)  # one may have compiled a kernel
+    total = points * each / max(1, workers)
     allowed = space.budget.seconds
     return {
         "space": space.name,
@@ -57,7 +58,7 @@ def forecast(space: Space, workers: int) -> dict[str, Any]:
         "searches": [{"name": s.name, "seed": s.seed, "points": s.points} for s in planned],
         "points": points,
         "sampled": len(statuses),
-        "seconds_per_point": mean,
+        "seconds_per_point": each,
         "loading_s": loading,
         "workers": workers,
         "seconds": total if allowed is None else min(total, float(allowed)),

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from siloom.explore.axis import Axis
 from siloom.explore.document import Budget, Finalists, Limits, Screen, SearchChoice, Training
@@ -18,6 +19,9 @@ from siloom.explore.expression import Condition
 from siloom.explore.metrics import Metric
 from siloom.sim.design import Value
 from siloom.sim.machine import Machine
+
+_LISTED = 1000
+"""Values of an axis that a description lists."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,14 @@ class Alternative:
         for axis, level in zip(self.axes, levels, strict=True):
             index = index * len(axis) + level
         return index
+
+
+def _values(axis: Axis) -> Any:
+    return (
+        list(axis.values)
+        if len(axis) <= _LISTED
+        else {"first": axis.values[0], "last": axis.values[-1], "count": len(axis)}
+    )
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,21 @@ class Space:
     def size(self) -> int:
         """Points of the space."""
         return sum(alternative.size for alternative in self.alternatives)
+
+    def describe(self) -> dict[str, Any]:
+        """The space as plain values, long axes by their ends; what a store keeps of it."""
+        return {
+            "name": self.name,
+            "designs": [
+                {"machine": a.text, "fields": {axis.name: _values(axis) for axis in a.axes}} for a in self.alternatives
+            ],
+            "workloads": [{"load": w.text, "weight": w.weight} for w in self.workloads],
+            "objectives": [metric.name for metric in self.objectives],
+            "constraints": [*(one.text for one in self.constraints), *(one.text for one in self.fits)],
+            "fidelity": self.fidelity,
+            "search": self.search.model_dump(),
+            "points": self.budget.points,
+        }
 
     def place(self, index: int) -> tuple[int, int]:
         """Which alternative a point belongs to, and its number there."""

@@ -173,6 +173,7 @@ def run(
         path = default_store(Path(given))
     plan(space)  # what cannot be searched is told before a store is made
     with _opened(path) as kept:
+        kept.note_space(space.name, space.describe())
         explored = explore(space, kept, executor_of(workers, cluster), shard=part, watch=watch, stopped=stopped)
     return Exploration(explored, path)
 

@@ -331,3 +331,41 @@ def test_killed_at_random_moments_it_ends_as_if_it_never_was(wild, tmp_path, kil
             kept = len(keys)
     assert siloom_command("explore", path, "--workers", 2).returncode == 0
     assert exported(store) == exported(tmp_path / "truth.db")
+
+
+def test_the_package_may_be_called_and_takes_objects():
+    import siloom.explore.row
+
+    document = {"workloads": ["gemm:m=16,n=16,k=16"], "objectives": ["time"], "fields": {"rows": [4, 8]}}
+    found = siloom.explore(document, machine=siloom.machine("systolic", cols=8), workers=1)
+    assert [row.settings["rows"] for row in found.rows] == [4, 8]
+    alone = siloom.run(siloom.machine("systolic", cols=8, rows=8), "gemm:m=16,n=16,k=16")
+    assert found.rows[1].metrics["seconds"] == alone.seconds
+    assert siloom.explore.row.Row is type(found.rows[0])
+
+
+def test_a_script_with_a_machine_of_its_own_needs_no_guard_beyond_pythons(tmp_path, wild):
+    wild("number = [1]\n")
+    script = tmp_path / "script.py"
+    tail = """
+import siloom
+
+print("once")
+space = {"workloads": ["gemm:m=4,n=4,k=4"], "objectives": ["time"], "fields": {"number": [1, 2, 3]}}
+if __name__ == "__main__":
+    found = siloom.explore(space, machine=Wild(WildDesign(wait_s=0.01)), workers=2)
+    print([row.metrics["seconds"] for row in found.rows], {row.status for row in found.rows})
+"""
+    script.write_text((tmp_path / "wild.py").read_text() + tail)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "once\n[2.0, 3.0, 4.0] {'ok'}\n"
+
+
+def test_a_store_knows_which_spaces_it_served(small, tmp_path):
+    run(small, store=tmp_path / "s.db", workers=0)
+    run(small, store=tmp_path / "s.db", workers=0)
+    with Store.open(tmp_path / "s.db") as store:
+        ((name, document),) = store.spaces()
+    assert name == "small"
+    assert document["designs"][0]["fields"]["tiles"] == [1, 2, 4, 8, 16]
