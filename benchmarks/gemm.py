@@ -35,13 +35,13 @@ WIDTHS = ((32, "saturate"), (24, "saturate"), (18, "saturate"), (16, "saturate")
 ACCUMULATORS = (
     ("fp8_e4m3", 8, 23, None), ("fp8_e4m3", 5, 10, None), ("fp8_e4m3", 8, 7, None), ("fp8_e4m3", 8, 13, None),
     ("fp8_e4m3", 6, 5, None), ("fp8_e4m3", 8, 13, 1), ("fp8_e4m3", 5, 10, 1), ("bf16", 8, 23, None),
-    ("bf16", 8, 7, None),
+    ("bf16", 8, 7, None), ("fp8_e5m2", 5, 2, None), ("fp8_e5m2", 4, 3, None), ("fp16", 5, 10, None),
 )  # fmt: skip
 """Format of both factors; the accumulator's exponent and mantissa; the key, where sums are rounded by chance."""
 ARITHMETICS = (
     "int8", "int8:acc=24", "int8:acc=18", "int8:acc=16", "int8:scaling=channel", "int8:scaling=block",
-    "int8:rounding=stochastic", "fp8", "fp8:acc=fp16", "fp8:acc=e8m13,chunk=128", "fp8:scaling=block",
-    "fp8:rounding=stochastic", "bf16",
+    "int8:rounding=stochastic", "fp8", "fp8:acc=fp16", "fp8:acc=fp16,overflow=saturate,headroom=none",
+    "fp8:acc=e8m13,chunk=128", "fp8:scaling=block", "fp8:rounding=stochastic", "bf16",
 )  # fmt: skip
 
 
@@ -70,12 +70,12 @@ def rate(a: Singles, b: Singles, repeats: int) -> float:
 
 def row(name: str, found: list[float]) -> None:
     """Print one line of shares."""
-    print(f"{name:<34}" + "".join(f"{100 * x:>15.0f} %" for x in found), flush=True)
+    print(f"{name:<44}" + "".join(f"{100 * x:>15.0f} %" for x in found), flush=True)
 
 
 def heading(title: str) -> None:
     """Print the names of the columns."""
-    print(f"{title:<34}" + "".join(f"{'x'.join(map(str, shape)):>17}" for shape in SHAPES))
+    print(f"{title:<44}" + "".join(f"{'x'.join(map(str, shape)):>17}" for shape in SHAPES))
 
 
 def codes(rng: np.random.Generator, even: bool, shape: tuple[int, ...]) -> Singles:
@@ -96,7 +96,7 @@ def main() -> None:
     reals = [tuple(rng.standard_normal(x).astype(np.float32) for x in ((s, m, k), (s, k, n))) for s, m, k, n in SHAPES]
     heading("")
     print(
-        f"{'sgemm, G multiply-accumulates/s':<34}" + "".join(f"{rate(a, b, repeats):>17.1f}" for a, b in reals) + "\n"
+        f"{'sgemm, G multiply-accumulates/s':<44}" + "".join(f"{rate(a, b, repeats):>17.1f}" for a, b in reals) + "\n"
     )
     heading("units, share of sgemm")
     for even in (False, True):

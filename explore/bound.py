@@ -1,7 +1,7 @@
 """Points by their closed-form bound: a hundred thousand a second, to look at a space before running any of it.
 
-Axes of numbers become arrays; axes of texts and truths, and of the node that technology tables are read at, are taken
-one value at a time.
+Axes of numbers become arrays; axes of texts and truths, and of numbers by which tables are read, are taken one value at
+a time.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from siloom.sim.design import Value
 from siloom.sim.machine import Machine
 from siloom.sim.ops import Workload
 
-_NODE = "nm"
-"""The unit of a field that chooses the technology's tables."""
-
 
 def bounds(
     made: Machine, works: Sequence[tuple[Workload, float]], settings: Sequence[Mapping[str, Value]]
@@ -35,11 +32,16 @@ def bounds(
 
 
 def column_bounds(
-    made: Machine, works: Sequence[tuple[Workload, float]], columns: Mapping[str, Sequence[Value]], count: int
+    made: Machine,
+    works: Sequence[tuple[Workload, float]],
+    columns: Mapping[str, Sequence[Value] | NDArray[Any]],
+    count: int,
 ) -> dict[str, NDArray[np.float64]] | None:
     """:func:`bounds` of designs given as columns: field -> its value in each design."""
     about = made.design.parameters()
-    fixed = [name for name in columns if name in about and (about[name].unit == _NODE or _is_word(columns[name][0]))]
+    fixed = [
+        name for name in columns if name in about and (name in made.bound_one_by_one or _is_word(columns[name][0]))
+    ]
     numbers = {name: np.asarray(columns[name]) for name in columns if name not in fixed and name in about}
     base = made.design.as_dict()
     seconds, area = np.zeros(count), np.zeros(count)

@@ -1,7 +1,8 @@
 """Workers of a Dask cluster, which run our chunks.
 
 Results are taken as they come and released at once; what a lost worker had is run again by Dask. A chunk that Dask
-gives up is taken apart: its points go out again alone, and one that is given up alone is the poison.
+gives up is taken apart, and its points go out again alone. Dask blames all that a lost worker had before it, so a point
+is the poison only if it is given up once more while nothing else is under way.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class DaskCluster(Executor):
         self._job = job
         self._job_text = pickle.dumps(job)
         self._alone: deque[Task] = deque()
+        self._suspects: deque[Task] = deque()
         self._point_s = CHUNK_S
         self._under_way: dict[Any, list[Task]] = {}
 
@@ -98,6 +100,10 @@ class DaskCluster(Executor):
                 yield from self._taken(future, self._under_way.pop(future))
 
     def _fill(self, source: Iterator[Task]) -> None:
+        if self._suspects:
+            if not self._under_way:
+                self._submit([self._suspects[0]])
+            return
         room = _WINDOW * max(1, len(self._client.scheduler_info().get("workers", {})))
         while len(self._under_way) < room:
             if self._alone:
@@ -107,10 +113,16 @@ class DaskCluster(Executor):
                 chunk = list(itertools.islice(source, size))
             if not chunk:
                 return
-            future = self._client.submit(evaluate_chunk, self._job_text, chunk, pure=False, retries=_RETRIES)
-            self._under_way[future] = chunk
+            self._submit(chunk)
+
+    def _submit(self, chunk: list[Task]) -> None:
+        future = self._client.submit(evaluate_chunk, self._job_text, chunk, pure=False, retries=_RETRIES)
+        self._under_way[future] = chunk
 
     def _taken(self, future: Any, chunk: list[Task]) -> Iterator[Evaluated]:
+        tried = bool(self._suspects) and not self._under_way and chunk == [self._suspects[0]]
+        if tried:
+            self._suspects.popleft()
         if future.status == "finished":
             report: Report = future.result()
             future.release()
@@ -125,6 +137,9 @@ class DaskCluster(Executor):
             raise error
         if len(chunk) > 1:
             self._alone.extend(chunk)
+            return
+        if not tried:
+            self._suspects.extend(chunk)
             return
         yield Evaluated(chunk[0], crashed_row(self._job, chunk[0]), "crashed", 0.0, "")
 

@@ -149,3 +149,8 @@ class SpaceDocument(_Strict):
         if self.workloads and self.training is not None:
             raise ValueError("with [training] the machine runs the step that was trained: there is none for workloads")
         return self
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a space's file, which ``explore/space.schema.json`` is."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SpaceDocument.model_json_schema()}

@@ -8,19 +8,22 @@ cluster, in shards, and after any history of kills and resumes.
 from __future__ import annotations
 
 import itertools
-import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from siloom.explore.bound_executor import Bounds, rank_correlation
 from siloom.explore.evaluate import Evaluator
 from siloom.explore.executor import Evaluated, Executor
-from siloom.explore.expression import Condition
+from siloom.explore.front import front_of
 from siloom.explore.job import Job, Keys, Task
 from siloom.explore.row import Row
+from siloom.explore.screen import Screened
 from siloom.explore.search import Search, Told, searches
 from siloom.explore.space import Space
 from siloom.explore.store import Attempt, Store
+from siloom.explore.violation import violation
 from siloom.sim.errors import UsageError
 
 _BLOCK = 1000
@@ -79,6 +82,10 @@ class Explored:
     runs: tuple[SearchRun, ...]
     rows: dict[int, Row]
     limits_hit: int
+    correlation: Mapping[str, Any] | None
+    """How the closed-form bound orders the points that were run; None where there is no such form."""
+    finalists: tuple[Row, ...]
+    """The finalists' rows of the fidelity ``synthesis``."""
     ended: str
     """Why it ended: ``complete``, ``interrupted`` or ``seconds``, the budget's."""
 
@@ -103,10 +110,16 @@ def explore(
     """
     planned = plan(space)
     if shard is not None:
+        if space.screen is not None:
+            raise UsageError("--shard: [screen] chooses among all points; shards are for searches that do not")
         if adaptive := [search.name for search in planned if search.adaptive]:
             raise UsageError(f"--shard: {adaptive[0]} learns from all points; shards are for searches that do not")
         planned = planned[:1]
-    return _Run(space, store, executor, shard, watch, stopped).all(planned)
+    run = _Run(space, store, Bounds if space.fidelity == "bound" else executor, shard, watch, stopped)
+    explored = run.all(run.screened(planned))
+    if space.finalists is None or shard is not None or explored.ended != "complete":
+        return explored
+    return replace(explored, finalists=_finalists(space, store, executor, explored, stopped))
 
 
 def plan(space: Space) -> list[Search]:
@@ -145,7 +158,8 @@ class _Run:
         self._space = space
         self._store = store
         self._job = Job.of(space)
-        hashes = [] if space.training else [work.content_hash for work, _ in Evaluator(self._job).workloads]
+        self._evaluator = Evaluator(self._job)
+        hashes = [] if space.training else [work.content_hash for work, _ in self._evaluator.workloads]
         self._keys = Keys(self._job, hashes)
         self._make = executor
         self._executor: Executor | None = None
@@ -173,7 +187,29 @@ class _Run:
             if self._executor is not None:
                 self._executor.close()
         late = "interrupted" if self._interrupted() else "seconds" if self._late() else "complete"
-        return Explored(self._space, tuple(runs), self._rows, len(self._given_up), late)
+        correlation = None
+        if self._space.fidelity == "cycles":
+            texts = [alternative.text for alternative in self._space.alternatives]
+            correlation = rank_correlation(self._evaluator, list(self._rows.values()), texts)
+        return Explored(self._space, tuple(runs), self._rows, len(self._given_up), correlation, (), late)
+
+    def screened(self, planned: list[Search]) -> list[Search]:
+        """The searches of the space, or in their place what its ``[screen]`` lets through."""
+        if self._space.screen is None:
+            return planned
+        chosen = self._space.search
+        return [Screened(self._space, self._evaluator, seed=chosen.seed, batch=chosen.batch)]
+
+    def these(self, indices: Sequence[int]) -> dict[int, Row]:
+        """Rows of these points."""
+        self._progress = Progress(total=len(indices))
+        try:
+            self._evaluate(iter(indices))
+        finally:
+            self._flush()
+            if self._executor is not None:
+                self._executor.close()
+        return self._rows
 
     def _late(self) -> bool:
         allowed = self._space.budget.seconds
@@ -290,27 +326,29 @@ class _Run:
 
     def _flush(self) -> None:
         self._flushed = time.monotonic()
-        if self._waiting:
-            self._store.add(self._waiting)
-            self._waiting = []
-        if self._attempts:
-            self._store.log(self._attempts)
-            self._attempts = []
+        if self._waiting or self._attempts:
+            self._store.add(self._waiting, self._attempts)
+            self._waiting, self._attempts = [], []
 
 
 def _limit(news: Evaluated) -> str:
     return "" if news.outcome in ("done", "crashed") else news.outcome
 
 
-def violation(space: Space, row: Row) -> float:
-    """By how much a row breaks the space's constraints, added up; infinite where it cannot be told."""
-    number = next((n for n, a in enumerate(space.alternatives) if a.text == row.machine), 0)
-    source = space.alternatives[number].source
-    base = {} if isinstance(source, str) else source.design.as_dict()
-    known = {**base, **row.settings, **row.metrics}
-    total = math.fsum(_missed(one, known) for one in space.constraints)
-    return total if total > 0 else math.inf
-
-
-def _missed(one: Condition, known: dict[str, float | int | str | bool]) -> float:
-    return one.violation(known)
+def _finalists(
+    space: Space,
+    store: Store,
+    executor: Callable[[Job], Executor],
+    explored: Explored,
+    stopped: Callable[[], bool],
+) -> tuple[Row, ...]:
+    """Synthesise points spread evenly over the front, the first and the last among them."""
+    assert space.finalists is not None
+    front = front_of(space, explored.rows)
+    count = min(space.finalists.points, len(front))
+    chosen = [front[round(n * (len(front) - 1) / max(1, count - 1))] for n in range(count)]
+    run = _Run(
+        replace(space, fidelity="synthesis", constraints=(), fits=()), store, executor, None, lambda _: None, stopped
+    )
+    rows = run.these(chosen)
+    return tuple(rows[index] for index in chosen if index in rows)

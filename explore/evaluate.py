@@ -45,6 +45,19 @@ class Evaluator:
 
         return [(load(text), weight) for text, weight in self._job.workloads]
 
+    def machine(self, number: int) -> Machine:
+        """A machine of the job, with its own design."""
+        return self._machines[number]
+
+    def judged(self, task: Task, metrics: Mapping[str, float]) -> Row:
+        """The row of a point whose metrics are known, by the constraints that they can tell."""
+        known = {**self._machines[task.number].design.as_dict(), **task.settings, **metrics}
+        for one in self._conditions:
+            if one.names <= known.keys() and (violation := one.violation(known)) > 0:
+                reason, message = f"constraint: {one.text}", _told(one, known, violation)
+                return self._row(task, status="infeasible", reason=reason, message=message, metrics=metrics)
+        return self._row(task, status="ok", metrics=metrics)
+
     def row(self, task: Task) -> Row:
         """Evaluate one point. Raises only what no point is to blame for: MemoryError, KeyboardInterrupt."""
         base = self._machines[task.number]
@@ -54,6 +67,8 @@ class Evaluator:
                 design, made = self._machine(base, task.settings)
                 if broken := self._broken(known, before=True):
                     return self._infeasible(task, *broken)
+                if (early := self._too_large(task, base, known)) is not None:
+                    return early
                 for text, part in self._job.fits:
                     if short := _short(design, part):
                         return self._infeasible(task, text, short)
@@ -74,12 +89,31 @@ class Evaluator:
             return self._row(task, status="infeasible", reason=reason, message=message, **about)
         return self._row(task, status="ok", **about)
 
+    def _too_large(self, task: Task, base: Machine, known: Mapping[str, Value]) -> Row | None:
+        """The row of a point whose area, which the closed form knows exactly, breaks a constraint: it need not run."""
+        if self._job.fidelity != "cycles" or not any("area_mm2" in one.names for one in self._conditions):
+            return None
+        from siloom.explore.bound import bounds
+
+        found = bounds(base, self.workloads, [task.settings])
+        if found is None or "area_mm2" not in found:
+            return None
+        area = {"area_mm2": float(found["area_mm2"][0])}
+        if broken := self._broken({**known, **area}, before=True):
+            return self._row(task, status="infeasible", reason=broken[0], message=broken[1], metrics=area)
+        return None
+
     def _machine(self, base: Machine, settings: Mapping[str, Value]) -> tuple[Design, Machine]:
         own = {name: value for name, value in settings.items() if name in base.design.parameters()}
         design = base.design.with_settings(base.name, own)
         return design, type(base)(design, base.label)
 
     def _measured(self, made: Machine, task: Task) -> tuple[dict[str, float], str, str]:
+        if self._job.fidelity == "synthesis":
+            from siloom.explore.synthesize_point import synthesize_point
+
+            text = self._job.machine_texts[task.number]
+            return synthesize_point(text, task.settings, self._job.part), "", ""
         if self._job.fidelity == "training":
             from siloom.explore.train_point import train_point
 

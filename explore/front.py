@@ -8,14 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from siloom.explore.driver import SearchRun, violation
 from siloom.explore.pareto import front, hypervolume
 from siloom.explore.row import Row
 from siloom.explore.space import Space
+from siloom.explore.violation import violation
+
+if TYPE_CHECKING:
+    from siloom.explore.driver import SearchRun
 
 _STEPS = 60
 _MARGIN = 1.1
@@ -52,23 +56,37 @@ def _valid(space: Space, rows: Mapping[int, Row]) -> dict[int, list[float]]:
 
 @dataclass(frozen=True)
 class Scale:
-    """Where a front's hypervolume is measured: its ideal point is 0, its worst in each objective 1."""
+    """Where a front's hypervolume is measured: its ideal point is 0, its worst in each objective 1.
+
+    Objectives that are positive all along the front are taken by their logarithm, so that a halving counts as much
+    among large designs as among small ones: designs differ by factors, and on a linear scale nearly all of the volume
+    is that of the few largest.
+    """
 
     ideal: NDArray[np.float64]
     worst: NDArray[np.float64]
+    logarithmic: NDArray[np.bool_]
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Scale:
         """The scale of a front [points, objectives]."""
-        return cls(values.min(axis=0), values.max(axis=0))
+        logarithmic = np.asarray((values > 0).all(axis=0), dtype=np.bool_)
+        seen = _seen(values, logarithmic)
+        return cls(seen.min(axis=0), seen.max(axis=0), logarithmic)
 
     def hypervolume(self, values: NDArray[np.float64]) -> float:
         """What ``values`` dominate, up to 1.1 times the worst of the front, on the front's own scale."""
         width = np.where(self.worst > self.ideal, self.worst - self.ideal, 1.0)
-        scaled = (values - self.ideal) / width
+        scaled = (_seen(values, self.logarithmic) - self.ideal) / width
         reference = np.full(scaled.shape[1], _MARGIN)
         inside = scaled[(scaled < reference).all(axis=1)]
         return float(hypervolume(inside, reference)) if len(inside) else 0.0
+
+
+def _seen(values: NDArray[np.float64], logarithmic: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Values on the scale's axes; what has no logarithm is infinitely good, which no point of a front is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(logarithmic, np.log(values), values)
 
 
 def history(space: Space, runs: Sequence[SearchRun], rows: Mapping[int, Row]) -> list[Step]:
@@ -82,10 +100,11 @@ def history(space: Space, runs: Sequence[SearchRun], rows: Mapping[int, Row]) ->
     best = np.array([valid[index] for index in front_of(space, rows)])
     scale = Scale.of(best)
     whole = scale.hypervolume(best)
-    return [step for run in runs for step in _of_run(run, valid, scale, whole)]
+    return [step for run in runs for step in steps_of_run(run, valid, scale, whole)]
 
 
-def _of_run(run: SearchRun, valid: Mapping[int, list[float]], scale: Scale, whole: float) -> list[Step]:
+def steps_of_run(run: SearchRun, valid: Mapping[int, list[float]], scale: Scale, whole: float) -> list[Step]:
+    """One search's steps: ``valid`` has the objectives of valid points, ``whole`` the front's own hypervolume."""
     asked = run.asked
     marks = sorted({math.ceil(len(asked) ** (n / _STEPS)) for n in range(_STEPS + 1)} | {len(asked)})
     steps: list[Step] = []

@@ -20,6 +20,7 @@ _MANY = 2
 def importance(rows: Sequence[Row], metric: str) -> dict[str, float]:
     """Field -> share of the variance of ``metric`` among valid rows, 0 to 1; of fields with two values or more.
 
+    Rows are of one fidelity. Where they are of several machines, which of them is a field, too: ``machine``.
     A metric that is positive throughout is taken by its logarithm: designs differ by factors.
     """
     known = [row for row in rows if row.status == "ok" and metric in row.metrics]
@@ -30,12 +31,13 @@ def importance(rows: Sequence[Row], metric: str) -> dict[str, float]:
         values = [math.log(value) for value in values]
     mean = math.fsum(values) / len(values)
     whole = math.fsum((value - mean) ** 2 for value in values)
-    fields = sorted({name for row in known for name in row.settings})
+    settings = [{"machine": row.machine, **row.settings} for row in known]
+    fields = sorted({name for one in settings for name in one})
     out = {}
     for field in fields:
         groups: dict[object, list[float]] = {}
-        for row, value in zip(known, values, strict=True):
-            groups.setdefault(row.settings.get(field), []).append(value)
+        for one, value in zip(settings, values, strict=True):
+            groups.setdefault(one.get(field), []).append(value)
         if len(groups) < 2 or len(values) < _MANY * len(groups):
             continue
         between = math.fsum(len(group) * (math.fsum(group) / len(group) - mean) ** 2 for group in groups.values())

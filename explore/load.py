@@ -146,13 +146,33 @@ def _inner(model: Any, part: str | int) -> Any:
 
 
 def _resolved(text: str, folder: Path) -> str:
-    """A path as seen from the space's own folder, where there is such a file; any other text as it is."""
+    """Paths as seen from the space's own folder, where there is such a file; any other text as it is.
+
+    A path is the whole text, a name before the settings (``./my_machine.py:rows=8``) or a setting's value
+    (``minilm:text=notes.txt``).
+    """
+    if _is_file(folder, text):
+        return _seen(folder, text)
     name, colon, settings = text.partition(":")
-    if (folder / text).is_file():
-        return str(folder / text)
-    if name.endswith((".py", ".toml")) and (folder / name).is_file():
-        return f"{folder / name}{colon}{settings}" if "/" in str(folder / name) else f"./{name}{colon}{settings}"
-    return text
+    if _is_file(folder, name) and "." in name:
+        name = _seen(folder, name)
+    parts = []
+    for part in settings.split(",") if colon else []:
+        key, equals, value = part.partition("=")
+        parts.append(f"{key}={_seen(folder, value)}" if equals and _is_file(folder, value) else part)
+    return f"{name}{colon}{','.join(parts)}"
+
+
+def _is_file(folder: Path, name: str) -> bool:
+    try:
+        return bool(name) and (folder / name).is_file()
+    except (OSError, ValueError):  # a name too long for a file, or with a zero in it
+        return False
+
+
+def _seen(folder: Path, name: str) -> str:
+    path = str(folder / name)
+    return path if "/" in path else f"./{path}"
 
 
 def _workload(said: str | WeightedWorkload, folder: Path) -> Weighted:

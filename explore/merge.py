@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from siloom.explore.store import Store
@@ -18,24 +19,21 @@ def merge(into: Path, sources: Sequence[Path]) -> int:
     Raises:
         InputError: one is no store, or two have unequal rows for one key; then ``into`` is as it was.
     """
-    opened = [Store.open(source, read_only=True) for source in sources]
-    try:
-        with Store.open(into) as target:
-            for source in opened:
-                _compare(target, source)
-                for other in opened[: opened.index(source)]:
-                    _compare(other, source)
-            before = sum(target.counts().values())
-            for source in opened:
-                for name, document in source.spaces():
-                    target.note_space(name, document)
-                rows = source.rows()
-                while block := list(itertools.islice(rows, _BLOCK)):
-                    target.add(block)
-            return sum(target.counts().values()) - before
-    finally:
+    with ExitStack() as stack:
+        opened = [stack.enter_context(Store.open(source, read_only=True)) for source in sources]
+        for one, other in itertools.combinations(opened, 2):
+            _compare(one, other)
+        target = stack.enter_context(Store.open(into))  # not before: it may be made here
         for source in opened:
-            source.close()
+            _compare(target, source)
+        before = sum(target.counts().values())
+        for source in opened:
+            for name, document in source.spaces():
+                target.note_space(name, document)
+            rows = source.rows()
+            while block := list(itertools.islice(rows, _BLOCK)):
+                target.add(block)
+        return sum(target.counts().values()) - before
 
 
 def _compare(one: Store, other: Store) -> None:

@@ -6,18 +6,25 @@ other: all of them are on the front. Points with NaN are on none.
 
 from __future__ import annotations
 
+import bisect
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.errors import UsageError
+from siloom.sim.jit import kernel
 
 Values = NDArray[np.float64]
+
+_SAMPLED = 2048
 
 
 def front(values: Values) -> NDArray[np.bool_]:
     """Which of ``values`` [points, objectives] no other dominates.
 
-    Two objectives take one sort; more take a pass over what is left for each point of the front, best sums first.
+    Two objectives take one sort, three a sort and a tree: n log n, however many are on the front. More take a pass
+    over what is left for each point of the front, best ranks first.
     """
     keep = np.zeros(len(values), dtype=bool)
     candidates = np.flatnonzero(~np.isnan(values).any(axis=1))
@@ -27,20 +34,18 @@ def front(values: Values) -> NDArray[np.bool_]:
     if values.shape[1] <= 2:
         keep[candidates[_front_of_two(points)]] = True
         return keep
-    # Sums of equal weight: a scale of its own for each objective, so that none decides the order alone.
-    width = points.max(axis=0) - points.min(axis=0)
-    with np.errstate(invalid="ignore", over="ignore"):
-        sums = ((points - points.min(axis=0)) / np.where(np.isfinite(width) & (width > 0), width, 1.0)).sum(axis=1)
-    order = np.argsort(np.nan_to_num(sums, nan=np.inf), kind="stable")
+    if values.shape[1] == 3:
+        keep[candidates] = _front_of_three(points)
+        return keep
+    # Ranks add up without rounding: what dominates a point has a smaller sum, so the first left is always on the front.
+    sums = sum(np.unique(column, return_inverse=True)[1] for column in points.T)
+    order = np.argsort(sums, kind="stable")
     points, candidates = points[order], candidates[order]
     while len(candidates):
         best = points[0]
-        # A later point may still dominate the first where sums are equal after rounding.
-        first = not ((points <= best).all(axis=1) & (points < best).any(axis=1)).any()
         equal = (points == best).all(axis=1)
-        if first:
-            keep[candidates[equal]] = True
-        left = ~equal & ((points < best).any(axis=1) if first else True)
+        keep[candidates[equal]] = True
+        left = ~equal & (points < best).any(axis=1)
         points, candidates = points[left], candidates[left]
     return keep
 
@@ -57,6 +62,69 @@ def _front_of_two(points: Values) -> NDArray[np.int64]:
     # Points equal to the record before them are as good.
     last = np.maximum.accumulate(np.where(record, np.arange(len(y)), 0))
     return np.asarray(order[(x == x[last]) & (y == y[last])])
+
+
+def _front_of_three(points: Values) -> NDArray[np.bool_]:
+    """Which points are on the front: none behind another in the order of all three coordinates can dominate it."""
+    order = np.lexsort(points.T[::-1])
+    ordered = points[order]
+    fresh = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))
+    # Ranks stand for coordinates: infinite ones too are then below the tree's empty places.
+    second, third = (np.unique(ordered[fresh, n], return_inverse=True)[1].astype(np.int64) for n in (1, 2))
+    best = np.zeros(len(second), dtype=np.bool_)
+    _sweep(second, third, best)
+    keep = np.empty(len(points), dtype=np.bool_)
+    keep[order] = best[np.cumsum(fresh) - 1]  # equal points share their fate
+    return keep
+
+
+@kernel
+def _sweep(second: NDArray[np.int64], third: NDArray[np.int64], keep: NDArray[np.bool_]) -> None:
+    """Keep each point [points] that has no earlier one at or below it in both ranks.
+
+    ``least`` is a binary indexed tree (Fenwick, 1994) of the least third rank up to each second rank.
+    """
+    count = len(second)
+    least = np.full(count + 1, count, dtype=np.int64)
+    for point in range(count):
+        best = count
+        at = second[point] + 1
+        while at > 0:
+            best = min(best, least[at])
+            at &= at - 1
+        if best <= third[point]:
+            continue
+        keep[point] = True
+        at = second[point] + 1
+        while at <= count:
+            least[at] = min(least[at], third[point])
+            at += at & -at
+
+
+def pruners(values: Values, count: int) -> Values:
+    """At most ``count`` of ``values`` [points, objectives] that together dominate most of the others.
+
+    What one of them dominates is on no front: a cheap test before an exact one. They are
+    chosen one after another, each for what those before it leave, from a sample at even distances.
+    """
+    left = values[~np.isnan(values).any(axis=1)]
+    left = left[:: -(-len(left) // _SAMPLED) or 1]
+    best = left[front(left)]
+    chosen: list[Values] = []
+    while len(chosen) < count and len(best):
+        beaten = np.ones((len(best), len(left)), dtype=bool)
+        equal = beaten.copy()
+        for mine, theirs in zip(best.T, left.T, strict=True):
+            beaten &= mine[:, None] <= theirs
+            equal &= mine[:, None] == theirs
+        beaten &= ~equal
+        wins = beaten.sum(axis=1)
+        first = int(wins.argmax())
+        if not wins[first]:
+            break
+        chosen.append(best[first])
+        left = left[~beaten[first]]
+    return np.array(chosen).reshape(-1, values.shape[1])
 
 
 def ranks(values: Values) -> NDArray[np.int64]:
@@ -89,15 +157,37 @@ def hypervolume(values: Values, reference: Values) -> float:
     if values.shape[1] == 2:
         return _area(inside, reference)
     # Slices between neighbouring third coordinates; each holds what the points below it dominate in the other two.
-    inside = inside[np.argsort(inside[:, 2], kind="stable")]
-    tops = np.append(inside[1:, 2], reference[2])
-    return float(
-        sum(
-            _area(inside[: n + 1, :2], reference[:2]) * (top - point[2])
-            for n, (point, top) in enumerate(zip(inside, tops, strict=True))
-            if top > point[2]
-        )
-    )
+    stairs = _Stairs(float(reference[0]), float(reference[1]))
+    volume, area, floor = 0.0, 0.0, 0.0
+    for x, y, z in inside[np.argsort(inside[:, 2], kind="stable")].tolist():
+        volume += area * (z - floor)
+        area += stairs.add(x, y)
+        floor = z
+    return volume + area * (float(reference[2]) - floor)
+
+
+class _Stairs:
+    """The front of two objectives as points come, with ``x`` rising and ``y`` falling."""
+
+    def __init__(self, right: float, top: float) -> None:
+        self._x = [-math.inf, right]
+        self._y = [top, -math.inf]
+
+    def add(self, x: float, y: float) -> float:
+        """Take a point in; the area that it dominates and none before it did."""
+        first = bisect.bisect_right(self._x, x)
+        if self._y[first - 1] <= y:
+            return 0.0
+        left, height, gained, behind = x, self._y[first - 1], 0.0, first
+        while True:
+            gained += (self._x[behind] - left) * (height - y)
+            left, height = self._x[behind], self._y[behind]
+            if height < y or behind + 1 == len(self._x):
+                break
+            behind += 1
+        self._x[first:behind] = [x]
+        self._y[first:behind] = [y]
+        return gained
 
 
 def _area(points: Values, reference: Values) -> float:

@@ -29,8 +29,9 @@ class Row:
     ``workload`` what it ran, ``fidelity`` how it was evaluated (``bound``, ``cycles``, ``training``, ``synthesis``).
     ``reason`` says in a word that a program may read why there are no metrics, or which constraint is broken;
     ``message`` says it in a sentence. ``metrics`` are SI numbers by the names of :mod:`siloom.explore.metrics`;
-    a point that breaks a constraint has them, one that cannot be built has none. ``bottleneck`` is the class that most
-    cycles went to. ``details`` are the stall tree and the parts of energy and area, as a JSON document.
+    a point that breaks a constraint has those that are known of it (its area alone, where that is known before it
+    runs), one that cannot be built has none. ``bottleneck`` is the class that most cycles went to. ``details`` are the
+    stall tree and the parts of energy and area, as a JSON document.
     """
 
     key: bytes

@@ -8,20 +8,22 @@ points make equal exports.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from siloom.explore.filesystem import is_network
 from siloom.explore.metrics import METRICS, Metric
-from siloom.explore.pareto import front
+from siloom.explore.pareto import front, pruners
 from siloom.explore.row import Row, canonical
 from siloom.sim.errors import InputError
 
@@ -32,6 +34,9 @@ _WAIT_S = 30.0
 _COLUMNS = ("seconds", "energy_j", "area_mm2", "edp_js", "accuracy", "cycles")
 """Metrics with a column of their own; the others are in one JSON text."""
 _LOOK_UP = 500
+_SAMPLED = 2000
+_PRUNERS = 12
+"""A front is asked for in two steps: so many points of so large a sample rule out most rows."""
 
 _TABLES = f"""
 CREATE TABLE row (
@@ -99,12 +104,17 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; the last one to do so leaves it readable where nothing can be written, which a log is not."""
         with _told(self.path):
+            with suppress(sqlite3.Error):  # others have it open, or it was opened to be read
+                self._db.execute("PRAGMA busy_timeout = 0")
+                self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.close()
 
-    def add(self, rows: Sequence[Row]) -> None:
-        """Keep rows: all of them or, where this raises, none. Those whose key is there already are left as they are.
+    def add(self, rows: Sequence[Row], attempts: Sequence[Attempt] = ()) -> None:
+        """Keep rows, and how their evaluations went: all or, where this raises, none.
+
+        Rows whose key is there already are left as they are.
 
         Raises:
             InputError: the disk is full or cannot be written.
@@ -112,14 +122,6 @@ class Store:
         records = [_record(row) for row in rows]
         with self._transaction():
             self._db.executemany(_INSERT, records)
-
-    def log(self, attempts: Sequence[Attempt]) -> None:
-        """Keep how evaluations went.
-
-        Raises:
-            InputError: the disk is full or cannot be written.
-        """
-        with self._transaction():
             self._db.executemany(
                 "INSERT INTO attempt VALUES (?, ?, ?, ?, ?)",
                 [(a.key, a.host, a.wall_s, a.outcome, a.limit) for a in attempts],
@@ -180,16 +182,28 @@ class Store:
 
     def front(self, objectives: Sequence[Metric], *, fidelity: str | None = None) -> list[Row]:
         """The valid rows that no other is better than in every objective, by the first objective, then by key."""
-        where, given = "status = 'ok'", []
+        valid, given = "status = 'ok'", list[Any]()
         if fidelity is not None:
-            where, given = where + " AND fidelity = ?", [fidelity]
-        columns = ", ".join(_column(metric.name) for metric in objectives)
+            valid, given = f"{valid} AND fidelity = ?", [fidelity]
+        names = [f"objective{n}" for n in range(len(objectives))]
+        columns = ", ".join(f"{_column(one.name)} AS {name}" for one, name in zip(objectives, names, strict=True))
+        # The limit has each column read once, however often it is compared.
+        source = f"SELECT rowid, {columns} FROM row WHERE {valid} LIMIT -1"
+        signs = np.array([-1.0 if metric.more_is_better else 1.0 for metric in objectives])
         with _told(self.path):
-            found = self._db.execute(f"SELECT rowid, {columns} FROM row WHERE {where}", given).fetchall()
-            if not found:
-                return []
-            table = np.array(found, dtype=np.float64)  # None becomes NaN, which is on no front
-            signs = np.array([-1.0 if metric.more_is_better else 1.0 for metric in objectives])
+            last = self._db.execute("SELECT max(rowid) FROM row").fetchone()[0] or 0
+            some = json.dumps([1 + last * n // _SAMPLED for n in range(_SAMPLED)])
+            sampled = source.replace(valid, f"{valid} AND rowid IN (SELECT value FROM json_each(?))")
+            sample = self._numbers(sampled, [*given, some], len(objectives))[:, 1:]
+            # Most rows are far from the front: SQLite leaves them out without making a Python object of each.
+            tests = []
+            for point in pruners(sample * signs, _PRUNERS) * signs:
+                worse = [f"{name} {'<=' if sign < 0 else '>='} ?" for name, sign in zip(names, signs, strict=True)]
+                equal = [f"{name} = ?" for name in names]
+                tests.append(f"NOT ({' AND '.join(worse)} AND NOT ({' AND '.join(equal)}))")
+                given += [*point.tolist(), *point.tolist()]
+            pruned = f"SELECT * FROM ({source}) WHERE {' AND '.join(tests) or 'TRUE'}"
+            table = self._numbers(pruned, given, len(objectives))
             values = table[:, 1:] * signs
             keep = front(values)
             best = {int(rowid): value.tolist() for rowid, value in zip(table[keep, 0], values[keep], strict=True)}
@@ -198,6 +212,11 @@ class Store:
                 for rowid in best
             ]
         return [row for _, row in sorted(rows, key=lambda pair: (pair[0], pair[1].key))]
+
+    def _numbers(self, query: str, given: Sequence[Any], count: int) -> NDArray[np.float64]:
+        """Row numbers and ``count`` metrics [rows, 1 + count]; what is missing becomes NaN, which is on no front."""
+        found = itertools.chain.from_iterable(self._db.execute(query, given))
+        return np.fromiter(found, dtype=np.float64).reshape(-1, 1 + count)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -277,7 +296,7 @@ def _told(path: Path) -> Iterator[None]:
         }
         told = next((better for theirs, better in words.items() if theirs in said), f"is damaged: {said}")
         raise InputError(f"{path}: {told}") from None
-    except (zlib.error, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (zlib.error, TypeError, ValueError) as error:  # what bytes that changed on disk happen to mean
         raise InputError(f"{path}: is damaged: {' '.join(str(error).split())}") from None
 
 
@@ -306,8 +325,10 @@ def _row(record: Sequence[Any]) -> Row:
     fields = dict(zip(_FIELDS, record, strict=False))
     own = {name: value for name, value in zip(_COLUMNS, record[len(_FIELDS) :], strict=False) if value is not None}
     more, details = record[-2:]
+    if type(fields["key"]) is not bytes or any(type(fields[name]) is not str for name in _FIELDS[1:]):
+        raise TypeError("a row has values of other types than were written")
     return Row(
-        **{**fields, "settings": json.loads(fields["settings"])},
+        **{**fields, "settings": dict(json.loads(fields["settings"]))},
         metrics={**own, **json.loads(more)},
         details=zlib.decompress(details).decode(),
     )

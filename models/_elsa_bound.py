@@ -1,7 +1,8 @@
 """What ELSA takes at least for an attention, in closed form over many designs at once.
 
-Hashing all keys comes first; then each query takes as long as the slowest of its hash, its banks' look at every hash,
-and its output. How many keys are candidates depends on the operands and is taken to be none.
+Hashing all keys and the first query comes first; then the other queries' hashes, the banks' look at every hash and the
+output go on beside each other, and the slowest decides. How many keys are candidates depends on the operands and is
+taken to be none.
 """
 
 from __future__ import annotations
@@ -25,6 +26,6 @@ def bound(op: Attention, d: Any, published: ElsaDesign, area: Any) -> Bound:
     hashing = each(hash_cycles, d.hash_multipliers)
     finish = each(lambda n: ceil_div(op.dim, min(int(n), op.dim)), d.output_multipliers)
     look = ceil_div(ceil_div(op.seq, d.attention_units), d.selectors)
-    head = (op.seq + 1) * hashing + op.seq * largest(hashing, finish, look)
+    head = (op.seq + 1) * hashing + largest((op.seq - 1) * hashing, op.seq * finish, op.seq * look)
     rounds = ceil_div(op.batch * op.heads, d.copies)
     return Bound(rounds * head / d.clock_hz, area)

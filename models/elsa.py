@@ -88,6 +88,7 @@ class Elsa(Machine):
     operations = (Attention,)
     design_type = ElsaDesign
     design: ElsaDesign
+    bound_one_by_one = ("node_nm", "operand_bits", "max_seq")
 
     def supports(self, op: Operation) -> bool:
         """Attention's forward pass."""
@@ -99,7 +100,7 @@ class Elsa(Machine):
 
     def bound(self, op: Operation, columns: Columns) -> Bound | None:
         """Hashing and the banks' look at every key; see :mod:`siloom.models._elsa_bound`."""
-        if not isinstance(op, Attention) or np.ndim(columns.max_seq):
+        if not isinstance(op, Attention):
             return None
         return attention_bound(op, columns, ElsaDesign(), sum(area_parts(columns, op).values()))
 

@@ -188,6 +188,7 @@ class Systolic(Machine):
     operations = (MatMul, Conv, Attention, Elementwise, Reduce)
     design_type = SystolicDesign
     design: SystolicDesign
+    bound_one_by_one = ("node_nm",)
 
     def bound(self, op: Operation, columns: Columns) -> Bound | None:
         """Folds or memory; see :mod:`siloom.models._systolic_bound`."""

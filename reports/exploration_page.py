@@ -12,19 +12,19 @@ import hashlib
 import json
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from siloom.explore.front import Step
 from siloom.explore.importance import importance
 from siloom.explore.metrics import METRICS, Metric, metric
-from siloom.explore.pareto import front
-from siloom.explore.row import Row
+from siloom.explore.row import STATUSES, Row, Status
 from siloom.reports.chart import PALETTE
+from siloom.reports.exploration_figure import quantity, reached
+from siloom.reports.exploration_front import front_keys
 from siloom.reports.exploration_table import columns
 from siloom.reports.files import write_whole
 from siloom.reports.text import printable
@@ -33,6 +33,14 @@ from siloom.sim.errors import UsageError
 MOST_ROWS = 20_000
 MOST_DETAILS = 500
 _TEMPLATES = Path(__file__).parent / "templates"
+_SCRIPTS = ("exploration.js", "exploration_charts.js", "exploration_table.js", "exploration_point.js")
+"""In the order in which they run: the first names what the others share."""
+_COUNTED: Mapping[Status, str] = {
+    "ok": "valid",
+    "infeasible": "infeasible",
+    "failed": "failed",
+    "crashed": "crashed",
+}
 
 
 def write_exploration_page(
@@ -63,16 +71,21 @@ def _render(
 ) -> str:
     from plotly.offline import get_plotlyjs
 
-    best = _front(rows, judged)
+    best = front_keys(rows, judged)
     said = list(notes)
     kept = sorted(rows, key=lambda row: (row.key not in best, row.key))[:MOST_ROWS]
     if len(kept) < len(rows):
-        said.append(f"The table and the chart hold the front and {len(kept) - len(best):,} of {len(rows):,} points.")
+        said.append(
+            f"The table and the chart hold {len(kept):,} of {len(rows):,} points, those of the front first and others "
+            "as their keys fall, which is at random; counts and shares are of all."
+        )
     table = columns(kept)
     details = _details(kept, best)
     if len(details) < len(kept):
-        said.append(f"Stalls and parts of energy are here for {len(details):,} points; siloom store explain has all.")
-    counts = Counter(row.status for row in rows)
+        said.append(
+            f"The runs of {len(details):,} points are on this page with their stalls and parts of energy and area, the "
+            "front's first; siloom store explain shows those of every point."
+        )
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -80,22 +93,24 @@ def _render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scripts = [get_plotlyjs().replace("\r\n", "\n"), (_TEMPLATES / "exploration.js").read_text(encoding="utf-8")]
+    own = [(_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS]
+    scripts = [get_plotlyjs().replace("\r\n", "\n"), *own]
     data = {
         "objectives": [m.name for m in judged],
-        "metrics": {m.name: {"unit": m.unit, "more": m.more_is_better} for m in METRICS.values()},
+        "metrics": {m.name: {"unit": m.unit, "more": m.more_is_better, "short": m.short} for m in METRICS.values()},
         "table": table,
         "front": sorted(best_key.hex() for best_key in best),
         "details": details,
         "history": [[s.search, s.seed, s.evaluations, s.hypervolume] for s in history],
-        "importance": {m.name: importance(rows, m.name) for m in judged},
+        "searches": [[name, reached(s for s in history if s.search == name)] for name in _searches(history)],
+        "importance": _importance(rows, judged),
         "palette": PALETTE,
     }
     return environment.get_template("exploration.html.j2").render(
         title=printable(title),
         headline=_headline(rows, best, judged),
-        counts=[(name, f"{count:,}") for name, count in sorted(counts.items(), key=lambda pair: -pair[1])],
-        reasons=[(printable(reason), f"{count:,}") for reason, count in _reasons(rows)],
+        counts=_counts(rows),
+        reasons=_reasons(rows),
         notes=[printable(note) for note in said],
         data=_script_safe(data),
         css=(_TEMPLATES / "page.css").read_text(encoding="utf-8")
@@ -103,31 +118,75 @@ def _render(
         scripts=scripts,
         hashes=[f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts],
         has_history=bool(history),
+        example=_example(table, judged),
     )
 
 
-def _front(rows: Sequence[Row], judged: Sequence[Metric]) -> set[bytes]:
-    valid = [row for row in rows if row.status == "ok" and all(m.name in row.metrics for m in judged)]
-    if not valid:
-        return set()
-    signs = np.array([-1.0 if m.more_is_better else 1.0 for m in judged])
-    values = np.array([[row.metrics[m.name] for m in judged] for row in valid]) * signs
-    return {row.key for row, kept in zip(valid, front(values), strict=True) if kept}
-
-
 def _headline(rows: Sequence[Row], best: set[bytes], judged: Sequence[Metric]) -> str:
-    names = " and ".join(m.short for m in judged)
-    valid = sum(row.status == "ok" for row in rows)
-    return f"{len(best):,} of {len(rows):,} points are on the front of {names}; {valid:,} are valid."
+    names = [m.short for m in judged]
+    joined = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    valid = sum(row.status == "ok" and all(m.name in row.metrics for m in judged) for row in rows)
+    if not valid:
+        return f"None of {len(rows):,} points is valid."
+    ends = []
+    for m in judged:
+        values = [row.metrics[m.name] for row in rows if row.key in best]
+        if values:
+            ends.append(f"{m.short} {quantity(max(values) if m.more_is_better else min(values), m.unit)}")
+    said = f"{len(best):,} of {valid:,} valid points are on the front of {joined}"
+    return f"{said}; best on it: {', '.join(ends)}." if ends else f"{said}."
 
 
-def _reasons(rows: Sequence[Row]) -> list[tuple[str, int]]:
-    counts = Counter(row.reason for row in rows if row.status != "ok")
-    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+def _example(table: Mapping[str, Sequence[Any]], judged: Sequence[Metric]) -> str:
+    """A filter that finds something here: the better half by an objective, and one value of a field."""
+    parts = []
+    known = sorted(value for value in table.get(judged[-1].name, ()) if value is not None)
+    if known:
+        parts.append(f"{judged[-1].name}{'>' if judged[-1].more_is_better else '<'}{known[len(known) // 2]:.3g}")
+    names = list(table)
+    for name in names[2 : names.index("workload")][:1]:
+        parts.append(f"{name}={next(value for value in table[name] if value is not None)}")
+    return printable(" ".join(parts))
+
+
+def _counts(rows: Sequence[Row]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Of each fidelity its name, empty where there is one only, and how many points came to what."""
+    counts = Counter((row.fidelity, row.status) for row in rows)
+    fidelities = sorted({fidelity for fidelity, _ in counts})
+    return [
+        (
+            printable(fidelity) if len(fidelities) > 1 else "",
+            [(_COUNTED[status], f"{counts[fidelity, status]:,}") for status in STATUSES],
+        )
+        for fidelity in fidelities
+    ]
+
+
+def _reasons(rows: Sequence[Row]) -> list[tuple[str, str, str, str]]:
+    """Status, reason, what it says of one such point, and how many there are; the most frequent first."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row.status != "ok":
+            groups.setdefault((row.status, row.reason), []).append(row)
+    return [
+        (status, printable(reason), printable(min(group, key=lambda row: row.key).message), f"{len(group):,}")
+        for (status, reason), group in sorted(groups.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    ]
+
+
+def _searches(history: Sequence[Step]) -> list[str]:
+    return list(dict.fromkeys(step.search for step in history))
+
+
+def _importance(rows: Sequence[Row], judged: Sequence[Metric]) -> dict[str, dict[str, dict[str, float]]]:
+    """Fidelity -> metric -> field -> share; one fidelity at a time, since a bound's spread is not the model's."""
+    fidelities = sorted({row.fidelity for row in rows})
+    groups = {name: [row for row in rows if row.fidelity == name] for name in fidelities}
+    return {name: {m.name: importance(group, m.name) for m in judged} for name, group in groups.items()}
 
 
 def _details(kept: Sequence[Row], best: set[bytes]) -> dict[str, Any]:
-    """The details of the front and the first others, and the line that runs each again."""
+    """What the rows say of their runs, of the front and of so many others, and the line that runs each again."""
     out: dict[str, Any] = {}
     for row in kept:
         if len(out) >= len(best) + MOST_DETAILS:

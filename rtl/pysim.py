@@ -18,7 +18,7 @@ def simulate(component: Any, plans: Sequence[Plan], waves: Path | None = None) -
         MissingPartError: Amaranth is not installed.
     """
     require("amaranth")
-    from amaranth.hdl import ClockDomain, Module, Value
+    from amaranth.hdl import Cat, ClockDomain, Module, Value
     from amaranth.sim import Simulator
 
     from siloom.rtl.twin import stream_sides
@@ -36,22 +36,18 @@ def simulate(component: Any, plans: Sequence[Plan], waves: Path | None = None) -
             exchange = Exchange(plan)
             given = [(side, *wires[name]) for name, side in exchange.producers.items()]
             taken = [(side, *wires[name]) for name, side in exchange.consumers.items()]
+            # Every call of set settles the whole design, so what is driven in a cycle is driven as one word.
+            driven = Cat(*(part for _, payload, valid, _ in given for part in (payload, valid)),
+                         *(ready for _, _, _, ready in taken))  # fmt: skip
             ctx.set(sync.rst, 1)
             for _ in range(RESET_CYCLES):
-                for producer, payload, valid, _ready in given:
-                    ctx.set(valid, 0)
-                    ctx.set(payload, producer.junk())
-                for _consumer, _payload, _valid, ready in taken:
-                    ctx.set(ready, 0)
+                idle = [(0, producer.junk()) for producer, _, _, _ in given]
+                ctx.set(driven, _word(given, idle, [0] * len(taken)))
                 await ctx.tick()
             ctx.set(sync.rst, 0)
             for cycle in count():
-                for producer, payload, valid, _ready in given:
-                    offers, bits = producer.drive(cycle)
-                    ctx.set(valid, offers)
-                    ctx.set(payload, bits)
-                for consumer, _payload, _valid, ready in taken:
-                    ctx.set(ready, consumer.drive(cycle))
+                offers = [producer.drive(cycle) for producer, _, _, _ in given]
+                ctx.set(driven, _word(given, offers, [consumer.drive(cycle) for consumer, _, _, _ in taken]))
                 for producer, _payload, _valid, ready in given:
                     producer.observe(cycle, bool(ctx.get(ready)))
                 for consumer, payload, valid, _ready in taken:
@@ -70,3 +66,15 @@ def simulate(component: Any, plans: Sequence[Plan], waves: Path | None = None) -
         with waves.open("w") as file, simulator.write_vcd(file):
             simulator.run()
     return sightings
+
+
+def _word(given: Sequence[Any], offers: Sequence[tuple[int, int]], readies: Sequence[int]) -> int:
+    """Payload and valid of every input, then ready of every output, from the lowest bit up."""
+    word = place = 0
+    for (_, payload, _, _), (valid, bits) in zip(given, offers, strict=True):
+        word |= (bits | int(valid) << len(payload)) << place
+        place += len(payload) + 1
+    for ready in readies:
+        word |= int(ready) << place
+        place += 1
+    return word

@@ -123,6 +123,8 @@ class Exploration:
             "evaluations": len(rows),
             "counts": {**counts, "limits_hit": self.explored.limits_hit},
             "ended": self.explored.ended,
+            "bound": None if self.explored.correlation is None else dict(self.explored.correlation),
+            "finalists": [_row(row) for row in self.explored.finalists],
             "front": [_row(row) for row in self.front],
             "history": [asdict(step) for step in self.history],
             "nearest": None if near is None else {"constraint": near[0], "missed_by": near[2], **_row(near[1])},
@@ -138,6 +140,7 @@ def _row(row: Row) -> dict[str, Any]:
         "machine": row.machine,
         "settings": dict(row.settings),
         "bottleneck": row.bottleneck,
+        "reason": row.message,
         **row.metrics,
     }
 

@@ -49,6 +49,19 @@ def show_exploration(document: Mapping[str, Any], console: Console | None = None
             for run in document["searches"]
         ]
         show_rows("searches", searched, console)
+    if document["finalists"]:
+        names = ("luts", "ffs", "dsps", "brams", "clock_hz")
+        built = [
+            {**{name: quantity(name, row.get(name)) for name in names}, "design": row["design"], "why": row["reason"]}
+            for row in document["finalists"]
+        ]
+        show_rows("finalists, placed and routed", built, console)
+    if document["bound"]:
+        said = document["bound"]
+        console.print(
+            f"closed-form bound: rank correlation {said['rank_correlation']:.3f} with the cycle model's time, "
+            f"{said['points']:,} points"
+        )
     counts = document["counts"]
     said = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
     console.print(f"{document['evaluations']:,} of {document['size']:,} points: {said or 'none evaluated'}")
@@ -58,7 +71,8 @@ def show_exploration(document: Mapping[str, Any], console: Console | None = None
 
 def quantity(name: str, value: float | None) -> str:
     """A metric with its unit."""
-    return "" if value is None else amount(value, METRICS[name].unit) if METRICS[name].unit else f"{value:.4g}"
+    unit = METRICS[name].unit.replace("mm2", "mm²")
+    return "" if value is None else amount(value, unit) if unit else f"{value:.4g}"
 
 
 def show_forecast(document: Mapping[str, Any], console: Console | None = None) -> None:

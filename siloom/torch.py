@@ -27,6 +27,7 @@ except ImportError:
     raise MissingPartError("siloom.torch: needs PyTorch: pip install 'siloom[train]'") from None
 
 from siloom.workloads.npz_trace import save_trace as save_trace
+from siloom.workloads.torch.convert import CautionWarning as CautionWarning
 from siloom.workloads.torch.convert import attended as attended
 from siloom.workloads.torch.convert import attention_loss as attention_loss
 from siloom.workloads.torch.convert import convert as convert

@@ -131,7 +131,7 @@ def document(training: Training) -> dict[str, Any]:
 
 def _notes(training: Training) -> list[str]:
     total, ways = training.history.total(), training.plan.ways
-    notes = list(dict.fromkeys(way.caution for way in (ways.forward, ways.grad_input, ways.grad_weight) if way.caution))
+    notes = ways.cautions
     if total.saturated <= _ALARMING * total.sums:
         return notes
     share = total.saturated / total.sums

@@ -42,7 +42,8 @@ class Machine(ABC):
 
     ``kind`` groups machines for readers (accelerator, gpu, cpu, fpga); ``operations`` names the
     operation types it may support; ``variants`` gives further names as settings of the same design.
-    ``summary`` is one line with the source.
+    ``summary`` is one line with the source. ``bound_one_by_one`` names fields of numbers by which tables are read, so
+    that :meth:`bound` takes one value of them at a time.
     """
 
     name: ClassVar[str]
@@ -51,6 +52,7 @@ class Machine(ABC):
     operations: ClassVar[tuple[type[Operation], ...]]
     design_type: ClassVar[type[Design]]
     variants: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    bound_one_by_one: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, design: Design | None = None, label: str | None = None) -> None:
         """Take a design (default: the published one) and the name results are shown under."""
@@ -77,9 +79,9 @@ class Machine(ABC):
     def bound(self, op: Operation, columns: Columns) -> Bound | None:
         """The least seconds that ``op`` takes, in closed form, on many designs at once; None where there is no form.
 
-        ``columns`` has this design's fields, each one value or an array of one for each design (texts and truths are
-        one value). Exploration looks at very many designs by it before it runs any: the form must hold as a bound of
-        ``run``, and should order designs as ``run`` does.
+        ``columns`` has this design's fields, each one value or an array of one for each design (texts, truths and
+        ``bound_one_by_one`` are one value). Exploration looks at very many designs by it before it runs any: the form
+        must hold as a bound of ``run``, and should order designs as ``run`` does.
         """
         return None
 

@@ -7,6 +7,7 @@ domination of the paper, section VI); those that cannot be evaluated break them 
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ from siloom.sim.errors import MissingPartError
 
 _HOPELESS = 1e9
 """The violation of a point that has no metrics."""
-_PATIENCE = 20
-"""Generations in a row without a new point, behind which the search ends."""
+_PATIENCE = 10
+"""So many generations that together bring fewer new points than one has: the search has converged and ends."""
 _VIOLATION = "violation"
 
 
@@ -45,18 +46,19 @@ class Nsga2(Search):
         self._study = optuna.create_study(directions=["minimize"] * len(space.objectives), sampler=sampler)
         self._trials: list[tuple[int, Any]] = []
         self._seen: set[int] = set()
-        self._idle = 0
+        self._fresh: deque[int] = deque(maxlen=_PATIENCE)
 
     def ask(self) -> list[int]:
         """A generation, children of the last."""
-        if self._idle >= _PATIENCE or len(self._seen) >= self.points:
+        converged = len(self._fresh) == _PATIENCE and sum(self._fresh) < self.batch
+        if converged or len(self._seen) >= self.points:
             return []
         self._trials = []
         for _ in range(self.batch):
             trial = self._study.ask()
             self._trials.append((self._suggested(trial), trial))
         indices = list(dict.fromkeys(index for index, _ in self._trials))
-        self._idle = 0 if not self._seen.issuperset(indices) else self._idle + 1
+        self._fresh.append(len(set(indices) - self._seen))
         self._seen.update(indices)
         return indices
 
@@ -81,7 +83,8 @@ class Nsga2(Search):
             one = known.get(index)
             values, violation = (None, _HOPELESS) if one is None else (one.values, min(one.violation, _HOPELESS))
             if values is None:
-                values, violation = [0.0] * len(self.space.objectives), _HOPELESS
+                values = [0.0] * len(self.space.objectives)
+                violation = violation or _HOPELESS
             trial.set_user_attr(_VIOLATION, float(violation))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

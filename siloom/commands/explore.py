@@ -110,12 +110,22 @@ def _require_valid(document: dict[str, Any]) -> None:
 def _write_page(found: Exploration, page: Path) -> None:
     from siloom.reports.exploration_page import write_exploration_page
 
+    notes = []
+    if found.explored.ended != "complete":
+        why = "it was interrupted" if found.explored.ended == "interrupted" else "its seconds were over"
+        notes.append(f"The exploration did not come to its end: {why}.")
+    if said := found.explored.correlation:
+        notes.append(
+            f"The closed-form bound orders {said['points']:,} points as the cycle model's time does, with a rank "
+            f"correlation (Spearman) of {said['rank_correlation']:.3f}."
+        )
     write_exploration_page(
-        found.rows,
+        [*found.rows, *found.explored.finalists],
         page,
         title=found.space.name,
         objectives=[metric.name for metric in found.space.objectives],
         history=found.history,
+        notes=notes,
     )
 
 

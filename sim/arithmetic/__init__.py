@@ -12,8 +12,6 @@ differ between gradients and other numbers.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,9 +20,8 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from siloom.sim.choices import choices, chosen, shortest_text
 from siloom.sim.design import Design
-from siloom.sim.errors import UsageError, did_you_mean
-from siloom.sim.settings import parse_named
 
 Singles = npt.NDArray[np.float32]
 Direction = Literal["forward", "grad_input", "grad_weight"]
@@ -36,7 +33,8 @@ class Counts(NamedTuple):
     sums: int = 0
     """Results."""
     saturated: int = 0
-    """Results whose sum left the accumulator's range at some step, and so was cut off, wrapped or became infinite."""
+    """Results whose sum left the accumulator's range at some step, and so was cut off, wrapped or became infinite; or
+    whose chunks, added up, left the range of their own sum."""
     operands: int = 0
     """Elements of both operands."""
     clipped: int = 0
@@ -86,20 +84,13 @@ class Arithmetic(Design, ABC):
 
     def __str__(self) -> str:
         """The name with the settings that differ from its own."""
-        plain = type(self)()
-        own = [f"{k}={v}" for k, v in self.as_dict().items() if v != getattr(plain, k)]
-        return f"{self.name}:{','.join(own)}" if own else self.name
+        return shortest_text(self.name, self)
 
 
 @lru_cache(maxsize=1)
 def arithmetics() -> dict[str, type[Arithmetic]]:
     """Every arithmetic by its name."""
-    found: dict[str, type[Arithmetic]] = {}
-    for module in pkgutil.iter_modules(__path__):
-        for item in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(item, type) and issubclass(item, Arithmetic) and "name" in vars(item):
-                found[item.name] = item
-    return dict(sorted(found.items()))
+    return choices(Arithmetic, __name__)  # type: ignore[type-abstract]
 
 
 @lru_cache(maxsize=256)
@@ -110,8 +101,4 @@ def arithmetic(text: str) -> Arithmetic:
         UsageError: an unknown name or field.
         InputError: a value that its field refuses.
     """
-    named = parse_named(text)
-    known = arithmetics()
-    if named.name not in known:
-        raise UsageError(f"no arithmetic '{named.name}'{did_you_mean(named.name, known)}")
-    return known[named.name]().with_settings(named.name, named.settings)
+    return chosen(Arithmetic, __name__, text, "arithmetic")  # type: ignore[type-abstract]

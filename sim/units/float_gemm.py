@@ -1,8 +1,9 @@
 """Matrix products of floating-point units by register tiles, and which of their steps gives the unit's bits.
 
 Sums are held in single precision where one fused multiply-add there, rounded again to the accumulator's format, is the
-unit's one rounding; else in double, else in double rounded to odd first. ``host_floats`` has the proof for double; the
-same argument with 23 bits in the place of 52 is :func:`single_is_safe`.
+unit's one rounding, or is so once it is rounded to odd; else in double, plainly or so. ``host_floats`` has the proof
+for double; the same argument with 23 bits in the place of 52 is :func:`single_is_safe`. How large and how fine the
+numbers are is looked up first (``extent``): what no sum of theirs can reach, no step needs to ask.
 
 By chance: each sum is rounded to one of its neighbours, the farther from zero as often as it is near to it: the unit
 ``stochastic_rounding`` of 24 random bits. Those of step k of the sum at place n (counted over the whole result) are the
@@ -19,15 +20,21 @@ import numpy.typing as npt
 
 from siloom.sim.contract import FP16, FP32, Float
 from siloom.sim.units.chance import CHANCE_BITS
+from siloom.sim.units.extent import Extent, extent, extent_of_format, largest_sum, last_place
 from siloom.sim.units.float_tile import (
+    ANY,
     CHANCE,
     DEEP,
     DEEP_CHANCE,
+    DEEP_ODD,
     DEEP_ODD_CHANCE,
     FUSED,
     HALF,
+    HALF_ODD,
     ODD,
     ODD_CHANCE,
+    SATURATE,
+    SATURATE_ODD,
     SHALLOW,
 )
 from siloom.sim.units.float_tiles import Singles, float_tiles
@@ -48,72 +55,76 @@ class Step(NamedTuple):
     single: bool
 
 
-def last_place(form: Float) -> int:
-    """Exponent of a format's smallest subnormal."""
-    return 1 - form.bias - form.mantissa_bits
-
-
-def _most(design: FpMac, steps: int, by_chance: bool) -> float:
-    """No sum of so many products, however each step is rounded, is larger."""
-    place = 2.0**-design.accumulator.mantissa_bits
-    grown = steps * math.exp(min(steps * place, 700.0))
+def _most(products: Extent, total: float, form: Float, steps: int, by_chance: bool) -> float:
+    """No sum, however each step is rounded, is larger; sizes of its products add up to at most ``total``."""
+    place = 2.0**-form.mantissa_bits
+    grown = total * math.exp(min(steps * place, 700.0))
     # A sum so much larger than every product is moved by none, but by chance.
-    return _largest(design) * (grown if by_chance else min(grown, 8 / place))
+    return grown if by_chance else min(grown, products.largest * 8 / place)
 
 
-def _largest(design: FpMac) -> float:
-    """The largest product of two numbers."""
-    return rounding(design.a, True)[3] * rounding(design.b, True)[3]
-
-
-def _exact(design: FpMac, steps: int, by_chance: bool) -> bool:
-    """Whether every sum of an accumulator and a product is a number of double precision.
-
-    Both are whole multiples of the smallest product, and of those below 2**53 none is rounded.
-    """
-    held = min(_most(design, steps, by_chance), rounding(design.accumulator, True)[3])
-    return held + _largest(design) < 2.0 ** (_DOUBLE_BITS + 1 + last_place(design.a) + last_place(design.b))
-
-
-def single_is_safe(design: FpMac) -> bool:
+def single_is_safe(design: FpMac, products: Extent) -> bool:
     """Whether sums may be rounded to single precision before they are rounded to the accumulator's format."""
     form = design.accumulator
     width, own = design.a.mantissa_bits + design.b.mantissa_bits + 2, form.mantissa_bits + 1
-    lowest = last_place(design.a) + last_place(design.b)
-    highest = design.a.bias + design.b.bias + 2 + own + 3
+    highest = math.frexp(products.largest)[1]
     return (
-        width <= own
-        and width + own + 1 <= _SINGLE_BITS
+        width + own + 1 <= _SINGLE_BITS
         and 2 * own + 1 <= _SINGLE_BITS
-        # No subnormals of single precision and nothing beyond its range, magic numbers included.
-        and lowest > -_SINGLE_TOP
-        and highest < _SINGLE_TOP
-        and (last_place(form) <= lowest or form.bias + 1 + 1 + _SINGLE_BITS - form.mantissa_bits < _SINGLE_TOP)
-        # Below the accumulator's normal range sums are exact.
-        and -form.bias - lowest < _SINGLE_BITS + 1
+        # A product on the accumulator's grid, or one whose sum with what reaches down to its last place is exact.
+        and (width <= own or min(highest, form.bias + 1) - max(last_place(form), products.place) < _SINGLE_BITS)
+        # No subnormals of single precision.
+        and products.place > -_SINGLE_TOP
     )
 
 
-def step_of(design: FpMac, steps: int, by_chance: bool) -> Step:
-    """The cheapest step that gives the unit's bits in sums of at most so many steps."""
-    form = design.accumulator
-    deep = last_place(form) <= last_place(design.a) + last_place(design.b)
-    deep = deep and _most(design, steps, by_chance) <= rounding(form, True)[3]
-    exact = _exact(design, steps, by_chance)
+def single_odd_is_safe(design: FpMac, products: Extent) -> bool:
+    """Whether sums may be rounded to odd in single precision before they are rounded to the accumulator's format.
+
+    Products must be exact there, and two places more than the accumulator's be left.
+    """
+    return (
+        design.accumulator.mantissa_bits + 2 <= _SINGLE_BITS
+        and design.a.mantissa_bits + design.b.mantissa_bits + 1 <= _SINGLE_BITS
+        and products.place >= last_place(FP32)
+    )
+
+
+def step_of(design: FpMac, products: Extent, total: float, steps: int, by_chance: bool) -> Step:
+    """The cheapest step that gives the unit's bits in sums of at most so many such products.
+
+    ``total`` is what the sizes of a sum's products come to at most.
+    """
+    form, end = design.accumulator, extent_of_format(design.accumulator)
+    most = _most(products, total, form, steps, by_chance)
+    deep = end.place <= products.place and most <= end.largest
+    held = min(most, end.largest)
+    # Sums and products are whole multiples of the smallest product: below 2**53 of those none is rounded.
+    exact = held + products.largest < 2.0 ** (_DOUBLE_BITS + 1 + products.place)
     if by_chance and deep:
         return Step(DEEP_CHANCE if exact else DEEP_ODD_CHANCE, False)
     if by_chance:
         return Step(CHANCE if exact else ODD_CHANCE, False)
     if form == FP32 and not design.saturate:
         return Step(FUSED, True)
-    single = single_is_safe(design)
-    if form == FP16 and not design.saturate and single:
-        return Step(HALF, True)
-    if single and (deep or form.exponent_bits < FP32.exponent_bits):
-        return Step(DEEP if deep else SHALLOW, True)
+    if design.saturate and not deep and not products.finite:
+        return Step(ANY, False)
+    plain, odd = (SATURATE, SATURATE_ODD) if design.saturate else (SHALLOW, ODD)
+    if deep:
+        plain, odd = DEEP, DEEP_ODD
+    # Magic numbers are made of a sum's exponent, or of that of the smallest normal number.
+    magic = 2.0 ** (_SINGLE_BITS - form.mantissa_bits + 1)
+    if (deep or form.exponent_bits < FP32.exponent_bits) and (held + products.largest) * magic < 2.0**_SINGLE_TOP:
+        single = single_is_safe(design, products)
+        if form == FP16 and not design.saturate:
+            plain_single, odd_single = HALF, HALF_ODD
+        else:
+            plain_single, odd_single = plain, odd
+        if single or single_odd_is_safe(design, products):
+            return Step(plain_single if single else odd_single, True)
     if not exact and not plain_sum_is_safe(design.a, design.b, form):
-        return Step(ODD, False)
-    return Step(DEEP if deep else SHALLOW, False)
+        return Step(odd, False)
+    return Step(plain, False)
 
 
 def float_gemm(
@@ -149,12 +160,17 @@ def float_gemm(
     if not inner:
         return out, 0
     length = min(chunk or inner, inner)
-    kind, single = step_of(design, length, key is not None)
+    x, y = operand(a), operand(b.transpose(0, 2, 1))
+    products = extent(x.flat, design.a).times(extent(y.flat, design.b))
+    total = length * products.largest
+    if products.finite and total > extent_of_format(design.accumulator).largest:
+        total = min(total, largest_sum(a, b.transpose(0, 2, 1)))
+    kind, single = step_of(design, products, total, length, key is not None)
     real: Any = np.float32 if single else np.float64
     whole: Any = np.int32 if single else np.int64
     room = ROWS * columns_of(np.dtype(real).itemsize)
     beyond = float_tiles(
-        kind, operand(a), operand(b.transpose(0, 2, 1)), length, _constants(design, single),
+        kind, x, y, length, _constants(design, single),
         rounding(outer, design.saturate), outer == FP32 and not design.saturate, bool(chunk), np.uint64(key or 0),
         a_scales, b_scales, np.empty(room, real), np.empty(room, whole), out.reshape(-1),
     )  # fmt: skip

@@ -39,33 +39,71 @@ def _half(
     builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
 ) -> tuple[Vector, Vector]:
     """To half precision and back, by the host's conversions."""
-    exact = call(builder, "fma", a, b, sums)
-    return builder.fpext(builder.fptrunc(exact, ir.VectorType(ir.HalfType(), exact.type.count)), exact.type), marks
+    return _through_half(builder, call(builder, "fma", a, b, sums)), marks
+
+
+def _half_odd(
+    builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
+    """As :func:`_half`, rounded to odd first."""
+    return _through_half(builder, _odd_sum(builder, sums, marks, a, b)), marks
+
+
+def _through_half(builder: ir.IRBuilder, value: Vector) -> Vector:
+    half = ir.VectorType(ir.HalfType(), value.type.count)
+    return builder.fpext(builder.fptrunc(value, half), value.type)
 
 
 def _deep(
     builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
 ) -> tuple[Vector, Vector]:
     """To a format so deep and so high that no sum underflows or overflows; then none is a negative zero either."""
-    exact = call(builder, "fma", a, b, sums)
-    magic = builder.bitcast(
-        builder.add(_exponent(builder, exact, marks), builder.bitcast(constants[5], marks.type)), exact.type
-    )
-    return builder.fsub(builder.fadd(exact, magic), magic), marks
+    return _to_deep_format(builder, call(builder, "fma", a, b, sums), marks, constants), marks
 
 
 def _shallow(
     builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
 ) -> tuple[Vector, Vector]:
-    """To any format; marks say where a sum was ever beyond its largest number."""
-    return _to_format(builder, call(builder, "fma", a, b, sums), marks, constants)
+    """To any format; beyond its largest number a sum becomes infinite, and stays so."""
+    return _to_format(builder, call(builder, "fma", a, b, sums), marks, constants), marks
+
+
+def _saturate(
+    builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
+    """To any format, of finite numbers; a sum stays at the largest, and marks say where one was ever beyond it."""
+    return _to_largest(builder, call(builder, "fma", a, b, sums), marks, constants)
 
 
 def _odd(
     builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
 ) -> tuple[Vector, Vector]:
     """As :func:`_shallow`, rounded to odd first."""
-    return _to_format(builder, _odd_sum(builder, builder.fmul(a, b), sums, marks), marks, constants)
+    return _to_format(builder, _odd_sum(builder, sums, marks, a, b), marks, constants), marks
+
+
+def _saturate_odd(
+    builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
+    """As :func:`_saturate`, rounded to odd first."""
+    return _to_largest(builder, _odd_sum(builder, sums, marks, a, b), marks, constants)
+
+
+def _any(
+    builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
+    """As :func:`_saturate_odd`, of any numbers: infinite ones are kept."""
+    value = _odd_sum(builder, sums, marks, a, b)
+    kept, marks = _to_largest(builder, value, marks, constants)
+    finite = builder.fcmp_ordered("<", call(builder, "fabs", value), _same(value.type, float("inf")))
+    return builder.select(finite, kept, value), marks
+
+
+def _deep_odd(
+    builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
+) -> tuple[Vector, Vector]:
+    """As :func:`_deep`, rounded to odd first."""
+    return _to_deep_format(builder, _odd_sum(builder, sums, marks, a, b), marks, constants), marks
 
 
 def _chance(
@@ -82,7 +120,7 @@ def _odd_chance(
     builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
 ) -> tuple[Vector, Vector]:
     """As :func:`_chance`, of any sums."""
-    return _any_by_chance(builder, _odd_sum(builder, builder.fmul(a, b), sums, marks), marks, constants)
+    return _any_by_chance(builder, _odd_sum(builder, sums, marks, a, b), marks, constants)
 
 
 def _any_by_chance(
@@ -94,9 +132,7 @@ def _any_by_chance(
     lift = builder.select(builder.fcmp_ordered("<", size, lowest), lowest, _same(total.type, 0.0))
     near = builder.fsub(_cut_by_chance(builder, builder.fadd(size, lift), marks, shift), lift)
     near = builder.select(builder.fcmp_ordered("<=", near, largest), near, beyond)
-    infinite = builder.fcmp_ordered("==", size, _same(total.type, float("inf")))
-    near = call(builder, "copysign", builder.select(infinite, size, near), total)
-    return near, builder.add(marks, _same(marks.type, STEP))
+    return call(builder, "copysign", near, total), builder.add(marks, _same(marks.type, STEP))
 
 
 def _deep_chance(
@@ -111,7 +147,7 @@ def _deep_odd_chance(
     builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector, constants: Sequence[Vector]
 ) -> tuple[Vector, Vector]:
     """As :func:`_deep_chance`, of any sums."""
-    near = _cut_by_chance(builder, _odd_sum(builder, builder.fmul(a, b), sums, marks), marks, constants[6])
+    near = _cut_by_chance(builder, _odd_sum(builder, sums, marks, a, b), marks, constants[6])
     return near, builder.add(marks, _same(marks.type, STEP))
 
 
@@ -129,41 +165,65 @@ def _cut_by_chance(builder: ir.IRBuilder, value: Vector, marks: Vector, shift: V
     return builder.bitcast(builder.and_(builder.add(builder.bitcast(value, whole), bits), kept), value.type)
 
 
-def _to_format(
+def _to_format(builder: ir.IRBuilder, value: Vector, marks: Vector, constants: Sequence[Vector]) -> Vector:
+    """``host_floats.rounded`` without saturation, lane by lane."""
+    _, _, _, largest, beyond, _, _ = constants
+    near = _to_places(builder, value, marks, constants)
+    over = builder.fcmp_ordered(">", call(builder, "fabs", near), largest)
+    return call(builder, "copysign", builder.select(over, beyond, near), value)
+
+
+def _to_largest(
     builder: ir.IRBuilder, value: Vector, marks: Vector, constants: Sequence[Vector]
 ) -> tuple[Vector, Vector]:
-    """``host_floats.rounded``, lane by lane."""
-    factor, lowest, highest, largest, beyond = constants[:5]
+    """``host_floats.rounded`` with saturation, of finite numbers, lane by lane."""
+    _, _, _, largest, _, _, _ = constants
+    size = call(builder, "fabs", _to_places(builder, value, marks, constants))
+    over = builder.fcmp_ordered(">", size, largest)
+    kept = call(builder, "copysign", builder.select(over, largest, size), value)
+    return kept, builder.or_(marks, builder.sext(over, marks.type))
+
+
+def _to_places(builder: ir.IRBuilder, value: Vector, marks: Vector, constants: Sequence[Vector]) -> Vector:
+    """A number rounded to as many places as the format has there, whatever its largest number; zeros lose their sign.
+
+    The exponent of an infinity makes a magic number that is finite, and so changes nothing.
+    """
+    _, lowest, _, _, _, pattern, _ = constants
     power = builder.bitcast(_exponent(builder, value, marks), value.type)
     power = builder.select(builder.fcmp_ordered(">", power, lowest), power, lowest)
-    power = builder.select(builder.fcmp_ordered("<", power, highest), power, highest)
-    magic = builder.fmul(power, factor)
-    near = builder.fsub(builder.fadd(value, magic), magic)
-    size = call(builder, "fabs", near)
-    over = builder.fcmp_ordered(">", size, largest)
-    finite = builder.fcmp_ordered("<", size, _same(value.type, float("inf")))
-    near = builder.select(builder.and_(over, finite), beyond, near)
-    return call(builder, "copysign", near, value), builder.or_(marks, builder.sext(over, marks.type))
+    magic = builder.add(builder.bitcast(power, marks.type), builder.bitcast(pattern, marks.type))
+    magic = builder.bitcast(magic, value.type)
+    return builder.fsub(builder.fadd(value, magic), magic)
 
 
-def _odd_sum(builder: ir.IRBuilder, x: Vector, y: Vector, marks: Vector) -> Vector:
-    """``host_floats.odd_sum``, lane by lane."""
-    whole, zero = marks.type, _same(x.type, 0.0)
-    total = builder.fadd(x, y)
-    part = builder.fsub(total, x)
-    error = builder.fadd(builder.fsub(x, builder.fsub(total, part)), builder.fsub(y, part))
+def _to_deep_format(builder: ir.IRBuilder, value: Vector, marks: Vector, constants: Sequence[Vector]) -> Vector:
+    power = _exponent(builder, value, marks)
+    magic = builder.bitcast(builder.add(power, builder.bitcast(constants[5], marks.type)), value.type)
+    return builder.fsub(builder.fadd(value, magic), magic)
+
+
+def _odd_sum(builder: ir.IRBuilder, sums: Vector, marks: Vector, a: Vector, b: Vector) -> Vector:
+    """``host_floats.odd_sum`` of a product, exact in the lanes' format, and a sum; lane by lane."""
+    whole = marks.type
+    total = call(builder, "fma", a, b, sums)
+    part = builder.fsub(total, sums)
+    error = builder.fadd(call(builder, "fma", a, b, builder.fneg(part)), builder.fsub(sums, builder.fsub(total, part)))
+    # Cut towards zero, and a one put last: of two neighbours about a sum, that is the odd one.
     pattern = builder.bitcast(total, whole)
-    outward = builder.icmp_signed("==", builder.fcmp_ordered(">", error, zero), builder.fcmp_ordered(">", total, zero))
-    even = builder.icmp_signed("==", builder.and_(pattern, _same(whole, 1)), _same(whole, 0))
-    moved = builder.add(pattern, builder.select(outward, _same(whole, 1), _same(whole, -1)))
-    chosen = builder.and_(builder.fcmp_ordered("!=", error, zero), even)
-    return builder.bitcast(builder.select(chosen, moved, pattern), x.type)
+    signs = builder.xor(builder.bitcast(error, whole), pattern)
+    cut = builder.add(pattern, builder.ashr(signs, _same(whole, whole.element.width - 1)))
+    inexact = builder.fcmp_ordered("!=", error, _same(total.type, 0.0))
+    return builder.bitcast(builder.select(inexact, builder.or_(cut, _same(whole, 1)), pattern), total.type)
 
 
-SHALLOW, DEEP, FUSED, HALF = range(4)
-ODD, CHANCE, ODD_CHANCE, DEEP_CHANCE, DEEP_ODD_CHANCE = range(2, 7)
-SINGLE: tuple[Step, ...] = (_shallow, _deep, _fused, _half)
-DOUBLE: tuple[Step, ...] = (_shallow, _deep, _odd, _chance, _odd_chance, _deep_chance, _deep_odd_chance)
+SHALLOW, DEEP, SATURATE, ODD, DEEP_ODD, SATURATE_ODD, ANY = range(7)
+FUSED, HALF, HALF_ODD = range(7, 10)
+CHANCE, ODD_CHANCE, DEEP_CHANCE, DEEP_ODD_CHANCE = range(7, 11)
+MARKED = (SATURATE, SATURATE_ODD, ANY)
+_BOTH: tuple[Step, ...] = (_shallow, _deep, _saturate, _odd, _deep_odd, _saturate_odd, _any)
+SINGLE: tuple[Step, ...] = (*_BOTH, _fused, _half, _half_odd)
+DOUBLE: tuple[Step, ...] = (*_BOTH, _chance, _odd_chance, _deep_chance, _deep_odd_chance)
 float_tile = tile_of(SINGLE, DOUBLE)
-"""Kinds of step, on sums of single precision: SHALLOW, DEEP, FUSED, HALF; of double: SHALLOW, DEEP, ODD and those by
-chance."""
+"""Kinds of step: on sums of both types the first seven; of single precision those of the host's own formats; of double
+those by chance. Those of MARKED leave marks of sums that were too large."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from siloom.sim.jit import kernel
 from siloom.sim.units.chance import word
-from siloom.sim.units.float_tile import CHANCE, ODD, SHALLOW, float_tile
+from siloom.sim.units.float_tile import CHANCE, MARKED, float_tile
 from siloom.sim.units.host_floats import Rounding, odd_sum, rounded
 from siloom.sim.units.panels import Operand, pack
 from siloom.sim.units.register_tile import ROWS, columns_of
@@ -43,7 +43,7 @@ def float_tiles(
     marks: Wholes,
     out: Singles,
 ) -> int:
-    """The product (s, m, n), put into the flat ``out``; how many of its sums left the range of their format.
+    """The product (s, m, n), put into the flat ``out``; how many sums, of products or of chunks, left their range.
 
     ``chunk`` is at least 1; each chunk's sum starts from +0. With one scale factor a line, (s or 1, lines or 1, 1), the
     chunks' sums are added and the whole is scaled; with one a chunk they are scaled first. ``sums`` and ``marks`` are
@@ -58,8 +58,10 @@ def float_tiles(
     a_end, b_end = (np.ones(ROWS), np.ones(lanes)) if a_scales.shape[2] > 1 else (a_scale, b_scale)
     by_block = a_scales.shape[2] > 1
     by_chance = kind >= CHANCE and sums.itemsize == 8
-    marked = kind == SHALLOW or (kind == ODD and sums.itemsize == 8)
+    marked = kind in MARKED
     marks[:] = 0
+    # Half-way from the largest number to the next power of two; the tie is rounded to the even one of both, beyond.
+    outer_end = (outer[2] + outer[3]) / 2
     beyond = 0
     for s in range(stack):
         t = 0 if y.shape[0] == 1 else s
@@ -113,9 +115,11 @@ def float_tiles(
                             whole[n] += np.float32(sums[n])
                     else:
                         for n in range(ROWS * lanes):
-                            whole[n] = np.float32(rounded(odd_sum(np.float64(whole[n]), np.float64(sums[n])), outer))
+                            total = odd_sum(np.float64(whole[n]), np.float64(sums[n]))
+                            left_range[n] |= abs(total) >= outer_end
+                            whole[n] = np.float32(rounded(total, outer))
                 for n in range(ROWS * lanes):
-                    beyond += left_range[n] or (marks[n] != 0 and marked)
+                    beyond += left_range[n] or (marks[n] != 0 and marked) or not abs(whole[n]) < np.inf
                 _put(whole, a_end, b_end, out, (s * rows + top) * columns + left, columns, height, width)
     return beyond
 

@@ -20,6 +20,9 @@ fails, :func:`odd_sum` rounds to odd first, after which a second rounding is alw
 Melquiond, "Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd",
 IEEE Trans. Computers 57(4), 2008).
 
+**Of the numbers that are there** the same is true with their own largest product and last place in the stead of those
+of their formats (``extent``), which leaves more sums exact.
+
 **FP32** is the accumulator of the host's own fused multiply-add in single precision: a factor of FP8, BF16 or FP16 is a
 float32 without loss.
 """

@@ -1,7 +1,10 @@
 """Do files of spaces say what they mean, and is every fault one line with its place?"""
 
+import json
+
 import pytest
 
+from siloom.explore.document import schema
 from siloom.explore.load import space_of, space_of_file
 from siloom.sim.errors import InputError
 
@@ -142,3 +145,8 @@ def test_paths_are_seen_from_the_files_own_folder(tmp_path, monkeypatch, wild):
     wild("number = [1, 2]\n")
     monkeypatch.chdir("/")
     assert space_of_file(tmp_path / "wild.toml").size == 2
+
+
+def test_the_schema_for_editors_is_that_of_the_files(repository):
+    published = json.loads((repository / "explore" / "space.schema.json").read_text())
+    assert published == schema(), "renew it: see the docstring of siloom.explore.document.schema"

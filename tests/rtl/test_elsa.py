@@ -37,8 +37,16 @@ def passes(verdict):
     assert verdict.model_cycles == verdict.rtl_cycles > 0
 
 
-def test_the_smallest_passes_in_the_amaranth_simulator():
-    passes(judge(SMALLEST, names=("independent", "no candidates", "two heads, causal", "stalled")))
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("independent", "stalled"),
+        pytest.param(("independent", "no candidates", "two heads, causal", "stalled"), marks=pytest.mark.slow),
+    ],
+    ids=["some", "more"],
+)
+def test_the_smallest_passes_in_the_amaranth_simulator(names):
+    passes(judge(SMALLEST, names=names))
 
 
 @pytest.mark.slow

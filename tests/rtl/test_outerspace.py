@@ -51,8 +51,11 @@ def tiny() -> list[Trial]:
 # The machine is right.
 
 
-def test_the_smallest_gives_the_models_product_in_its_cycles():
-    found = judge(some("uniform"))
+@pytest.mark.parametrize(
+    "trials", [tiny, pytest.param(lambda: some("uniform"), marks=pytest.mark.slow)], ids=["tiny", "uniform"]
+)
+def test_the_smallest_gives_the_models_product_in_its_cycles(trials):
+    found = judge(trials())
     assert found.passed, found.fault
     assert found.mismatched_bits == 0
 

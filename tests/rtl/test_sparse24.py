@@ -47,8 +47,9 @@ def passes(verdict):
     assert verdict.model_cycles == verdict.rtl_cycles > 0
 
 
-def test_a_small_array_passes_in_the_amaranth_simulator():
-    passes(judge(small()))
+@pytest.mark.parametrize("names", [NAMES, pytest.param((), marks=pytest.mark.slow)], ids=["some", "all"])
+def test_a_small_array_passes_in_the_amaranth_simulator(names):
+    passes(judge(small(), names=names))
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (1, 3), (3, 1)])

@@ -56,10 +56,15 @@ def test_small_arrays_pass_in_the_amaranth_simulator(dataflow, double):
 
 
 @pytest.mark.parametrize(("precision", "accumulator"), [("bf16", "fp32"), ("fp8", "fp16")])
+@pytest.mark.parametrize(
+    "names",
+    [("ragged", "ends"), pytest.param(("ragged", "trickle", "ends", "both"), marks=pytest.mark.slow)],
+    ids=["some", "more"],
+)
 @dataflows
-def test_floating_point_is_that_of_fp_mac_rounded_once_a_product(dataflow, precision, accumulator):
+def test_floating_point_is_that_of_fp_mac_rounded_once_a_product(dataflow, precision, accumulator, names):
     design = small(dataflow, precision=precision, accumulator=accumulator)
-    passes(judge(design, names=("ragged", "trickle", "ends", "both")))
+    passes(judge(design, names=names))
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (1, 3), (3, 1)])

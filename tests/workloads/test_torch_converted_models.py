@@ -232,6 +232,19 @@ def test_what_is_left_in_float32_is_named_once() -> None:
         made(drawn(2, 5, 4))
 
 
+def test_a_sum_too_narrow_for_one_product_is_told_in_one_line_where_convert_is_called() -> None:
+    said = "int8:acc=14: one product of two codes comes to 16129 and needs 15 bits, sums end at 8191"
+    with pytest.warns(st.CautionWarning) as told:
+        st.convert(nn.Linear(4, 4), "int8:acc=14")
+    assert [(str(w.message), w.filename) for w in told] == [(said, __file__)]
+    with pytest.warns(st.CautionWarning) as told:
+        st.convert(nn.Linear(4, 4), "int8:acc=15", grad_input="int8:acc=14", grad_weight="int8:acc=13")
+    assert [str(w.message).count("one product") for w in told] == [2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        st.convert(nn.Linear(4, 4), "int8:acc=15")
+
+
 def test_an_operand_that_is_no_number_names_layer_and_direction() -> None:
     made = st.convert(Tied(), "fp32")
     with torch.no_grad():

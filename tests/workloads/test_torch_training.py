@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,6 +109,41 @@ def test_a_checkpoint_of_another_run_is_refused(choices: dict[str, object], said
     train(plan(), checkpoint=path)
     with pytest.raises(InputError, match=said):
         train(plan(**choices), resume=path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("step", "2", "step must be a whole number from 0, got '2'"),
+        ("step", -1, "step must be a whole number from 0, got -1"),
+        ("step", None, "step must be a whole number from 0, got None"),
+        ("history", [], "is a damaged checkpoint"),
+        ("groups", {}, "is a damaged checkpoint"),
+        ("state", [1], "is a damaged checkpoint"),
+        ("identity", "none", "is no checkpoint of siloom train"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_with_something_else_in_a_field_is_refused(
+    field: str, value: object, said: str, tmp_path: Path
+) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    path = tmp_path / "c.safetensors"
+    train(plan(), checkpoint=path)
+    with safe_open(path, framework="pt") as file:
+        ((key, text),) = file.metadata().items()
+    about = {**json.loads(text), field: value}
+    save_file(load_file(path), path, {key: json.dumps(about)})
+    with pytest.raises(InputError, match=said):
+        train(plan(), resume=path)
+
+
+def test_numbers_beyond_what_a_generator_takes_are_refused() -> None:
+    with pytest.raises(InputError, match=f"train: seed must be at most {2**63 - 1}, got {2**63}"):
+        plan(seed=2**63)
+    assert train(plan(seed=2**63 - 1, steps=1)).step == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"\xff" * 8 + b"{}"])

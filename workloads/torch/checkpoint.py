@@ -84,9 +84,9 @@ def load(training: Training, path: Path) -> None:
         training.optimizer.load_state_dict({"state": state, "param_groups": merged})
         torch.set_rng_state(tensors["generator"])
         training.scale.load_state_dict(about["loss_scale"])
-        training.step = int(about["step"])
+        training.step = about["step"]
         training.history = History.from_dict(about["history"])
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is a damaged checkpoint: {' '.join(str(error).split())[:200]}") from None
 
 
@@ -98,6 +98,8 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[_KEY])
+            if not isinstance(about, dict) or not isinstance(about.get("identity"), dict):
+                raise KeyError(_KEY)
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118  no mapping
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError):
         raise InputError(f"{path}: is no checkpoint of siloom train") from None
@@ -105,14 +107,17 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 def _check_same(training: Training, about: dict[str, Any], path: Path) -> None:
     own = training.plan.identity(training.steps)
-    kept = about.get("identity", {})
+    kept = about["identity"]
     for field in sorted(own.keys() | kept.keys()):
         if own.get(field) != kept.get(field):
             raise InputError(f"{path}: was made with {field} {kept.get(field)}, not with {own.get(field)}")
     if about.get("data") != training.data.content_hash():
         raise InputError(f"{path}: was made from other data than are here now")
-    if about.get("step", 0) > training.steps:
-        raise InputError(f"{path}: was made after {about['step']} steps, more than the {training.steps} asked for")
+    step = about.get("step")
+    if not isinstance(step, int) or step < 0:
+        raise InputError(f"{path}: is a damaged checkpoint: step must be a whole number from 0, got {step!r}")
+    if step > training.steps:
+        raise InputError(f"{path}: was made after {step} steps, more than the {training.steps} asked for")
 
 
 def _below(tensors: dict[str, torch.Tensor], start: str) -> dict[str, torch.Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any, TypeVar
 
 import torch
@@ -13,10 +14,14 @@ from siloom.workloads.torch.converted import Converted, converted_class
 from siloom.workloads.torch.frames import Conversion, Site, losses_of
 from siloom.workloads.torch.learnt import NAME, Learnt, learnt_of
 from siloom.workloads.torch.left_out import LAYERS, warn_of
-from siloom.workloads.torch.methods import method
+from siloom.workloads.torch.methods import Method, method
 from siloom.workloads.torch.ways import Way, Ways
 
 Model = TypeVar("Model", bound=nn.Module)
+
+
+class CautionWarning(UserWarning):
+    """An arithmetic whose results are doubtful whatever is multiplied, such as a sum too narrow for one product."""
 
 
 def convert(
@@ -47,6 +52,8 @@ def convert(
 
     A model that is converted already is converted anew. A part of a model may be converted by itself.
 
+    An arithmetic that cannot be trusted with any product is told by one :class:`CautionWarning`.
+
     Raises:
         UsageError: an unknown arithmetic, method or field.
         InputError: a value that its field refuses.
@@ -54,7 +61,18 @@ def convert(
     chosen = method(attention)
     if keep is not None:
         chosen = chosen.with_settings(chosen.name, {"keep": keep})
-    conversion = Conversion(Ways.of(arithmetic, backward, grad_input, grad_weight), chosen, set())
+    ways = Ways.of(arithmetic, backward, grad_input, grad_weight)
+    if ways.cautions:
+        warnings.warn("; ".join(ways.cautions), CautionWarning, stacklevel=2)
+    return converted_copy(model, ways, chosen, depth=1)
+
+
+def converted_copy(model: Model, ways: Ways, chosen: Method, depth: int = 0) -> Model:
+    """As :func:`convert`, without a word about the arithmetic, which the caller tells by itself.
+
+    The user, who is told of what is left in float32, is ``depth`` calls above the caller.
+    """
+    conversion = Conversion(ways, chosen, set())
     made = copy.deepcopy(model, _computed(model))
     left: dict[str, str] = {}
     for path, module in list(made.named_modules()):
@@ -75,7 +93,7 @@ def convert(
         if isinstance(module, nn.MultiheadAttention):
             learnt_of(module, chosen, module.num_heads, module.head_dim)
     if left:
-        warn_of(left, depth=1)
+        warn_of(left, depth=depth + 1)
     return made
 
 

@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 
 import torch
 
+from siloom.sim.choices import choices, chosen
 from siloom.sim.design import parameter
 from siloom.sim.errors import MissingPartError
-from siloom.workloads.torch.named import CHOICE, Choice, choices, chosen
+from siloom.workloads.torch.named import CHOICE, Choice
 
 _PACKAGE = "siloom.workloads.torch.optimizers"
 

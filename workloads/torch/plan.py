@@ -9,7 +9,7 @@ from torch import nn
 
 from siloom.sim.arithmetic import Direction
 from siloom.sim.errors import InputError, UsageError
-from siloom.workloads.torch.convert import convert
+from siloom.workloads.torch.convert import converted_copy
 from siloom.workloads.torch.data import Data
 from siloom.workloads.torch.methods import Method, method
 from siloom.workloads.torch.optimizer import Optimizer, optimizer
@@ -17,6 +17,9 @@ from siloom.workloads.torch.recipe import Recipe, recipe
 from siloom.workloads.torch.schedule import Schedule, schedule
 from siloom.workloads.torch.sparse import Sparsity, sparsity
 from siloom.workloads.torch.ways import Ways
+
+_MOST = 2**63 - 1
+"""Whole numbers that torch's generator takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +46,7 @@ class Plan:
 
     def convert(self, network: nn.Module) -> nn.Module:
         """The network in the plan's arithmetic and attention."""
-        ways, attention = self.ways, str(self.attention)
-        return convert(
-            network, ways.forward, grad_input=ways.grad_input, grad_weight=ways.grad_weight, attention=attention
-        )
+        return converted_copy(network, self.ways, self.attention)
 
     @classmethod
     def of(
@@ -73,6 +73,8 @@ class Plan:
         for name, value, least in (("seed", seed, 0), ("steps", steps, 1), ("threads", threads, 1)):
             if value is not None and value < least:
                 raise InputError(f"train: {name} must be at least {least}, got {value}")
+            if value is not None and value > _MOST:
+                raise InputError(f"train: {name} must be at most {_MOST}, got {value}")
         made = recipe(recipe_text)
         rule = optimizer(optimizer_text or made.optimizer)
         if loss_scale and rule.gradients > 1:

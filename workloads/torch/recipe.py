@@ -14,9 +14,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from siloom.sim.choices import choices, chosen
 from siloom.sim.design import parameter
 from siloom.workloads.torch.data import IGNORED, Data
-from siloom.workloads.torch.named import CHOICE, Choice, choices, chosen
+from siloom.workloads.torch.named import CHOICE, Choice
 
 _PACKAGE = "siloom.workloads.torch.recipes"
 

@@ -10,8 +10,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from siloom.sim.choices import choices, chosen
 from siloom.sim.design import parameter
-from siloom.workloads.torch.named import CHOICE, Choice, choices, chosen
+from siloom.workloads.torch.named import CHOICE, Choice
 
 _PACKAGE = "siloom.workloads.torch.schedules"
 _RULE = "linear scaling rule, Goyal et al. 2017"

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from siloom.sim.choices import choices, chosen
 from siloom.sim.design import parameter
 from siloom.workloads.torch.masks import Masks
-from siloom.workloads.torch.named import CHOICE, Choice, choices, chosen
+from siloom.workloads.torch.named import CHOICE, Choice
 
 _PACKAGE = "siloom.workloads.torch.sparsity"
 

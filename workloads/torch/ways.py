@@ -33,6 +33,12 @@ class Ways:
             _way(behind if grad_weight is None else grad_weight),
         )
 
+    @property
+    def cautions(self) -> list[str]:
+        """What makes results doubtful whatever is multiplied, each once."""
+        found = (way.caution for way in (self.forward, self.grad_input, self.grad_weight))
+        return [text for text in dict.fromkeys(found) if text]
+
     def text(self, direction: Direction) -> str:
         """The name of a direction's arithmetic."""
         return str(getattr(self, direction))

@@ -10,7 +10,7 @@ import pytest
 
 from siloom.sim.arithmetic import arithmetic
 from siloom.sim.arithmetic.floating import accumulator
-from siloom.sim.contract import BF16, FP8_E4M3FN, FP8_E5M2, FP32, Float
+from siloom.sim.contract import BF16, FP8_E4M3FN, FP8_E5M2, FP16, FP32, Float
 from siloom.sim.errors import InputError
 from siloom.sim.jit import kernel
 from siloom.sim.units.chance import CHANCE_BITS, STEP, mixed, seed, word
@@ -140,6 +140,26 @@ def test_every_number_and_midpoint_is_rounded_as_ml_dtypes_does(form):
     assert got.counts.clipped == 0
 
 
+@pytest.mark.parametrize(("overflow", "end"), [("infinity", np.inf), ("saturate", np.finfo(F).max)])
+def test_a_sum_of_chunks_beyond_its_range_is_counted_though_every_chunk_stays_within_it(overflow, end):
+    way = arithmetic(f"bf16:chunk=1,overflow={overflow}")
+    a = np.array([[[2.0**127, 2.0**127], [2.0**127, 2.0**126], [-(2.0**127), 2.0**127]]], F)
+    got = way.product(a, np.ones((1, 2, 1), F), "grad_weight")
+    assert got.values.ravel().tolist() == [end, 1.5 * 2.0**127, 0]
+    assert got.counts.saturated == 1
+
+
+@pytest.mark.parametrize("overflow", ["infinity", "saturate"])
+def test_a_sum_of_chunks_in_half_precision_leaves_it_half_a_place_above_its_largest_number(overflow):
+    unit = FpMac(a_format="bf16", b_format="bf16", overflow=overflow)
+    # 65504 is the largest; 65519 is rounded to it, 65520 to what there is not.
+    for last, saturated in ((0.0, 0), (15.0, 0), (16.0, 1)):
+        a = np.array([[[65280.0, 224.0, last]]], F)
+        got, beyond = float_gemm(a, np.ones((1, 3, 1), F), unit, chunk=1, outer=FP16)
+        assert beyond == saturated
+        assert got == (np.inf if saturated and overflow == "infinity" else 65504.0)
+
+
 def test_headroom_keeps_the_largest_sum_within_a_narrow_accumulator():
     for inner in (1, 128, 2048):
         ones = np.ones((1, 2, inner), F), np.ones((1, inner, 2), F)
@@ -228,14 +248,25 @@ def test_operands_by_chance_are_the_units(form):
 @pytest.mark.parametrize(
     ("acc", "direction"), [(acc, way) for acc in ("fp16", "bf16") for way in ("forward", "grad_input")]
 )
-def test_sums_by_chance_are_the_units_step_by_step(acc, direction):
+@pytest.mark.parametrize("largest", [1.0, 2.0**-6])
+def test_sums_by_chance_are_the_units_step_by_step(acc, direction, largest):
     rng = np.random.default_rng(8)
-    a, b = numbers(rng, 9, 30, 17)
-    way = arithmetic(f"fp8:acc={acc},acc_rounding=stochastic,headroom=none")
-    got = way.product(a[None] / 64, b[None], direction, 5)
     a_form = FP8_E4M3FN if direction == "forward" else FP8_E5M2
-    x, x_scale = plain_codes(a / 64, a_form, TOPS[a_form])
-    y, y_scale = plain_codes(b, FP8_E4M3FN, 448.0)
+    form = accumulator("fp8", acc)
+    unit = FpMac(
+        a_format="fp8_e4m3" if direction == "forward" else "fp8_e5m2",
+        b_format="fp8_e4m3",
+        acc_exponent_bits=form.exponent_bits,
+        acc_mantissa_bits=form.mantissa_bits,
+    )
+    a, b = numbers(rng, 9, 30, 17)
+    # Of the whole range of both formats, and so small that no sum comes near the accumulator's largest number.
+    (x, x_scale), (y, y_scale) = (plain_codes(v, f, TOPS[f] * largest) for v, f in ((a, a_form), (b, FP8_E4M3FN)))
+    got, _ = float_gemm(x[None], y[None], unit, key=seed(5, 2))
+    if largest == 1:
+        way = arithmetic(f"fp8:acc={acc},acc_rounding=stochastic,headroom=none")
+        scaled = (got.astype(float) * (float(x_scale) * float(y_scale))).astype(F)
+        assert np.array_equal(way.product(a[None], b[None], direction, 5).values, scaled, equal_nan=True)
     design = StochasticRounding(target=acc, random_bits=CHANCE_BITS)
     for i, j in ((0, 0), (3, 16), (8, 2), (8, 16)):
         total, start = Fraction(0), plain_word(seed(5, 2), i * 17 + j)
@@ -247,9 +278,9 @@ def test_sums_by_chance_are_the_units_step_by_step(acc, direction):
             if total is None:
                 break
         if total is None:
-            assert not np.isfinite(got.values[0, i, j])
+            assert not np.isfinite(got[0, i, j])
         else:
-            assert got.values[0, i, j] == F(float(total) * (float(x_scale) * float(y_scale)))
+            assert got[0, i, j] == F(float(total))
 
 
 def test_sums_by_chance_are_right_on_average_where_nearest_ones_stick():

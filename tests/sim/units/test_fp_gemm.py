@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siloom.sim.contract import BF16, FP8_E4M3FN, FP8_E5M2, FP16, FP32, Float
+from siloom.sim.units import float_gemm
+from siloom.sim.units.float_gemm import Step, step_of
+from siloom.sim.units.float_tile import DEEP, DEEP_ODD, ODD, SATURATE, SHALLOW
 from siloom.sim.units.floats import convert, layout
 from siloom.sim.units.fp_gemm import decoded, encoded, fp_dot, fp_gemm, fp_gemm_values, gemm_codes
 from siloom.sim.units.fp_mac import OPERANDS, FpMac, fp_mac_steps
@@ -79,6 +82,36 @@ def test_every_pair_of_fp8_after_every_other_product(a_format, b_format):
             a = np.stack([np.full(256, first), every], axis=1)
             b = np.stack([np.roll(every, 77), every])
             assert (fp_gemm(a, b, design) == exact(a, b, design)).all()
+
+
+def windowed(rng, form, shape):
+    """Numbers of a format whose sizes lie in a few binades, and zeros."""
+    every = decoded(form)[np.isfinite(decoded(form)) & (decoded(form) > 0)]
+    lowest = rng.choice(every)
+    near = every[(every >= lowest) & (every <= lowest * 2.0 ** rng.integers(0, 13))]
+    found = rng.choice(near, shape) * rng.choice([-1, 0, 1, 1], shape)
+    return found.astype(np.float32)
+
+
+@pytest.mark.parametrize("b_format", FORMATS)
+@pytest.mark.parametrize("a_format", FORMATS)
+def test_a_step_chosen_for_the_numbers_gives_the_bits_of_the_integers(a_format, b_format, monkeypatch):
+    seen = set()
+    monkeypatch.setattr(float_gemm, "step_of", lambda *about: seen.add(step_of(*about)) or step_of(*about))
+    rng = np.random.default_rng(10)
+    for accumulator in (*ACCUMULATORS, (6, 5), (8, 10)):
+        for overflow in ("infinity", "saturate"):
+            design = unit(a_format, b_format, accumulator, overflow)
+            for inner in (2, 3, 3, 30):
+                a, b = windowed(rng, design.a, (13, inner)), windowed(rng, design.b, (inner, 21))
+                for chunk in (0, 2):
+                    codes = encoded(a, design.a), encoded(b, design.b)
+                    got = fp_gemm(*codes, design, chunk=chunk)
+                    assert (got == exact(*codes, design, chunk)).all(), (design, chunk)
+    # Products of more than 8 bits are too wide for the shortest of steps.
+    narrow = a_format.startswith("fp8") and b_format.startswith("fp8")
+    wanted = {SHALLOW, DEEP, ODD, DEEP_ODD, SATURATE} if narrow else {ODD, DEEP_ODD}
+    assert {Step(kind, True) for kind in wanted} <= seen
 
 
 def test_integer_product_is_the_plain_reference_in_order_and_in_chunks():

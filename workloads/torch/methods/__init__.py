@@ -8,9 +8,7 @@ a method learns beside the model lies in a :class:`Learnt` of the module that at
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,10 +19,9 @@ import numpy as np
 import torch
 
 from siloom.sim.approximation import Mask
+from siloom.sim.choices import choices, chosen, shortest_text
 from siloom.sim.design import Design
 from siloom.sim.drawn_attention import Reals32
-from siloom.sim.errors import UsageError, did_you_mean
-from siloom.sim.settings import parse_named
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -110,20 +107,13 @@ class Method(Design, ABC):
 
     def __str__(self) -> str:
         """The name with the settings that differ from its own."""
-        plain = type(self)()
-        own = [f"{k}={v}" for k, v in self.as_dict().items() if v != getattr(plain, k)]
-        return f"{self.name}:{','.join(own)}" if own else self.name
+        return shortest_text(self.name, self)
 
 
 @lru_cache(maxsize=1)
 def methods() -> dict[str, type[Method]]:
     """Every method by its name."""
-    found: dict[str, type[Method]] = {}
-    for module in pkgutil.iter_modules(__path__):
-        for item in vars(importlib.import_module(f"{__name__}.{module.name}")).values():
-            if isinstance(item, type) and issubclass(item, Method) and "name" in vars(item):
-                found[item.name] = item
-    return dict(sorted(found.items()))
+    return choices(Method, __name__)  # type: ignore[type-abstract]
 
 
 @lru_cache(maxsize=256)
@@ -134,8 +124,4 @@ def method(text: str) -> Method:
         UsageError: an unknown name or field.
         InputError: a value that its field refuses.
     """
-    named = parse_named(text)
-    known = methods()
-    if named.name not in known:
-        raise UsageError(f"no attention '{named.name}'{did_you_mean(named.name, known)}")
-    return known[named.name]().with_settings(named.name, named.settings)
+    return chosen(Method, __name__, text, "attention")  # type: ignore[type-abstract]
