@@ -134,7 +134,8 @@ def means(rows: list[Row]) -> Iterator[Row]:
         for column in ("accuracy", "density", "seconds", "energy_j"):
             known = [row[column] for row in same if row[column] is not None]
             told[column] = sum(known) / len(known) if known else None
-        yield told | {"low": low, "high": high}
+        # Student's t knows no ends, but shares have some.
+        yield told | {"low": low and max(0.0, low), "high": high and min(1.0, high)}
 
 
 def document(row: Row) -> dict[str, Any]:
