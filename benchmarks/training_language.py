@@ -4,6 +4,9 @@ Usage: python benchmarks/training_language.py [--arithmetics A...] [--seeds N] [
 
 Trains what ``training_language.csv`` lacks, single-threaded, and prints all of it. The text is the standard library of
 the Python that runs, so losses of other versions differ. ``above fp32`` is against the run of the same seed and steps.
+
+What ``int8:acc=24`` loses it loses in its gradients: behind 200 steps, where it is 0.09 nats above fp32 (2.350), it was
+2.354 with both gradients in fp32 (``siloom train ... --backward fp32``); ``fp8`` in all passes was 2.360.
 """
 
 from __future__ import annotations
