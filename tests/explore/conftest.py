@@ -50,8 +50,8 @@ class Wild(Machine):
 
     def run(self, op, *, values=False):
         d = self.design
-        if d.wait_s:
-            time.sleep(d.wait_s)
+        # By the environment where a test kills: the same points can then be computed without waiting too.
+        time.sleep(d.wait_s + float(os.environ.get("WILD_WAIT_S", "0")))
         if d.temper == "die" or d.number == d.die_at:
             os._exit(7)
         if d.temper == "hang" or d.number == d.hang_at:

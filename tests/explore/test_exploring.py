@@ -306,29 +306,35 @@ def test_an_interrupt_keeps_everything_and_ends_in_two_seconds(wild, tmp_path):
     assert not [pid for pid in children if alive(pid)]
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("kills", [4, pytest.param(200, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_as_if_it_never_was(wild, tmp_path, kills):
-    path = long_run(wild, count=300 if kills < 10 else 3000, wait=0.005)
+    """Of driver, worker or both; more points than all the kills leave time for, so that each falls on work."""
+    path = long_run(wild, count=60 * kills + 300, wait=0)
     store, rng = tmp_path / "wild.siloom.db", random.Random(kills)
     run(path, store=tmp_path / "truth.db", workers=0)
-    kept = 0
+    command = [sys.executable, "-m", "siloom", "explore", path, "--workers", "2", "--json"]
+    slow = {**os.environ, "WILD_WAIT_S": "0.02"}
+    counts = [0]
     for kill in range(kills):
-        process = subprocess.Popen([sys.executable, "-m", "siloom", "explore", path, "--workers", "2", "--json"],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        time.sleep(rng.uniform(0.1, 2.5))
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=slow)
+        time.sleep(rng.uniform(0.5, 2.0))
         whom = rng.choice(["driver", "worker", "both"])
         if whom != "driver":
             for pid in workers_of(process)[:1]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(rng.uniform(0, 0.3))
+        if whom == "worker" and process.poll() is None:
+            time.sleep(rng.uniform(0, 0.3))  # the driver goes on without it for a while
         process.kill()
         process.wait()
         if store.exists():
             with Store.open(store) as opened:
                 keys = [one.key for one in opened.rows()]
-            assert len(keys) == len(set(keys)) >= kept, f"kill {kill} lost rows"
-            kept = len(keys)
+            assert len(keys) == len(set(keys)) >= counts[-1], f"kill {kill} lost rows"
+            counts.append(len(keys))
+    assert kills < 10 or counts[-1] > 200, "the kills fell on no work"
     assert siloom_command("explore", path, "--workers", 2).returncode == 0
     assert exported(store) == exported(tmp_path / "truth.db")
 
