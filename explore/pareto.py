@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from siloom.sim.engine.staircase import sweep
 from siloom.sim.errors import UsageError
-from siloom.sim.jit import kernel
 
 Values = NDArray[np.float64]
 
@@ -72,33 +72,10 @@ def _front_of_three(points: Values) -> NDArray[np.bool_]:
     # Ranks stand for coordinates: infinite ones too are then below the tree's empty places.
     second, third = (np.unique(ordered[fresh, n], return_inverse=True)[1].astype(np.int64) for n in (1, 2))
     best = np.zeros(len(second), dtype=np.bool_)
-    _sweep(second, third, best)
+    sweep(second, third, best)
     keep = np.empty(len(points), dtype=np.bool_)
     keep[order] = best[np.cumsum(fresh) - 1]  # equal points share their fate
     return keep
-
-
-@kernel
-def _sweep(second: NDArray[np.int64], third: NDArray[np.int64], keep: NDArray[np.bool_]) -> None:
-    """Keep each point [points] that has no earlier one at or below it in both ranks.
-
-    ``least`` is a binary indexed tree (Fenwick, 1994) of the least third rank up to each second rank.
-    """
-    count = len(second)
-    least = np.full(count + 1, count, dtype=np.int64)
-    for point in range(count):
-        best = count
-        at = second[point] + 1
-        while at > 0:
-            best = min(best, least[at])
-            at &= at - 1
-        if best <= third[point]:
-            continue
-        keep[point] = True
-        at = second[point] + 1
-        while at <= count:
-            least[at] = min(least[at], third[point])
-            at += at & -at
 
 
 def pruners(values: Values, count: int) -> Values:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sqlite3
+import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ SCHEMA = 1
 _APPLICATION = 0x51_4C_4F_4D
 """SQLite's place for a file's own kind."""
 _WAIT_S = 30.0
+_RETRY_S = 0.02
 _COLUMNS = ("seconds", "energy_j", "area_mm2", "edp_js", "accuracy", "cycles")
 """Metrics with a column of their own; the others are in one JSON text."""
 _LOOK_UP = 500
@@ -85,13 +88,13 @@ class Store:
         if not in_memory:
             _look_at(path, read_only)
         with _told(path):
-            name = ":memory:" if in_memory else f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+            name = ":memory:" if in_memory else f"{path.resolve().as_uri()}?{_how(path, read_only)}"
             # The driver runs in one thread, and the command line's main thread only waits for it.
             db = sqlite3.connect(
                 name, uri=not in_memory, timeout=_WAIT_S, isolation_level=None, check_same_thread=False
             )
             try:
-                _prepare(db, path, read_only=read_only, in_memory=in_memory)
+                _patiently(db, lambda: _prepare(db, path, read_only=read_only, in_memory=in_memory))
             except BaseException:
                 db.close()
                 raise
@@ -104,11 +107,8 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file; the last one to do so leaves it readable where nothing can be written, which a log is not."""
+        """Close the file; the last one to do so writes the log into it."""
         with _told(self.path):
-            with suppress(sqlite3.Error):  # others have it open, or it was opened to be read
-                self._db.execute("PRAGMA busy_timeout = 0")
-                self._db.execute("PRAGMA journal_mode = DELETE")
             self._db.close()
 
     def add(self, rows: Sequence[Row], attempts: Sequence[Attempt] = ()) -> None:
@@ -231,6 +231,16 @@ class Store:
                 raise
 
 
+def _how(path: Path, read_only: bool) -> str:
+    """How SQLite opens the file. Where nothing can be written it must not look for a log that is not there."""
+    if not read_only:
+        return "mode=rwc"
+    if os.access(path.parent, os.W_OK):
+        return "mode=rw"  # a reader takes part in the log's locks; it is kept from writing by query_only
+    log = path.with_name(f"{path.name}-wal")
+    return "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+
+
 def _look_at(path: Path, read_only: bool) -> None:
     """Refuse what is not a file, and what SQLite would take for an empty store though it is something else."""
     try:
@@ -263,6 +273,7 @@ def _prepare(db: sqlite3.Connection, path: Path, *, read_only: bool, in_memory: 
     if version > SCHEMA:
         raise InputError(f"{path}: was written by a newer Siloom (store version {version}, here {SCHEMA})")
     if read_only:
+        db.execute("PRAGMA query_only = ON")
         if not tables:
             raise InputError(f"{path}: is empty, not a store")
         return
@@ -278,6 +289,21 @@ def _prepare(db: sqlite3.Connection, path: Path, *, read_only: bool, in_memory: 
         db.execute(f"PRAGMA application_id = {_APPLICATION}")
         db.execute(f"PRAGMA user_version = {SCHEMA}")
     db.execute("COMMIT")
+
+
+def _patiently(db: sqlite3.Connection, work: Callable[[], None]) -> None:
+    """Do what SQLite refuses at once, without waiting, while another process opens or closes: again, for a while."""
+    end = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            work()
+            return
+        except sqlite3.OperationalError as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(_RETRY_S)
 
 
 @contextmanager

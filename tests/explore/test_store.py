@@ -277,7 +277,8 @@ def test_four_processes_that_open_and_close_at_once_lose_and_double_nothing(tmp_
     assert python(MANY, tmp_path / "s.db", Path(__file__).parent) == "[0, 0, 0, 0]\n"
     with Store.open(tmp_path / "s.db", read_only=True) as store:
         assert list(store.rows()) == [row(n) for n in range(65)]
-    assert [path.name for path in tmp_path.iterdir()] == ["s.db"]
+    # Of two that close at the same moment neither may be the last; the log that then stays is empty.
+    assert {path.name for path in tmp_path.iterdir()} <= {"s.db", "s.db-wal", "s.db-shm"}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")

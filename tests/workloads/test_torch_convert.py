@@ -166,7 +166,8 @@ def agree(model: nn.Module, shapes) -> None:
     found = gradients(st.convert(model, "fp32"), inputs)
     exact = gradients(copy.deepcopy(model).double(), [x.double() for x in inputs])
     assert found.keys() == exact.keys()
-    floor = max(float(x.norm()) for x in exact.values()) * 1e-3
+    # A gradient far below the largest is what is left of larger numbers: single precision rounds those (6e-8).
+    floor = max(float(x.norm()) for x in exact.values()) * 1e-2
     for tensor in found:
         assert found[tensor].shape == exact[tensor].shape, tensor
         error = float((found[tensor].double() - exact[tensor]).norm())
