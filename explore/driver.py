@@ -274,7 +274,7 @@ class _Run:
     def _missing(self, indices: Iterable[int]) -> Iterator[Task]:
         """Tasks of the points without a row; those that the store has are read from it, a block at a time."""
         source = iter(indices)
-        while block := list(itertools.islice(source, self._space.search.batch if self._small() else _BLOCK)):
+        while block := list(itertools.islice(source, _BLOCK)):
             tasks = []
             for index in block:
                 if index in self._rows or index in self._given_up:
@@ -297,10 +297,6 @@ class _Run:
                 else:
                     self._out.add(task.key)
                     yield task
-
-    def _small(self) -> bool:
-        """Whether the search hands out its points in small batches anyway."""
-        return self._space.search.batch >= _BLOCK
 
     def _take(self, news: Evaluated) -> None:
         self._attempts.append(

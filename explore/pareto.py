@@ -104,19 +104,6 @@ def pruners(values: Values, count: int) -> Values:
     return np.array(chosen).reshape(-1, values.shape[1])
 
 
-def ranks(values: Values) -> NDArray[np.int64]:
-    """Each point's front: 0 for that of all, 1 for that of what is left without it, and so on; -1 for NaN."""
-    out = np.full(len(values), -1, dtype=np.int64)
-    left = np.flatnonzero(~np.isnan(values).any(axis=1))
-    rank = 0
-    while len(left):
-        best = front(values[left])
-        out[left[best]] = rank
-        left = left[~best]
-        rank += 1
-    return out
-
-
 def hypervolume(values: Values, reference: Values) -> float:
     """The volume that ``values`` [points, objectives] dominate below ``reference``; exact, one to three objectives.
 

@@ -104,18 +104,13 @@ def show_point(row: Row, detail: Mapping[str, Any], console: Console | None = No
                 if cycles:
                     branch.add(Text(f"{cause}: {_cycles(cycles, work['cycles'])}"))
         console.print(tree)
-        energy = math_total(work["energy_parts"])
+        energy = sum(work["energy_parts"].values())
         parts = [
             {"energy": name, "joules": amount(value, "J"), "share": f"{value / energy:.1%}" if energy else ""}
             for name, value in sorted(work["energy_parts"].items(), key=lambda pair: (-pair[1], pair[0]))
         ]
         if parts:
             show_rows("energy by component", parts, console)
-
-
-def math_total(parts: Mapping[str, float]) -> float:
-    """The sum of parts."""
-    return float(sum(parts.values()))
 
 
 def _cycles(cycles: int | None, whole: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Fronts, ranks and hypervolumes against the definitions, written out."""
+"""Fronts and hypervolumes against the definitions, written out."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from siloom.explore.pareto import front, hypervolume, pruners, ranks
+from siloom.explore.pareto import front, hypervolume, pruners
 
 
 def by_definition(values):
@@ -37,19 +37,7 @@ def test_many_random_points_too(objectives):
 def test_nan_is_on_no_front():
     values = np.array([[1.0, np.nan], [2.0, 2.0], [np.nan, 0.0]])
     assert front(values).tolist() == [False, True, False]
-    assert ranks(values).tolist() == [-1, 0, -1]
     assert front(np.empty((0, 2))).tolist() == []
-
-
-def test_ranks_are_fronts_peeled_off():
-    values = np.random.default_rng(5).random((200, 3))
-    found = ranks(values)
-    left = np.ones(len(values), dtype=bool)
-    for rank in range(found.max() + 1):
-        expected = np.zeros(len(values), dtype=bool)
-        expected[np.flatnonzero(left)[by_definition(values[left])]] = True
-        assert ((found == rank) == expected).all()
-        left &= ~expected
 
 
 @settings(deadline=None)  # the first call compiles
