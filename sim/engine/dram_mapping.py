@@ -14,12 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from siloom.sim.engine.arrays import u
+from siloom.sim.engine.arrays import prefetch, u
 from siloom.sim.jit import inline_kernel, kernel
 
 FIELDS = ("Ch", "Ra", "Bg", "Ba", "Ro", "Co")
 _BLOCK = 1024
 """So many requests are decoded, then sorted: few enough for the nearest cache."""
+_AHEAD = 16
+"""So many places before they are written, two lines of a cache, are they fetched."""
 
 
 class Mapping(NamedTuple):
@@ -128,6 +130,9 @@ def _split(
             channel = where[u(i)]
             place = free[u(channel)]
             free[u(channel)] = place + 1
+            # More channels than a processor sees as streams to be fetched: unasked, each new line is waited for.
+            prefetch(requests, place + _AHEAD)
+            prefetch(times, place + _AHEAD)
             requests[u(place)] = block[u(i)]
             times[u(place)] = arrivals[u(first + i)]
             places[u(first + i)] = place
