@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine.arrays import u
-from siloom.sim.engine.bits import lowest_bit, rotate_right
+from siloom.sim.engine.bits import highest_bit, lowest_bit, rotate_right
 from siloom.sim.engine.dram_lanes import (
     NO_GAP,
     enter_lane,
@@ -207,26 +207,29 @@ def without(hits: int, banks: int, queue: int, state: NDArray[np.int64]) -> int:
 
 @kernel
 def close_ranks(queue: int, scalars: int, state: NDArray[np.int64]) -> None:
-    """Move a queue's requests to its end, in order, so that as many places as can be are free behind it."""
+    """Move a queue's requests to its end, in order, so that as many places as can be are free behind it.
+
+    The youngest, up to the last free place, stay where they are: what is free is mostly among the oldest.
+    """
     tail = state[TAIL + scalars]
     live, hits = state[LIVE + scalars], state[OPEN_HITS + scalars]
-    state[PENDING + queue : PENDING + queue + MAX_BANKS] = 0
-    state[ALIKE + queue : ALIKE + queue + 64] = 0
-    to = tail
-    all_live = all_hits = 0
-    for at in range(tail - 1, state[HEAD + scalars] - 1, -1):
-        slot = at & 63
-        if not (live >> slot) & 1:
-            continue
+    by_age = rotate_right(live, tail & 63)  # the youngest on top
+    gap = highest_bit(~by_age)
+    older = by_age & ((1 << gap) - 1)
+    to = tail - 63 + gap
+    while older:
+        at = highest_bit(older)
+        older ^= 1 << at
+        slot = (tail + at) & 63
         to -= 1
         new = to & 63
-        for row in (ROW, BANK, WHO, AGE):
-            state[u(row + queue + new)] = state[u(row + queue + slot)]
-        all_live |= 1 << new
-        all_hits |= ((hits >> slot) & 1) << new
-        state[u(PENDING + queue + state[u(BANK + queue + new)])] |= 1 << new
-        state[u(ALIKE + queue + (state[u(ROW + queue + new)] & 63))] |= 1 << new
-    state[HEAD + scalars], state[LIVE + scalars], state[OPEN_HITS + scalars] = to, all_live, all_hits
+        bank, row = state[u(BANK + queue + slot)], state[u(ROW + queue + slot)]
+        put(new, state[u(WHO + queue + slot)], row, bank, state[u(AGE + queue + slot)], queue, state)
+        state[u(PENDING + queue + bank)] ^= 1 << slot
+        live ^= (1 << new) | (1 << slot)
+        hit = (hits >> slot) & 1
+        hits ^= (hit << new) | (hit << slot)
+    state[HEAD + scalars], state[LIVE + scalars], state[OPEN_HITS + scalars] = to, live, hits
 
 
 @inline_kernel
@@ -400,21 +403,37 @@ def swap_queues(
     return others
 
 
-@inline_kernel
-def give_up_precharged(asked: int, now: int, other: int, timing: Timing, state: NDArray[np.int64]) -> None:
-    """Rows asked to be closed whose precharge has gone are closed, for the ``other`` queue's requests too."""
-    closed = hits = 0
-    while asked:
-        bank = lowest_bit(asked)
-        asked &= asked - 1
-        row = state[u(OPEN + bank)]
-        gone = row >= 0 and now > state[u(ACT_AT + bank)] - timing.rp
-        # By selection: nobody can foretell it.
-        state[u(OPEN + bank)] = -1 if gone else row
-        hits |= state[u(PENDING + other + bank)] if gone else 0
-        closed |= int(gone) << bank
-    state[OPEN_HITS + OTHER] &= ~hits
-    state[HIT_BANKS + OTHER] &= ~closed
+@kernel
+def ask_for_others(
+    asked: int, hit_banks: int, now: int, other: int, head: int, base: int, timing: Timing, state: NDArray[np.int64]
+) -> int:
+    """Ask for rows for the ``other`` queue from now on, wherever no row is open that either queue hits.
+
+    Rows that were ``asked`` to be closed for the queue that is served, whose precharge has gone, are closed for
+    the other's requests too. Return the mask of the banks that are asked for, and set the other's hits.
+    """
+    lanes = state.view(np.int32)
+    hit_others = state[HIT_BANKS + OTHER]
+    lost = closed = found = 0
+    # By selection, of all banks, several at once: which are concerned nobody can foretell.
+    for bank in range(1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)):
+        row, at, pending = state[u(OPEN + bank)], state[u(ACT_AT + bank)], state[u(PENDING + other + bank)]
+        gone = (asked >> bank) & 1 & int(row >= 0) & int(now > at - timing.rp)
+        row = -1 if gone else row
+        state[u(OPEN + bank)] = row
+        lost |= pending if gone else 0
+        closed |= gone << bank
+        new = ~(hit_banks >> bank) & (~(hit_others >> bank) | gone) & int(pending != 0) & 1
+        found |= new << bank
+        at_new = max(at, now + (timing.rp if row >= 0 else 0))
+        state[u(ACT_AT + bank)] = at_new if new else at
+        lane = lanes[u(2 * ACTS + bank)]
+        clock = max(lane & np.int32(~63), np.int32((at_new - base) << 6))
+        place = (head + lowest_bit(rotate_right(pending, head & 63))) & 63
+        lanes[u(2 * ACTS + bank)] = (clock | np.int32(place)) if new else lane
+    state[OPEN_HITS + OTHER] &= ~lost
+    state[HIT_BANKS + OTHER] = hit_others & ~closed
+    return found
 
 
 @inline_kernel

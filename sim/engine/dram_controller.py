@@ -277,10 +277,9 @@ def run_channel(
 
         if wanted:
             # Rows are opened for the other queue from now on; the bus turns when the first could be used.
-            ch.give_up_precharged(asked, now, MAX_BANKS - queue, timing, state)
-            unhit = all_banks & ~(state[ch.HIT_BANKS + ch.OTHER] | hit_banks)
-            asked = ch.asked_for(unhit, MAX_BANKS - queue, state)
-            ch.ask_for_rows(asked, now, MAX_BANKS - queue, state[ch.HEAD + ch.OTHER], base, timing, state)
+            asked = ch.ask_for_others(
+                asked, hit_banks, now, MAX_BANKS - queue, state[ch.HEAD + ch.OTHER], base, timing, state
+            )
             turn_at = now
             if state[ch.HIT_BANKS + ch.OTHER] == 0:
                 turn_at += rp + (timing.rcd_read if mode else timing.rcd_write)
