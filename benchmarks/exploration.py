@@ -3,16 +3,20 @@
     python benchmarks/exploration.py [--workers N]
 
 ``bounds``: points a second of the closed form, one core. ``pool``: points of about 50 ms each, evaluated by worker
-processes: the CPU time of the workers over wall time times workers, and the wall time over that of a plain loop over
-the same points in this process, divided by the workers. Workers are started and their kernels loaded before the clock.
+processes: the CPU time of the workers over wall time times workers, and wall and CPU time over those of plain loops
+over the same points, one loop a core at the same time, each with its even share and nothing to talk to: cores that
+are all busy are slower than one alone, and that is not the pool's doing. Workers and loops are started and their
+kernels loaded before the clock; of each figure the median of some rounds, in which pool and loops alternate.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import time
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 
 import numpy as np
 
@@ -25,6 +29,7 @@ from siloom.explore.pool import Pool
 from siloom.explore.space import Space
 
 POINTS = 240
+ROUNDS = 5
 
 
 def space() -> Space:
@@ -71,6 +76,27 @@ def worker_cpu_s(pool: Pool) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def plain_loop(share: int, of: int) -> Connection:
+    """A process that runs each ``of``-th point from ``share`` on whenever True comes, and sends the CPU seconds."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_loop, args=(there, share, of), daemon=True)
+    process.start()
+    here.recv()
+    return here
+
+
+def _loop(pipe: Connection, share: int, of: int) -> None:
+    made = space()
+    mine = tasks(made, POINTS)[share::of]
+    here = Here(Job.of(made))
+    list(here.run(iter(mine[:3]), lambda: False))
+    pipe.send(None)
+    while pipe.recv():
+        begin = time.process_time()
+        list(here.run(iter(mine), lambda: False))
+        pipe.send(time.process_time() - begin)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -78,29 +104,34 @@ def main() -> None:
     workers = parser.parse_args().workers
     of = space()
     print(f"bounds: {bounds_per_second(of):,.0f} points/s")
-    job, every = Job.of(of), tasks(of, POINTS)
-    here = Here(job)
-    list(here.run(iter(every[:3]), lambda: False))
+    every = tasks(of, POINTS)
+    loops = [plain_loop(share, workers) for share in range(workers)]
+    with Pool(Job.of(of), workers) as pool:
 
-    def loop() -> float:
-        begin = time.perf_counter()
-        list(here.run(iter(every), lambda: False))
-        return time.perf_counter() - begin
-
-    with Pool(job, workers) as pool:
-
-        def one(some: Iterator[Task]) -> tuple[float, float]:
+        def pooled(some: Iterator[Task]) -> tuple[float, float]:
             before, begin = worker_cpu_s(pool) if pool._workers else 0.0, time.perf_counter()
             list(pool.run(some, lambda: False))
             return time.perf_counter() - begin, worker_cpu_s(pool) - before
 
-        one(iter(every[: 4 * workers]))
-        rounds = [(loop(), *one(iter(every))) for _ in range(3)]
-    alone, wall, cpu = (float(np.median(column)) for column in zip(*rounds, strict=True))
-    print(f"a point: {alone / POINTS * 1e3:.1f} ms in a plain loop")
+        def looped() -> tuple[float, float]:
+            begin = time.perf_counter()
+            for loop in loops:
+                loop.send(True)
+            spent = sum(loop.recv() for loop in loops)
+            return time.perf_counter() - begin, spent
+
+        pooled(iter(every[: 4 * workers]))
+        rounds = [(*looped(), *pooled(iter(every))) for _ in range(ROUNDS)]
+    for loop in loops:
+        loop.send(False)
+    walls = [row[2] / row[0] - 1 for row in rounds]
+    cpus = [row[3] / row[1] - 1 for row in rounds]
+    alone, _, wall, cpu = (float(np.median(column)) for column in zip(*rounds, strict=True))
+    print(f"a point: {alone * workers / POINTS * 1e3:.1f} ms in {workers} plain loops")
     print(f"pool of {workers}: {POINTS / wall:.1f} points/s; cores {cpu / wall / workers:.1%} busy with points;")
-    print(f"  wall time {wall * workers / alone - 1:+.1%} over a plain loop shared out evenly")
-    print(f"  CPU time {cpu / alone - 1:+.1%} over a plain loop")
+    for name, over in (("wall", walls), ("CPU", cpus)):
+        each = ", ".join(f"{100 * ratio:+.1f}" for ratio in over)
+        print(f"  {name} time {float(np.median(over)):+.1%} over the loops' (rounds: {each} %)")
 
 
 if __name__ == "__main__":
