@@ -81,7 +81,8 @@ def main() -> None:
     elif given.task == "table":
         show_rows(f"{RECIPE} behind {STEPS} steps", list(means(rows)))
     else:
-        print(write_training_figure([document(row) for row in means(rows)], given.out))
+        documents = [document(row) for row in means(rows)]
+        print(write_training_figure(documents, given.out, of="attention, forward"))
 
 
 def read(path: Path) -> list[Row]:

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 _COLUMNS = ("machine", "variant", "quality", "value", "low", "high", "seconds", "energy_j", "kept", "flops_share")
 _AXES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("kept", "share of scores kept", "{:g}".format),
-    ("seconds", "time of a step", partial(decade, unit="s")),
-    ("energy_j", "energy of a step", partial(decade, unit="J")),
+    ("seconds", "time of {}", partial(decade, unit="s")),
+    ("energy_j", "energy of {}", partial(decade, unit="J")),
 )
-"""Columns, their labels, and how a decade is said."""
+"""Columns, their labels by what was simulated, and how a decade is said."""
 _ROOM = 2.0
 """Logarithmic axes go on by this factor on both sides."""
 _MARKERS = "os^Dv<>Xp"
@@ -63,8 +63,11 @@ def points(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def write_training_figure(documents: Sequence[Mapping[str, Any]], out: Path) -> Path:
+def write_training_figure(documents: Sequence[Mapping[str, Any]], out: Path, *, of: str = "a step") -> Path:
     """Draw to ``out`` and write the numbers beside it as ``.csv``; returns ``out``.
+
+    ``of`` says what the machines' times and energies are of. A machine that ran a part of it alone is named with the
+    share of its FLOPs.
 
     Raises:
         UsageError: no point to draw, or a suffix other than .pdf, .svg and .png.
@@ -76,7 +79,7 @@ def write_training_figure(documents: Sequence[Mapping[str, Any]], out: Path) -> 
     rows = points(documents)
     if not rows:
         raise UsageError("a figure of training needs a step on at least one machine, got none")
-    picture = _draw(rows, shorten(printable(str(documents[0]["recipe"])), 100), suffix)
+    picture = _draw(rows, shorten(printable(str(documents[0]["recipe"])), 100), of, suffix)
     write_whole(out.with_suffix(".csv"), csv_text(_COLUMNS, ([row[c] for c in _COLUMNS] for row in rows)).encode())
     return write_whole(out, picture)
 
@@ -90,7 +93,7 @@ class _Looks(NamedTuple):
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> _Looks:
         """One each, in the order in which they come; the tenth is the first again."""
-        machines, variants = (dict.fromkeys(row[key] for row in rows) for key in ("machine", "variant"))
+        machines, variants = dict.fromkeys(map(_shown, rows)), dict.fromkeys(row["variant"] for row in rows)
         return cls(
             dict(zip(machines, cycle(PALETTE), strict=False)), dict(zip(variants, cycle(_MARKERS), strict=False))
         )
@@ -107,7 +110,7 @@ class _Looks(NamedTuple):
         return machines + [entry(name, "#1d2733", marker) for name, marker in self.markers.items()]
 
 
-def _draw(rows: Sequence[Mapping[str, Any]], title: str, suffix: str) -> bytes:
+def _draw(rows: Sequence[Mapping[str, Any]], title: str, of: str, suffix: str) -> bytes:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -121,7 +124,7 @@ def _draw(rows: Sequence[Mapping[str, Any]], title: str, suffix: str) -> bytes:
             _scatter(at, known, key, looks)
             sizes = [row[key] for row in known]
             logarithmic(at, min(sizes) / _ROOM, max(sizes) * _ROOM, say)
-            at.set_xlabel(f"{label}, logarithmic")
+            at.set_xlabel(f"{label.format(of)}, logarithmic")
         axes[0].set_ylabel("held-out accuracy" if rows[0]["quality"] == "accuracy" else "held-out loss, nats")
         figure.legend(handles=looks.legend(), loc="outside right upper", frameon=False, fontsize=7)
         figure.suptitle(title, fontsize=7)
@@ -139,8 +142,14 @@ def _scatter(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, looks: _Lo
             fmt=looks.markers[row["variant"]],
             markersize=4,
             capsize=2,
-            color=looks.colors[row["machine"]],
+            color=looks.colors[_shown(row)],
         )
+
+
+def _shown(row: Mapping[str, Any]) -> str:
+    """The machine, and the share of the FLOPs that it ran where that is not all."""
+    share = row["flops_share"]
+    return str(row["machine"]) if share in (None, 1.0) else f"{row['machine']}, {share:.0%} of FLOPs"
 
 
 def _reach(row: Mapping[str, Any]) -> list[list[float]]:
