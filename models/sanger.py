@@ -29,6 +29,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,9 @@ from siloom.models._attention import (
     supports_attention,
     with_dram,
 )
+from siloom.models._columns import each
 from siloom.models._sanger_authors import v1_seconds, v2_seconds
+from siloom.models._sanger_bound import bound as attention_bound
 from siloom.models._sanger_units import (
     HEADS_HELD,
     HeadTimes,
@@ -62,7 +65,7 @@ from siloom.sim.design import Design, parameter, same_parameter
 from siloom.sim.drawn_attention import Reals32
 from siloom.sim.errors import InputError
 from siloom.sim.fixed_point import exact_products, to_codes
-from siloom.sim.machine import Machine
+from siloom.sim.machine import Bound, Columns, Machine
 from siloom.sim.ops import Attention, Operation
 from siloom.sim.result import Phase, Result
 from siloom.sim.selection.predicted_scores import EXP, SCALE, PredictedScores
@@ -157,6 +160,7 @@ class Sanger(Machine):
     operations = (Attention,)
     design_type = SangerDesign
     design: SangerDesign
+    bound_one_by_one = ("node_nm", "operand_bits", "predictor_bits")
 
     def supports(self, op: Operation) -> bool:
         """Attention's forward pass."""
@@ -165,6 +169,12 @@ class Sanger(Machine):
     def needs(self, op: Operation) -> str:
         """The forward pass."""
         return FORWARD_ONLY
+
+    def bound(self, op: Operation, columns: Columns) -> Bound | None:
+        """A key for each row, no more; see :mod:`siloom.models._sanger_bound`. None for the authors' own forms."""
+        if not isinstance(op, Attention) or columns.convention != "physical":
+            return None
+        return attention_bound(op, columns, sum(area_parts(columns, op).values()))
 
     def run(self, op: Operation, *, values: bool = False) -> Result:
         """Run attention on its operands; ``values``: the output that the hardware would give.
@@ -429,19 +439,19 @@ def energy_parts(design: SangerDesign, op: Attention, whole: Whole, dram_bytes: 
     }
 
 
-def area_parts(design: SangerDesign, op: Attention) -> dict[str, float]:
+def area_parts(design: SangerDesign | Columns, op: Attention) -> dict[str, Any]:
     """Square millimetres by component."""
-    node = design.node_nm
+    node, pes = design.node_nm, design.tile_rows * design.pes_per_row
     low, wide = f"int{design.predictor_bits}", f"int{design.operand_bits}"
     low_mac = arithmetic.operation_area_mm2("mul", low, node) + arithmetic.operation_area_mm2("add", "int16", node)
     mac = arithmetic.operation_area_mm2("mul", wide, node) + arithmetic.operation_area_mm2("add", "int64", node)
     adder = arithmetic.operation_area_mm2("add", "int32", node)
     return {
         "prediction array": design.tile_rows * design.tile_columns * low_mac,
-        "sparse array": design.pes * mac,
-        "exponentials": (design.pes + design.tile_rows) * 2 * adder,
+        "sparse array": pes * mac,
+        "exponentials": (pes + design.tile_rows) * 2 * adder,
         "division": design.tile_rows * arithmetic.operation_area_mm2("mul", "int32", node),
-        "key and value memory": sram.area_mm2(design.kv_sram_bytes, node),
+        "key and value memory": each(lambda size: sram.area_mm2(size, node), design.kv_sram_bytes),
     }
 
 

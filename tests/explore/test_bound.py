@@ -30,6 +30,11 @@ SPACES = {
         "copies attention_units selectors queue_entries hash_multipliers output_multipliers p projection node_nm "
         "clock_hz operand_bits",
     ),
+    "sanger": (
+        ["attention:seq=64,heads=3,dim=64,seed=0", "attention:seq=50,heads=2,dim=24,seed=1,causal=1"],
+        "tile_rows tile_columns pes_per_row packing predictor_bits threshold operand_bits memory_bytes_per_s "
+        "memory_latency_s kv_sram_bytes node_nm clock_hz",
+    ),
 }  # fmt: skip
 
 
@@ -134,9 +139,9 @@ def test_a_screen_lets_the_best_by_their_bound_through():
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"machine": "sanger", "fields": {}, "constraints": [], "workloads": ["attention:seq=64"], "fidelity": "bound"},
+        ({"machine": "dota", "fields": {}, "constraints": [], "workloads": ["attention:seq=64"], "fidelity": "bound"},
          InfeasibleError),
-        ({"machine": "sanger", "fields": {}, "constraints": [], "workloads": ["attention:seq=64"],
+        ({"machine": "dota", "fields": {}, "constraints": [], "workloads": ["attention:seq=64"],
           "screen": {"points": 9, "keep": 2}}, InfeasibleError),
         ({"objectives": ["energy"], "screen": {"points": 9, "keep": 2}}, UsageError),
     ],
