@@ -16,7 +16,7 @@ from siloom.sim.arithmetic import Arithmetic, Counts, Direction, Product, Single
 from siloom.sim.arithmetic.scaling import SCALINGS, Coded, Round, coded
 from siloom.sim.design import parameter
 from siloom.sim.units.chance import seed
-from siloom.sim.units.int_gemm import int_gemm
+from siloom.sim.units.int_gemm import Sums, int_gemm
 from siloom.sim.units.mac import Mac
 from siloom.sim.units.operand_rounding import rescale, to_wholes, to_wholes_by_chance
 
@@ -54,19 +54,22 @@ class Int8(Arithmetic):
 
     def product(self, a: Singles, b: Singles, direction: Direction, key: int = 0) -> Product:
         """A times B."""
-        x = self._coded(a, f"int8, {direction}: a", seed(key, 0))
-        y = self._coded(b.transpose(0, 2, 1), f"int8, {direction}: b", seed(key, 1))
-        mac = Mac(a_bits=_BITS, b_bits=_BITS, acc_bits=self.acc, overflow=self.overflow)
+        x = self._coded(a, f"{self.name}, {direction}: a", seed(key, 0))
+        y = self._coded(b.transpose(0, 2, 1), f"{self.name}, {direction}: b", seed(key, 1))
         inner = a.shape[2]
         width = self.block if self.scaling == "block" else max(inner, 1)
         values = np.empty((a.shape[0], a.shape[1], b.shape[2]), np.float32)
         beyond, starts = 0, range(0, max(inner, 1), width)
         for n, start in enumerate(starts):
             of_a, of_b = x.codes[:, :, start : start + width], y.codes[:, :, start : start + width].transpose(0, 2, 1)
-            found = int_gemm(of_a, of_b, mac)
+            found = self._sums(of_a, of_b)
             rescale(found.values, x.scales[:, :, n], y.scales[:, :, n], values, n > 0)
             beyond += found.beyond
         return Product(values, Counts(values.size * len(starts), beyond, a.size + b.size, x.clipped + y.clipped))
+
+    def _sums(self, a: Singles, b: Singles) -> Sums:
+        """Sums (s, m, n) of codes (s, m, k) and (s or 1, k, n)."""
+        return int_gemm(a, b, Mac(a_bits=_BITS, b_bits=_BITS, acc_bits=self.acc, overflow=self.overflow))
 
     def _coded(self, x: Singles, name: str, key: int) -> Coded:
         by_chance = self.rounding == "stochastic"
