@@ -1,0 +1,94 @@
+"""Every technique of training learns, repeats itself, goes on from a checkpoint, and is refused in clear words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs siloom[train]")
+
+from siloom.sim.errors import InputError, UsageError  # noqa: E402
+from siloom.workloads.torch.checkpoint import save  # noqa: E402
+from siloom.workloads.torch.plan import Plan  # noqa: E402
+from siloom.workloads.torch.technique import known_techniques  # noqa: E402
+from siloom.workloads.torch.training import Training, train  # noqa: E402
+
+VIT = "digits:model=vit,batch=16"
+RUNS = {
+    "lora": {"technique_texts": ["lora:rank=2"]},
+    "lora, by chance": {"technique_texts": ["lora:rank=2"], "arithmetic": "int8:rounding=stochastic"},
+}
+"""Runs by name; the first word is the technique's."""
+
+
+def plan(steps: int = 8, recipe_text: str = VIT, **choices: object) -> Plan:
+    return Plan.of(recipe_text, steps=steps, **choices)  # type: ignore[arg-type]
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def test_every_technique_is_in_these_tests() -> None:
+    assert {name.partition(",")[0] for name in RUNS} == set(known_techniques())
+    assert all(kind.summary for kind in known_techniques().values())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_killed_run_goes_on_to_the_same_bytes(name: str, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
+    wanted = plan(**RUNS[name])
+    train(wanted, checkpoint=whole)
+
+    def keep(training: Training) -> None:
+        save(training, killed)
+        if training.step == 5:
+            raise Killed
+
+    with pytest.raises(Killed):
+        Training(wanted).run(keep)
+    assert killed.read_bytes() != whole.read_bytes()
+    train(wanted, resume=killed, checkpoint=killed)
+    assert killed.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_same_seed_gives_the_same_run_and_another_another(name: str) -> None:
+    losses = [train(plan(steps=3, seed=seed, **RUNS[name])).history.final_loss for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_technique_learns(name: str) -> None:
+    curve = train(plan(steps=40, **RUNS[name])).history.curve
+    assert curve[-1].validation_loss < curve[0].validation_loss
+
+
+def test_a_checkpoint_of_another_technique_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    train(plan(steps=1), checkpoint=path)
+    with pytest.raises(InputError, match="was made with techniques none, not with lora:rank=4"):
+        train(plan(steps=1, technique_texts=["lora"]), resume=path)
+
+
+@pytest.mark.parametrize(
+    ("choices", "kind", "said"),
+    [
+        ({"technique_texts": ["lara"]}, UsageError, "no technique 'lara' - did you mean 'lora'?"),
+        ({"technique_texts": ["lora:ranks=2"]}, UsageError, "lora: no field 'ranks' - did you mean 'rank'?"),
+        ({"technique_texts": ["lora:rank=0"]}, InputError, "lora: rank must be at least 1, got 0"),
+        ({"technique_texts": ["lora", "lora:rank=2"]}, UsageError, "train: technique lora is named 2 times"),
+        (
+            {"technique_texts": ["lora"], "sparsity_text": "rigl"},
+            UsageError,
+            "train: technique lora is for dense weights, not for --sparsity rigl",
+        ),
+        ({"technique_texts": ["lora:base=no.safetensors"]}, InputError, "no.safetensors: no such file"),
+    ],
+    ids=lambda v: " ".join(map(str, v.values())) if isinstance(v, dict) else "",
+)
+def test_what_cannot_be_trained_is_refused(choices: dict[str, object], kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match=re.escape(said)):
+        Training(plan(**choices))
