@@ -19,6 +19,11 @@ VIT = "digits:model=vit,batch=16"
 RUNS = {
     "lora": {"technique_texts": ["lora:rank=2"]},
     "lora, by chance": {"technique_texts": ["lora:rank=2"], "arithmetic": "int8:rounding=stochastic"},
+    "token-drop": {"technique_texts": ["token-drop:edges=0"]},
+    "token-drop, elsa": {"technique_texts": ["token-drop"], "attention": "elsa"},
+    "layer-drop": {"technique_texts": ["layer-drop:rate=0.3"]},
+    "stochastic-depth": {"technique_texts": ["stochastic-depth"], "optimizer_text": "momentum:lr=0.02"},
+    "layer-drop, all": {"technique_texts": ["token-drop", "lora:rank=2", "layer-drop:rate=0.1"]},
 }
 """Runs by name; the first word is the technique's."""
 
@@ -85,6 +90,23 @@ def test_a_checkpoint_of_another_technique_is_refused(tmp_path: Path) -> None:
             UsageError,
             "train: technique lora is for dense weights, not for --sparsity rigl",
         ),
+        (
+            {"technique_texts": ["token-drop:keep=0"]},
+            InputError,
+            "token-drop: keep must be at least 0.001 of the tokens",
+        ),
+        (
+            {"technique_texts": ["token-drop:edges=2"]},
+            InputError,
+            "token-drop: edges must leave one of the 3 blocks that attend in digits, got 2",
+        ),
+        (
+            {"technique_texts": ["token-drop"], "recipe_text": "digits"},
+            InputError,
+            "token-drop: the network of digits has no row of residual blocks",
+        ),
+        ({"technique_texts": ["layer-drop:rate=2"]}, InputError, "rate must be at most 1, got 2"),
+        ({"technique_texts": ["stochastic-depth"], "recipe_text": "mnist5k"}, InputError, "no row of residual blocks"),
         ({"technique_texts": ["lora:base=no.safetensors"]}, InputError, "no.safetensors: no such file"),
     ],
     ids=lambda v: " ".join(map(str, v.values())) if isinstance(v, dict) else "",

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from siloom.workloads.torch.networks.blocks import Blocks
+from siloom.workloads.torch.networks.blocks import Blocks, ResidualBlock
 
 SPREAD = 0.02
 """Standard deviation of embeddings at the start, as GPT-2 has it."""
@@ -34,7 +34,7 @@ class SelfAttention(nn.Module):
         return y
 
 
-class Block(nn.Module):
+class Block(ResidualBlock):
     """Attention, then two dense layers with GELU between them, each added to what came in."""
 
     def __init__(self, width: int, heads: int, *, causal: bool) -> None:
