@@ -16,14 +16,28 @@ from siloom.workloads.torch.technique import known_techniques  # noqa: E402
 from siloom.workloads.torch.training import Training, train  # noqa: E402
 
 VIT = "digits:model=vit,batch=16"
-RUNS = {
+RECALL = "mqar:layers=2,examples=640,judged_on=50,length=16,pairs=2,vocabulary=32,width=16,batch=16"
+RUNS: dict[str, dict[str, object]] = {
     "lora": {"technique_texts": ["lora:rank=2"]},
     "lora, by chance": {"technique_texts": ["lora:rank=2"], "arithmetic": "int8:rounding=stochastic"},
     "token-drop": {"technique_texts": ["token-drop:edges=0"]},
     "token-drop, elsa": {"technique_texts": ["token-drop"], "attention": "elsa"},
     "layer-drop": {"technique_texts": ["layer-drop:rate=0.3"]},
     "stochastic-depth": {"technique_texts": ["stochastic-depth"], "optimizer_text": "momentum:lr=0.02"},
-    "layer-drop, all": {"technique_texts": ["token-drop", "lora:rank=2", "layer-drop:rate=0.1"]},
+    "layer-drop, with others": {"technique_texts": ["token-drop", "lora:rank=2", "layer-drop:rate=0.1"]},
+    "stacking": {"technique_texts": ["stacking:until=0.5"], "recipe_text": RECALL},
+    "stacking, fresh": {
+        "technique_texts": ["stacking:until=0.3,state=fresh"],
+        "recipe_text": RECALL,
+        "optimizer_text": "lion",
+        "arithmetic": "int8:acc=24",
+    },
+    "stacking, with others": {
+        "technique_texts": ["layer-drop:rate=0.1", "lora", "stacking"],
+        "recipe_text": RECALL,
+        "attention": "elsa",
+        "optimizer_text": "sam",
+    },
 }
 """Runs by name; the first word is the technique's."""
 
@@ -61,13 +75,13 @@ def test_a_killed_run_goes_on_to_the_same_bytes(name: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_same_seed_gives_the_same_run_and_another_another(name: str) -> None:
-    losses = [train(plan(steps=3, seed=seed, **RUNS[name])).history.final_loss for seed in (0, 0, 1)]
+    losses = [train(plan(**{"steps": 3, "seed": seed, **RUNS[name]})).history.final_loss for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_technique_learns(name: str) -> None:
-    curve = train(plan(steps=40, **RUNS[name])).history.curve
+    curve = train(plan(**{"steps": 40, **RUNS[name]})).history.curve
     assert curve[-1].validation_loss < curve[0].validation_loss
 
 
@@ -107,6 +121,17 @@ def test_a_checkpoint_of_another_technique_is_refused(tmp_path: Path) -> None:
         ),
         ({"technique_texts": ["layer-drop:rate=2"]}, InputError, "rate must be at most 1, got 2"),
         ({"technique_texts": ["stochastic-depth"], "recipe_text": "mnist5k"}, InputError, "no row of residual blocks"),
+        (
+            {"technique_texts": ["stacking"]},
+            InputError,
+            "stacking: the 3 blocks of digits must be a multiple of 2^doublings, 2",
+        ),
+        (
+            {"technique_texts": ["stacking"], "recipe_text": "mqar:layers=1,examples=64,judged_on=1"},
+            InputError,
+            "stacking: block 1 of mqar must be built as block 0, which is copied to it",
+        ),
+        ({"technique_texts": ["stacking:state=new"]}, InputError, "state must be one of copied, fresh, got 'new'"),
         ({"technique_texts": ["lora:base=no.safetensors"]}, InputError, "no.safetensors: no such file"),
     ],
     ids=lambda v: " ".join(map(str, v.values())) if isinstance(v, dict) else "",
