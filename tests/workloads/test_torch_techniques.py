@@ -32,6 +32,13 @@ RUNS: dict[str, dict[str, object]] = {
         "optimizer_text": "lion",
         "arithmetic": "int8:acc=24",
     },
+    "importance": {"technique_texts": ["importance"]},
+    "importance, with others": {
+        "technique_texts": ["layer-drop:rate=0.1", "importance:score=loss"],
+        "attention": "dota",
+        "loss_scale": 16.0,
+        "arithmetic": "int8:acc=16",
+    },
     "stacking, with others": {
         "technique_texts": ["layer-drop:rate=0.1", "lora", "stacking"],
         "recipe_text": RECALL,
@@ -131,6 +138,8 @@ def test_a_checkpoint_of_another_technique_is_refused(tmp_path: Path) -> None:
             InputError,
             "stacking: block 1 of mqar must be built as block 0, which is copied to it",
         ),
+        ({"technique_texts": ["importance:score=norm"]}, InputError, "score must be one of gradient, loss, got 'norm'"),
+        ({"technique_texts": ["importance:presample=1"]}, InputError, "presample must be at least 2, got 1"),
         ({"technique_texts": ["stacking:state=new"]}, InputError, "state must be one of copied, fresh, got 'new'"),
         ({"technique_texts": ["lora:base=no.safetensors"]}, InputError, "no.safetensors: no such file"),
     ],

@@ -35,8 +35,11 @@ class Technique(Choice, ABC):
     """Whether a step is the same whatever the number of steps that are to come."""
     with_masks: ClassVar[bool] = True
     """Whether weights may be sparse, too."""
-    pool: ClassVar[int] = 1
-    """Examples that are looked at for each one that is learned from."""
+
+    @property
+    def pool(self) -> int:
+        """Examples that are looked at for each one that is learned from."""
+        return 1
 
     @abstractmethod
     def fit(self, network: nn.Module, recipe: Recipe) -> None:

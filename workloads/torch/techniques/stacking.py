@@ -20,7 +20,7 @@ _STACKING = "Gong et al. 2019, Efficient Training of BERT by Progressively Stack
 
 
 class Growing(Blocks):
-    """A row of blocks of which those above the first few wait outside: the network has no weights of theirs, nor state."""
+    """A row of blocks whose upper ones wait outside at first: neither network nor optimizer has weights of theirs."""
 
     waiting: list[nn.Module]
 
