@@ -35,9 +35,21 @@ RUNS: dict[str, dict[str, object]] = {
     "importance": {"technique_texts": ["importance"]},
     "importance, with others": {
         "technique_texts": ["layer-drop:rate=0.1", "importance:score=loss"],
+        "recipe_text": RECALL,
         "attention": "dota",
         "loss_scale": 16.0,
         "arithmetic": "int8:acc=16",
+    },
+    "activations": {"technique_texts": ["activations"]},
+    "activations, with others": {
+        "technique_texts": ["stacking", "lora", "activations:bits=4", "importance"],
+        "recipe_text": RECALL,
+        "arithmetic": "int8:acc=24",
+    },
+    "activations, sparse": {
+        "technique_texts": ["activations"],
+        "recipe_text": "digits",
+        "sparsity_text": "rigl:every=3,density=0.3",
     },
     "stacking, with others": {
         "technique_texts": ["layer-drop:rate=0.1", "lora", "stacking"],
@@ -137,6 +149,13 @@ def test_a_checkpoint_of_another_technique_is_refused(tmp_path: Path) -> None:
             {"technique_texts": ["stacking"], "recipe_text": "mqar:layers=1,examples=64,judged_on=1"},
             InputError,
             "stacking: block 1 of mqar must be built as block 0, which is copied to it",
+        ),
+        ({"technique_texts": ["activations:bits=3"]}, InputError, "activations: bits must be 1, 2, 4 or 8, got 3"),
+        ({"technique_texts": ["activations:group=9"]}, InputError, "group must be a multiple of 8, got 9"),
+        (
+            {"technique_texts": ["activations"], "recipe_text": "digits:remat=1"},
+            UsageError,
+            "train: technique activations is for activations that are kept, not for remat=1",
         ),
         ({"technique_texts": ["importance:score=norm"]}, InputError, "score must be one of gradient, loss, got 'norm'"),
         ({"technique_texts": ["importance:presample=1"]}, InputError, "presample must be at least 2, got 1"),
