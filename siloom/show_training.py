@@ -48,7 +48,7 @@ def _show_one(document: Mapping[str, Any], console: Console) -> None:
         show_rows("attention", scores, console)
     if document["work"]:
         work = [{"work": row["what"], "done": _share(row["share"])} for row in document["work"]]
-        show_rows("what techniques left of the work", work, console)
+        show_rows("techniques", work, console)
     beyond = [row for row in document["counts"] if row["saturated"] or row["clipped"]]
     if beyond:
         rows = [

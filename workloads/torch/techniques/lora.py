@@ -30,9 +30,9 @@ class Adapted(nn.Linear):
     scale: float
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Three products; the sum is taken in float32, outside of the unit."""
-        added: torch.Tensor = self.up(self.down(x))
-        return super().forward(x) + self.scale * added
+        """Three products; the scale, put where numbers are few, and the sum are in float32, outside of the unit."""
+        added: torch.Tensor = self.up(self.scale * self.down(x))
+        return super().forward(x) + added
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:
