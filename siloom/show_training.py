@@ -46,6 +46,9 @@ def _show_one(document: Mapping[str, Any], console: Console) -> None:
     if document["attention"]:
         scores = [{"layer": row["layer"], "scores kept": _share(row["density"])} for row in document["attention"]]
         show_rows("attention", scores, console)
+    if document["work"]:
+        work = [{"work": row["what"], "done": _share(row["share"])} for row in document["work"]]
+        show_rows("techniques", work, console)
     beyond = [row for row in document["counts"] if row["saturated"] or row["clipped"]]
     if beyond:
         rows = [

@@ -103,10 +103,12 @@ def document(training: Training) -> dict[str, Any]:
         "schedule": str(plan.schedule),
         "sparsity": str(plan.sparsity),
         "attention_method": str(plan.attention),
+        "techniques": [str(technique) for technique in plan.techniques],
         "seed": plan.seed,
         "threads": plan.threads,
         "steps": training.step,
         "parameters": sum(weight.numel() for weight in training.model.parameters()),
+        "trained_parameters": sum(w.numel() for w in training.model.parameters() if w.requires_grad),
         "final_loss": history.final_loss,
         "validation_loss": last.validation_loss,
         "accuracy": last.accuracy,
@@ -119,6 +121,7 @@ def document(training: Training) -> dict[str, Any]:
         "attention": [
             {"layer": place, **kept._asdict(), "density": kept.density} for place, kept in sorted(history.kept.items())
         ],
+        "work": [{"what": what, **done._asdict(), "share": done.share} for what, done in sorted(history.done.items())],
         "density": last.density,
         "densities": training.masks.densities(),
         "curve": history.to_dict()["curve"],
@@ -169,9 +172,11 @@ def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "schedule",
         "sparsity",
         "attention_method",
+        "techniques",
         "threads",
         "steps",
         "parameters",
+        "trained_parameters",
     )
     row: dict[str, Any] = {key: first[key] for key in (*shared, "data", "provenance", "trace")}
     for key in _MEANS:
@@ -185,6 +190,7 @@ def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     row["saturations"] = sum(run["saturations"] for run in runs)
     row["seeds"] = [run["seed"] for run in runs]
     row["attention"] = [layer for run in runs for layer in run["attention"]]
+    row["work"] = [done for run in runs for done in run["work"]]
     row["machines"] = first.get("machines", [])
     row["notes"] = list(dict.fromkeys(note for run in runs for note in run["notes"]))
     row["runs"] = [dict(run) for run in runs]

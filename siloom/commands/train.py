@@ -28,6 +28,9 @@ def train(
     optimizer: Annotated[str | None, typer.Option(metavar="O", help="E.g. adamw:lr=0.003.")] = None,
     schedule: Annotated[str | None, typer.Option(metavar="S", help="Of the rate, e.g. cosine:warmup=100.")] = None,
     sparsity: Annotated[str, typer.Option(metavar="S", help="Of the weights, e.g. rigl:density=0.1.")] = "dense",
+    technique: Annotated[
+        list[str] | None, typer.Option(metavar="T", help="Training done otherwise: lora:rank=8; repeated ones add up.")
+    ] = None,
     loss_scale: Annotated[
         float, typer.Option(metavar="X", min=0, help="First dynamic factor on the loss, e.g. 65536; 0: none.")
     ] = 0.0,
@@ -86,6 +89,7 @@ def train(
                 optimizer_text=optimizer,
                 schedule_text=schedule,
                 sparsity_text=sparsity,
+                technique_texts=technique or (),
                 steps=steps,
                 threads=threads,
                 loss_scale=loss_scale,

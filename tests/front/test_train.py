@@ -107,6 +107,32 @@ def test_a_killed_run_goes_on_by_command(siloom: Call) -> None:
 
 
 @needs_torch
+def test_techniques_add_up_and_say_what_they_left_of_the_work(siloom: Call) -> None:
+    chosen = ("--technique", "lora:rank=2", "--technique", "layer-drop:rate=0.5", "--technique", "token-drop:edges=0")
+    asked = ("train", "digits:model=vit", *chosen, "--steps", "3")
+    found = document(siloom(*asked, "--machine", "systolic", "--json"))
+    plain = document(siloom("train", "digits:model=vit", "--steps", "3", "--json"))
+    assert found["techniques"] == [
+        "lora:rank=2,alpha=8.0,base=none",
+        "layer-drop:rate=0.5",
+        "token-drop:keep=0.5,edges=0",
+    ]
+    assert plain["techniques"] == plain["work"] == []
+    assert plain["trained_parameters"] == plain["parameters"]
+    added = found["parameters"] - plain["parameters"]
+    assert found["trained_parameters"] == added > 0
+    batches = [row for row in found["work"] if row["what"].startswith("batches of block")]
+    tokens = [row for row in found["work"] if row["what"].startswith("tokens of block")]
+    assert [row["whole"] for row in batches] == [3, 3, 3]
+    assert all(row["share"] == row["done"] / row["whole"] for row in batches)
+    assert tokens
+    assert {row["share"] for row in tokens} == {0.5}
+    code, out, _ = siloom(*asked)
+    assert code == 0
+    assert "batches of block 2" in out
+
+
+@needs_torch
 def test_the_figure_tells_how_many_scores_each_method_kept(siloom: Call) -> None:
     answer = siloom(
         "train", "digits:model=vit", "--steps", "2", "--attention", "exact", "--attention", "sanger:threshold=0.05",
@@ -127,6 +153,9 @@ def test_the_figure_tells_how_many_scores_each_method_kept(siloom: Call) -> None
         (["digits", "--arithmetic", "int9"], 2, "no arithmetic 'int9' - did you mean 'int8'?"),
         (["digits:epoch=3"], 2, "digits: no field 'epoch' - did you mean 'epochs'?"),
         (["digits:epochs=0"], 4, "digits: epochs must be at least 1, got 0"),
+        (["digits", "--technique", "lara"], 2, "no technique 'lara' - did you mean 'lora'?"),
+        (["digits", "--technique", "lora:rank=0"], 4, "lora: rank must be at least 1, got 0"),
+        (["digits", "--technique", "stacking"], 4, "stacking: the network of digits has no row of residual blocks"),
         (["digits", "--steps", "0"], 4, "train: steps must be at least 1, got 0"),
         (["digits", "--seed", "-1"], 4, "train: seed must be at least 0, got -1"),
         (["digits", "--loss-scale", "3"], 4, "loss scale: start must be a power of two"),

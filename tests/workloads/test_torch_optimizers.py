@@ -34,6 +34,10 @@ PUBLISHED_BYTES = {
 """State and traffic a weight, by hand: read weight and gradient, write the weight (12), read and write each state."""
 
 
+OTHERS = ("adafactor", "sam", "shampoo", "sm3")
+"""Whose state is no whole number of bytes a weight, or that take more than one gradient."""
+
+
 def training(**choices: object) -> Training:
     return Training(Plan.of("digits", **{"steps": 40, **choices}))  # type: ignore[arg-type]
 
@@ -54,6 +58,22 @@ def test_adafactor_keeps_rows_and_columns_alone() -> None:
     assert cost(optimizer("adafactor"), (30, 50)).state_bytes == 4 * (30 + 50) / (30 * 50)
 
 
+def test_sm3_keeps_rows_and_columns_and_with_momentum_a_number_a_weight() -> None:
+    n, m = 30, 50
+    for text, each in (("sm3", 0), ("sm3:momentum=0.9", 4)):
+        found = cost(optimizer(text), (n, m))
+        bounds = 4 * (n + m) / (n * m)
+        assert found.state_bytes == each + bounds
+        assert found.traffic_bytes == pytest.approx(12 + 2 * (each + bounds))
+
+
+def test_shampoo_keeps_two_matrices_and_their_roots() -> None:
+    n, m = 30, 50
+    found, kept = cost(optimizer("shampoo"), (n, m)), 2 * 4 * (n * n + m * m) / (n * m)
+    assert found.state_bytes == pytest.approx(kept)
+    assert found.traffic_bytes == pytest.approx(12 + 2 * kept)
+
+
 def test_sam_takes_two_gradients_and_puts_the_weights_by() -> None:
     found = cost(optimizer("sam"))
     # SGD with momentum, 20; uphill and back: read weight and gradient, write weight, put by; read it, write weight.
@@ -61,10 +81,10 @@ def test_sam_takes_two_gradients_and_puts_the_weights_by() -> None:
 
 
 def test_every_optimizer_is_in_one_of_these_tests() -> None:
-    assert set(optimizers()) == {*PUBLISHED_BYTES, "adafactor", "sam"}
+    assert set(optimizers()) == {*PUBLISHED_BYTES, *OTHERS}
 
 
-@pytest.mark.parametrize("name", [*PUBLISHED_BYTES, "adafactor", "sam"])
+@pytest.mark.parametrize("name", [*PUBLISHED_BYTES, *OTHERS])
 def test_every_optimizer_learns_and_goes_on_alike(name: str, tmp_path: object) -> None:
     from pathlib import Path
 
@@ -93,6 +113,42 @@ def test_momentum_is_the_rule_written_out() -> None:
         buffer = 0.5 * buffer + gradient
         by_hand -= 0.1 * buffer
         assert weight.item() == pytest.approx(by_hand)
+
+
+def test_sm3_is_the_rule_written_out() -> None:
+    weight = torch.nn.Parameter(torch.zeros(2, 3))
+    made = optimizer("sm3:lr=0.1").make([weight])
+    rows, columns, by_hand = [0.0] * 2, [0.0] * 3, [[0.0] * 3 for _ in range(2)]
+    for step in range(3):
+        gradient = [[(-1.0) ** (i + step) * (1 + i + 2 * j + step) for j in range(3)] for i in range(2)]
+        weight.grad = torch.tensor(gradient)
+        made.step()
+        bounds = [[min(rows[i], columns[j]) + gradient[i][j] ** 2 for j in range(3)] for i in range(2)]
+        rows = [max(row) for row in bounds]
+        columns = [max(bounds[i][j] for i in range(2)) for j in range(3)]
+        for i in range(2):
+            for j in range(3):
+                by_hand[i][j] -= 0.1 * gradient[i][j] / math.sqrt(bounds[i][j])
+    assert torch.allclose(weight.detach(), torch.tensor(by_hand), rtol=1e-5)
+
+
+def test_shampoo_is_the_rule_by_eigenvectors() -> None:
+    def root(matrix: torch.Tensor) -> torch.Tensor:
+        values, vectors = torch.linalg.eigh(matrix)
+        return vectors @ torch.diag(values**-0.25) @ vectors.T
+
+    weight = torch.nn.Parameter(torch.zeros(3, 5))
+    made = optimizer("shampoo:lr=0.1,epsilon=0.01").make([weight])
+    left, right = 0.01 * torch.eye(3).double(), 0.01 * torch.eye(5).double()
+    by_hand = torch.zeros(3, 5).double()
+    for step in range(3):
+        gradient = torch.randn(3, 5, generator=torch.Generator().manual_seed(step))
+        weight.grad = gradient.clone()
+        made.step()
+        left += gradient.double() @ gradient.double().T
+        right += gradient.double().T @ gradient.double()
+        by_hand -= 0.1 * root(left) @ gradient.double() @ root(right)
+    assert torch.allclose(weight.detach().double(), by_hand, rtol=1e-4, atol=1e-5)
 
 
 def test_sam_steps_by_the_gradient_uphill() -> None:

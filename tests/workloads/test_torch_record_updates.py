@@ -109,6 +109,19 @@ def test_state_of_rows_and_columns_is_counted_as_it_is() -> None:
     assert [(op.m, op.n, op.k) for op in made if isinstance(op, MatMul)] == [(32, 64, 1), (10, 32, 1)]
 
 
+def test_shampoo_s_roots_are_counted_by_their_decompositions() -> None:
+    """22 n^3 of each matrix: the rest, its products apart, is a few operations an element."""
+    library = pytest.importorskip("pytorch_optimizer")
+    model = mlp()
+    made = updates(model, library.Shampoo)
+    decomposed = sum(22 * size**3 for weight in model.parameters() for size in weight.shape)
+    counted = sum(op.flops for op in made if isinstance(op, Elementwise))
+    assert decomposed < counted < 1.05 * decomposed
+    products = [(op.m, op.n, op.k) for op in made if isinstance(op, MatMul)]
+    # G G' and its root from its factors, the root times G, then the same of G' G.
+    assert products[:6] == [(32, 32, 64), (32, 32, 32), (32, 64, 32), (64, 64, 32), (64, 64, 64), (32, 64, 64)]
+
+
 def test_a_closure_runs_forward_and_backward_within_the_step() -> None:
     def step(model: nn.Module) -> None:
         chosen = optim.SGD(model.parameters(), lr=0.1)

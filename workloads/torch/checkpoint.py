@@ -73,6 +73,8 @@ def load(training: Training, path: Path) -> None:
     """
     tensors, about = _read(path)
     _check_same(training, about, path)
+    for technique in training.plan.techniques:
+        technique.restore(training.model, training.optimizer, about["step"], training.steps)
     try:
         training.model.load_state_dict(_below(tensors, "model/"))
         state: dict[int, dict[str, Any]] = {int(n): dict(values) for n, values in about["state"].items()}
@@ -88,6 +90,15 @@ def load(training: Training, path: Path) -> None:
         training.history = History.from_dict(about["history"])
     except (AttributeError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is a damaged checkpoint: {' '.join(str(error).split())[:200]}") from None
+
+
+def network_of(path: Path) -> dict[str, torch.Tensor]:
+    """The network's state in a checkpoint of any run.
+
+    Raises:
+        InputError: the file is absent or no checkpoint.
+    """
+    return _below(_read(path)[0], "model/")
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

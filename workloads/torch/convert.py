@@ -12,6 +12,7 @@ from torch import nn
 from siloom.sim.errors import UsageError
 from siloom.workloads.torch.converted import Converted, converted_class
 from siloom.workloads.torch.frames import Conversion, Site, losses_of
+from siloom.workloads.torch.judged import judged
 from siloom.workloads.torch.learnt import NAME, Learnt, learnt_of
 from siloom.workloads.torch.left_out import LAYERS, warn_of
 from siloom.workloads.torch.methods import Method, method
@@ -110,14 +111,8 @@ def attention_loss(model: nn.Module) -> torch.Tensor:
 
 def attended(model: Model, *inputs: Any, **named: Any) -> Model:
     """The model itself, run once without training, so that what its method learns is there."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with torch.no_grad():
-            model(*inputs, **named)
-    finally:
-        for module in training:
-            module.training = True
+    with judged(model):
+        model(*inputs, **named)
     return model
 
 

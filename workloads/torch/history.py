@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from siloom.sim.arithmetic import Counts
-from siloom.workloads.torch.meter import Kept
+from siloom.workloads.torch.meter import Done, Kept
 
 RECENT = 5
 """Losses whose mean is a run's final loss: the loss of one batch alone is noise."""
@@ -26,13 +26,17 @@ class Point:
 
 @dataclass
 class History:
-    """Losses, points of the curve, counts of products by layer and pass, and scores that attention kept by layer."""
+    """Losses, points of the curve, counts of products by layer and pass, scores that attention kept by layer.
+
+    ``done`` is what techniques of training did of the work that there was, by what it was.
+    """
 
     recent: list[float] = field(default_factory=list)
     since: list[float] = field(default_factory=list)
     curve: list[Point] = field(default_factory=list)
     counts: dict[tuple[str, str], Counts] = field(default_factory=dict)
     kept: dict[str, Kept] = field(default_factory=dict)
+    done: dict[str, Done] = field(default_factory=dict)
 
     def learned(self, loss: float) -> None:
         """One step is done."""
@@ -46,6 +50,10 @@ class History:
     def keep(self, place: str, kept: Kept) -> None:
         """Add the scores that an attention kept."""
         self.kept[place] = self.kept.get(place, Kept()).plus(kept)
+
+    def do(self, what: str, done: Done) -> None:
+        """Add work that was done."""
+        self.done[what] = self.done.get(what, Done()).plus(done)
 
     @property
     def final_loss(self) -> float:
@@ -74,6 +82,7 @@ class History:
             "curve": [asdict(point) for point in self.curve],
             "counts": self.rows(),
             "kept": {place: list(kept) for place, kept in sorted(self.kept.items())},
+            "done": {what: list(done) for what, done in sorted(self.done.items())},
         }
 
     @classmethod
@@ -81,4 +90,5 @@ class History:
         """What :meth:`to_dict` gave."""
         counts = {(row.pop("layer"), row.pop("pass")): Counts(**row) for row in values["counts"]}
         kept = {place: Kept(*numbers) for place, numbers in values["kept"].items()}
-        return cls(values["recent"], values["since"], [Point(**p) for p in values["curve"]], counts, kept)
+        done = {what: Done(*numbers) for what, numbers in values["done"].items()}
+        return cls(values["recent"], values["since"], [Point(**p) for p in values["curve"]], counts, kept, done)

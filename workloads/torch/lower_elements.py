@@ -100,7 +100,7 @@ def lower_elements(call: Call) -> tuple[list[Operation], list[str]]:
     if reduced is not None:
         return [reduced], []
     stem = _stem(call.name)
-    flops = _pool_flops(call, stem)
+    flops = _pool_flops(call, stem) or _svd_flops(call, stem)
     notes = []
     if flops is None:
         flops = 1 if stem in _SUMS | _MAXIMA else FLOPS_EACH.get(stem)
@@ -200,3 +200,15 @@ def _pool_flops(call: Call, stem: str) -> int | None:
     if window:
         return int(math.prod(window)) if len(window) > 1 else int(window[0]) ** 2
     return max(1, call.read[0].numel() // call.results[0].numel())
+
+
+def _svd_flops(call: Call, stem: str) -> int | None:
+    """Operations an element of the largest factor of a decomposition into singular values; None for all else.
+
+    14 m n^2 + 8 n^3 for both thin factors of m times n numbers, m >= n (Golub and Van Loan, recalled). Where m = n both
+    factors are as large, and share them.
+    """
+    if stem != "_linalg_svd":
+        return None
+    n, m = sorted(call.read[0].shape[-2:])
+    return round((14 * n + 8 * n * n / m) / (2 if m == n else 1))

@@ -28,10 +28,27 @@ class Kept(NamedTuple):
         return Kept(self.kept + other.kept, self.allowed + other.allowed)
 
 
+class Done(NamedTuple):
+    """Work that a technique of training leaves part of: what was done, of the whole."""
+
+    done: int = 0
+    whole: int = 0
+
+    @property
+    def share(self) -> float:
+        """The share done; 1 of nothing."""
+        return self.done / self.whole if self.whole else 1.0
+
+    def plus(self, other: Done) -> Done:
+        """Both together."""
+        return Done(self.done + other.done, self.whole + other.whole)
+
+
 class Meter:
-    """Counts of products by place and direction, and of kept scores by place, while it is open."""
+    """Counts of products by place and direction, of kept scores by place, and of work done, while it is open."""
 
     def __init__(self) -> None:
+        self.done: dict[str, Done] = defaultdict(Done)
         self.counts: dict[tuple[str, str], Counts] = defaultdict(Counts)
         self.kept: dict[str, Kept] = defaultdict(Kept)
 
@@ -42,6 +59,10 @@ class Meter:
     def keep(self, place: str, kept: Kept) -> None:
         """Take those of one attention."""
         self.kept[place] = self.kept[place].plus(kept)
+
+    def do(self, what: str, done: Done) -> None:
+        """Take what was done of ``what``."""
+        self.done[what] = self.done[what].plus(done)
 
 
 @contextmanager
@@ -65,3 +86,9 @@ def note_kept(place: str, kept: Kept) -> None:
     """Tell every open meter of an attention."""
     for meter in _METERS:
         meter.keep(place, kept)
+
+
+def note_done(what: str, done: Done) -> None:
+    """Tell every open meter of work that was done, or left."""
+    for meter in _METERS:
+        meter.do(what, done)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -16,6 +18,7 @@ from siloom.workloads.torch.optimizer import Optimizer, optimizer
 from siloom.workloads.torch.recipe import Recipe, recipe
 from siloom.workloads.torch.schedule import Schedule, schedule
 from siloom.workloads.torch.sparse import Sparsity, sparsity
+from siloom.workloads.torch.technique import Technique, techniques
 from siloom.workloads.torch.ways import Ways
 
 _MOST = 2**63 - 1
@@ -32,6 +35,7 @@ class Plan:
     schedule: Schedule
     sparsity: Sparsity
     attention: Method
+    techniques: tuple[Technique, ...] = ()
     seed: int = 0
     limit: int | None = None
     """Steps, where they are not the recipe's own number."""
@@ -43,6 +47,11 @@ class Plan:
     def emulated(self) -> bool:
         """Whether anything is not torch's own: all in fp32 there is nothing to convert, and nothing to count."""
         return self.attention.name != "exact" or any(self.ways.text(d) != "fp32" for d in get_args(Direction))
+
+    @property
+    def examples(self) -> int:
+        """Examples that a batch is made from: more than it has where some are chosen among them."""
+        return self.recipe.batch * math.prod(technique.pool for technique in self.techniques)
 
     def convert(self, network: nn.Module) -> nn.Module:
         """The network in the plan's arithmetic and attention."""
@@ -59,6 +68,7 @@ class Plan:
         schedule_text: str | None = None,
         sparsity_text: str = "dense",
         attention: str = "exact",
+        technique_texts: Sequence[str] = (),
         seed: int = 0,
         steps: int | None = None,
         threads: int = 1,
@@ -79,13 +89,18 @@ class Plan:
         rule = optimizer(optimizer_text or made.optimizer)
         if loss_scale and rule.gradients > 1:
             raise UsageError(f"train: {rule.name} takes more than one gradient a step, which --loss-scale cannot drop")
+        sparse, ways = sparsity(sparsity_text), techniques(technique_texts)
+        for one in ways:
+            if sparse.masked and not one.with_masks:
+                raise UsageError(f"train: technique {one.name} is for dense weights, not for --sparsity {sparse.name}")
         return cls(
             recipe=made,
             ways=Ways.of(arithmetic, backward),
             optimizer=rule,
             schedule=schedule(schedule_text or made.schedule),
-            sparsity=sparsity(sparsity_text),
+            sparsity=sparse,
             attention=method(attention),
+            techniques=ways,
             seed=seed,
             limit=steps,
             threads=threads,
@@ -98,9 +113,11 @@ class Plan:
         Raises:
             InputError: a batch larger than the data.
         """
-        if self.recipe.batch > len(data.train):
+        each = self.examples // self.recipe.batch
+        most, over = len(data.train) // each, f" over {each}" if each > 1 else ""
+        if self.recipe.batch > most:
             raise InputError(
-                f"{self.recipe.name}: batch must be at most {len(data.train)}, the examples there are, "
+                f"{self.recipe.name}: batch must be at most {most}, the examples there are{over}, "
                 f"got {self.recipe.batch}"
             )
         return self.limit or self.recipe.step_count(data)
@@ -110,6 +127,7 @@ class Plan:
         words = [self.recipe.name, self.ways.text("forward")]
         words += [str(self.attention)] if self.attention.name != "exact" else []
         words += [self.sparsity.name] if self.sparsity.masked else []
+        words += [technique.name for technique in self.techniques]
         return f"a step of {', '.join(words)}"
 
     def identity(self, steps: int) -> dict[str, str | float]:
@@ -126,10 +144,11 @@ class Plan:
             "schedule": str(self.schedule),
             "sparsity": str(self.sparsity),
             "attention": str(self.attention),
+            "techniques": " ".join(map(str, self.techniques)) or "none",
             "seed": self.seed,
             "threads": self.threads,
             "loss scale": self.loss_scale,
         }
-        if not (self.schedule.endless and self.sparsity.endless):
+        if not (self.schedule.endless and self.sparsity.endless and all(one.endless for one in self.techniques)):
             found["steps"] = steps
         return found

@@ -61,6 +61,13 @@ class Recipe(Choice, ABC):
         """Mean cross entropy in nats over the places that are asked."""
         return functional.cross_entropy(outputs.flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
 
+    def example_losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Cross entropy in nats of each example, added up over its places that are asked: (examples,)."""
+        each = functional.cross_entropy(
+            outputs.flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="none"
+        )
+        return each.reshape(len(targets), -1).sum(1)
+
     @abstractmethod
     def step_count(self, data: Data) -> int:
         """Steps of a run whose number of steps nobody names, at least one."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from siloom.workloads.torch.convert import attended, attention_loss
 from siloom.workloads.torch.data import IGNORED, batch_index
@@ -21,6 +22,7 @@ from siloom.workloads.torch.loss_scale import LossScale
 from siloom.workloads.torch.masks import Masks
 from siloom.workloads.torch.meter import metered
 from siloom.workloads.torch.plan import Plan
+from siloom.workloads.torch.technique import Objective
 from siloom.workloads.torch.unscaled import Unscaled
 
 _JUDGED_AT_ONCE = 256
@@ -55,10 +57,17 @@ class Training:
         self.steps = plan.steps(self.data)
         torch.manual_seed(plan.seed)
         network = plan.recipe.network(self.data)
+        for technique in plan.techniques:
+            technique.fit(network, plan.recipe)
         if plan.emulated:
             network = attended(plan.convert(network), self.data.train.take(slice(0, 1))[0])
         self.model = network
-        self.optimizer = plan.optimizer.make(self.model.parameters())
+        objective: Objective = self._plain_loss
+        for technique in plan.techniques:
+            technique.begin(self.model)
+            objective = technique.objective(objective, plan.recipe)
+        self._objective = objective
+        self.optimizer = plan.optimizer.make([weight for weight in self.model.parameters() if weight.requires_grad])
         self.masks = Masks(self.model, self.optimizer, masked=plan.sparsity.masked)
         self.scale = LossScale(plan.loss_scale) if plan.loss_scale else Unscaled(self.model)
         self.step = 0
@@ -107,6 +116,8 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = plan.optimizer.lr * factor
         with metered() as meter, at_step(self.step):
+            for technique in plan.techniques:
+                technique.update(self.model, self.optimizer, self.step, self.steps)
             plan.sparsity.update(self.masks, self.step, self.steps, self._dense_gradients)
             loss = self._gradients()
             if plan.optimizer.gradients > 1:
@@ -117,6 +128,8 @@ class Training:
             self.history.count(layer, direction, counts)
         for layer, kept in meter.kept.items():
             self.history.keep(layer, kept)
+        for what, done in meter.done.items():
+            self.history.do(what, done)
         self.step += 1
         self.history.learned(loss)
 
@@ -132,16 +145,19 @@ class Training:
         return total
 
     def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """The examples of this step."""
-        recipe = self.plan.recipe
-        for part in range(recipe.accumulate):
-            number = self.step * recipe.accumulate + part
-            yield self.data.train.take(batch_index(len(self.data.train), recipe.batch, self.plan.seed, number))
+        """The examples of this step; a technique may choose among them."""
+        plan = self.plan
+        for part in range(plan.recipe.accumulate):
+            number = self.step * plan.recipe.accumulate + part
+            yield self.data.train.take(batch_index(len(self.data.train), plan.examples, plan.seed, number))
 
     def loss(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """What is learned: the recipe's loss, and that of a method of attention that learns beside the network."""
-        loss = self.plan.recipe.loss(self.model(inputs), targets)
+        loss = self._objective(self.model, inputs, targets)
         return loss + attention_loss(self.model) if self.plan.emulated else loss
+
+    def _plain_loss(self, model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return self.plan.recipe.loss(model(inputs), targets)
 
     def _dense_gradients(self) -> None:
         with self.masks.lifted():

@@ -1,10 +1,14 @@
-"""A row of layers whose activations may be computed twice rather than kept."""
+"""A row of layers whose activations may be computed twice rather than kept, and layers that may be left out of it."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
+
+
+class ResidualBlock(nn.Module):
+    """A layer that adds what it computes to what came in: without it a network computes less, but of the same shape."""
 
 
 class Blocks(nn.Sequential):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from siloom.workloads.torch.networks.blocks import Blocks
+from siloom.workloads.torch.networks.blocks import Blocks, ResidualBlock
 from siloom.workloads.torch.networks.transformer import SPREAD, SelfAttention
 
 _REACH = 3
@@ -33,7 +33,7 @@ class GatedConvolution(nn.Module):
         return y
 
 
-class Residual(nn.Module):
+class Residual(ResidualBlock):
     """A layer on what is normed, added to what came in."""
 
     def __init__(self, width: int, layer: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Transformers of both kinds: a decoder of tokens, and an encoder of patches of images.
+"""Transformers of both kinds: a decoder of tokens, and encoders of tokens and of patches of images.
 
 Attention is torch's ``scaled_dot_product_attention``; norms come first in every block (Xiong et al. 2020), so that
 training needs no long warm-up. Shapes: B examples, S places, D width, H heads.
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from siloom.workloads.torch.networks.blocks import Blocks
+from siloom.workloads.torch.networks.blocks import Blocks, ResidualBlock
 
 SPREAD = 0.02
 """Standard deviation of embeddings at the start, as GPT-2 has it."""
@@ -34,7 +34,7 @@ class SelfAttention(nn.Module):
         return y
 
 
-class Block(nn.Module):
+class Block(ResidualBlock):
     """Attention, then two dense layers with GELU between them, each added to what came in."""
 
     def __init__(self, width: int, heads: int, *, causal: bool) -> None:
@@ -68,6 +68,27 @@ class Decoder(nn.Module):
         """From (B, S) whole numbers to (B, S, vocabulary)."""
         x = self.tokens(tokens) + self.places.weight[: tokens.shape[1]]
         y: torch.Tensor = self.scores(self.norm(self.blocks(x)))
+        return y
+
+
+class TokenEncoder(nn.Module):
+    """Tokens in, a score of every class out, taken at the first place; every place looks at all."""
+
+    def __init__(
+        self, vocabulary: int, places: int, classes: int, *, width: int, layers: int, heads: int, remat: bool = False
+    ) -> None:
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(vocabulary, width), nn.Embedding(places, width)
+        self.blocks = Blocks(*(Block(width, heads, causal=False) for _ in range(layers)), remat=remat)
+        self.norm = nn.LayerNorm(width)
+        self.scores = nn.Linear(width, classes)
+        for table in (self.tokens, self.places):
+            nn.init.normal_(table.weight, std=SPREAD)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """From (B, S) whole numbers to (B, classes)."""
+        x = self.blocks(self.tokens(tokens) + self.places.weight[: tokens.shape[1]])
+        y: torch.Tensor = self.scores(self.norm(x[:, 0]))
         return y
 
 
