@@ -8,9 +8,9 @@ being fp32. Plain gradient descent at a constant rate, 25 epochs, as the recipe 
 0.28 points of accuracy. Beside the widths of ``float`` stands what ``sim/variance_retention.py`` predicts for the
 longest sum of the narrow passes. Every run is real, and single-threaded.
 
-``training_widths_whole.csv`` and ``training_widths_float.csv`` are what it printed here: whole numbers of 14, 16, 17 and
-18 bits at all three rates, narrow in both passes and in one; floats at rate 0.1, narrow in both. In 14 bits one product
-of two large codes leaves the range by itself. Behind 25 epochs at the rates 0.03 and 0.01 fp32 has not learned all either.
+``training_widths_whole.csv`` and ``training_widths_float.csv`` are what it printed here: whole numbers of 14, 16, 17
+and 18 bits at all three rates, narrow in both passes and in one; floats at rate 0.1, narrow in both. In 14 bits one
+product of two large codes leaves the range by itself. At the rates 0.03 and 0.01 fp32 has not learned all either.
 """
 
 from __future__ import annotations
