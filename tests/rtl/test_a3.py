@@ -134,6 +134,7 @@ def test_the_last_among_equals_is_seen(monkeypatch):
     assert judge(SMALLEST, names=("no candidates",)).mismatched_bits > 0
 
 
+@pytest.mark.slow
 def test_exponents_that_do_not_wait_for_the_last_comparison_are_seen(monkeypatch):
     right = Exponent._choose
 
@@ -146,6 +147,7 @@ def test_exponents_that_do_not_wait_for_the_last_comparison_are_seen(monkeypatch
     assert not judge(SMALLEST, names=("independent", "alike")).passed
 
 
+@pytest.mark.slow
 def test_scores_of_several_queries_in_one_slot_are_seen():
     def make():
         wrong = machine.A3(SMALLEST)
@@ -155,6 +157,7 @@ def test_scores_of_several_queries_in_one_slot_are_seen():
     assert judge(SMALLEST, names=("drawn", "alike"), make=make).mismatched_bits > 0
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_wait_are_seen_where_neighbours_stall(monkeypatch):
     right = Output.elaborate
 

@@ -47,7 +47,7 @@ def passes(block, vectors, seed, simulator):
 
 @smallest_size
 def test_smallest_size_keeps_its_contract_in_the_amaranth_simulator(block):
-    passes(block, 400, 7, "amaranth")
+    passes(block, 100, 7, "amaranth")
 
 
 @pytest.mark.slow

@@ -108,6 +108,7 @@ def test_a_row_that_loses_its_keys_is_seen(monkeypatch):
     assert found.fault.startswith("drawn: stream o: result 0")
 
 
+@pytest.mark.slow
 def test_weights_that_are_taken_on_from_the_group_before_are_seen(monkeypatch):
     _without(monkeypatch, _Row, "restarts")
     # Where all rows keep as many keys as their lists have places it makes no difference.
@@ -115,6 +116,7 @@ def test_weights_that_are_taken_on_from_the_group_before_are_seen(monkeypatch):
     assert found.fault.startswith("two heads, causal: stream o: result 1")
 
 
+@pytest.mark.slow
 def test_sums_that_are_not_begun_anew_are_seen(monkeypatch):
     _without(monkeypatch, Pe, "first")
     found = verdict(SMALLEST, "amaranth", {"drawn"})
@@ -134,6 +136,7 @@ def test_results_that_find_no_room_are_missed(monkeypatch):
     assert "results expected" in found.fault
 
 
+@pytest.mark.slow
 def test_a_softmax_that_begins_a_cycle_late_is_seen_in_cycles_alone(monkeypatch):
     monkeypatch.setattr("siloom.rtl.machines._dota_softmax._EARLY", 4)
     found = verdict(SMALLEST, "amaranth", {"drawn"})

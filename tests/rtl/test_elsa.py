@@ -85,6 +85,7 @@ def altered(monkeypatch, part, change):
     monkeypatch.setattr(part, "elaborate", wrong)
 
 
+@pytest.mark.slow
 def test_values_in_the_wrong_bank_are_seen(monkeypatch):
     class Misdealt(_elsa_load.Deal):
         def __init__(self, m, name, shapes, deals, clear):
@@ -120,6 +121,7 @@ def test_the_best_key_of_the_first_bank_alone_is_seen(monkeypatch):
     assert judge(SMALLEST, names=("no candidates",)).mismatched_bits > 0
 
 
+@pytest.mark.slow
 def test_a_candidate_that_is_taken_before_it_is_known_to_be_the_last_is_seen(monkeypatch):
     def change(self, m):
         m.d.comb += self.known.eq(1)

@@ -84,7 +84,7 @@ def real_weights(shared_data):
     return quantized(weights), quantized(weights[:30].T)
 
 
-@pytest.mark.parametrize("real", ["text", "weights"])
+@pytest.mark.parametrize("real", ["text", pytest.param("weights", marks=pytest.mark.slow)])
 def test_real_operands_pruned_and_dense_give_the_models_bits_and_cycles(real, repository, request):
     a, b = real_scores(repository) if real == "text" else real_weights(request.getfixturevalue("shared_data"))
     design, rng = replace(small(), rows=6, cols=5), np.random.default_rng(1)

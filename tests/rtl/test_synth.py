@@ -80,6 +80,7 @@ def test_every_bit_of_the_design_lies_behind_a_register_of_the_ring():
     assert {net: port_of(net, ports) for net in names} == names
 
 
+@pytest.mark.slow
 @real
 def test_a_ring_is_cut_into_chains_that_yosys_can_walk(cache, monkeypatch):
     monkeypatch.setattr("siloom.rtl.ring.CHAIN", 7)
@@ -126,6 +127,7 @@ def test_the_same_seed_gives_the_same_row_and_what_is_known_is_not_run_again(cac
     assert {**again, "seconds": 0} == {**first, "seconds": 0}
 
 
+@pytest.mark.slow
 @real
 def test_logic_between_a_port_and_a_register_counts_for_the_clock(cache):
     """Without the ring there is no path between two registers here, and any clock would do."""
@@ -140,6 +142,7 @@ endmodule
     assert found["slowest"].startswith(("a[", "b["))
 
 
+@pytest.mark.slow
 @real
 def test_a_clock_below_what_the_tool_aims_at_is_an_answer(cache):
     text = """
@@ -150,6 +153,7 @@ endmodule
     assert implemented("quotient", text, ICE40)["clock_hz"] < 12e6
 
 
+@pytest.mark.slow
 @real
 def test_a_design_with_more_port_bits_than_the_part_has_pins_is_placed(cache):
     text = "module wide(input clk, input [119:0] a, output reg [119:0] y); always @(posedge clk) y <= ~a; endmodule\n"
@@ -158,6 +162,7 @@ def test_a_design_with_more_port_bits_than_the_part_has_pins_is_placed(cache):
     assert (found["short"], found["ff"], found["lut"]) == ("", 120, 120)
 
 
+@pytest.mark.slow
 @real
 def test_memories_are_counted_in_blocks_and_in_luts(cache):
     text = """
@@ -180,6 +185,7 @@ def test_what_a_part_has_is_what_the_cost_table_says():
     assert synth.part_has(ICE40) == {"lut": 7680, "ff": 7680, "dsp": 0, "bram": 32}
 
 
+@pytest.mark.slow
 @real
 def test_a_design_that_does_not_fit_is_an_answer_and_names_resource_and_excess(cache, monkeypatch, siloom, tmp_path):
     monkeypatch.setattr(synth, "part_has", lambda target: {"lut": 10, "ff": 51, "dsp": 0, "bram": 0})
@@ -200,6 +206,7 @@ def test_a_design_that_does_not_fit_is_an_answer_and_names_resource_and_excess(c
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 @real
 def test_what_only_packing_shows_to_be_too_much_is_refused_too(cache, monkeypatch):
     """As many pins as the ring has chains, here of one bit each."""

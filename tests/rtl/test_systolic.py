@@ -30,6 +30,10 @@ from siloom.workloads.registry import load
 
 SIZES = pytest.mark.parametrize("design", HARDWARE.sizes, ids=lambda d: MachineBlock(HARDWARE, d).size)
 dataflows = pytest.mark.parametrize("dataflow", DATAFLOWS)
+one_dataflow = pytest.mark.parametrize(
+    "dataflow", [pytest.param(d, marks=() if d == "ws" else pytest.mark.slow) for d in DATAFLOWS]
+)
+"""What is quick tries a single one."""
 
 
 def small(dataflow="ws", **changes):
@@ -49,19 +53,21 @@ def passes(verdict):
     assert verdict.model_cycles == verdict.rtl_cycles > 0
 
 
-@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("double", [True, pytest.param(False, marks=pytest.mark.slow)])
 @dataflows
 def test_small_arrays_pass_in_the_amaranth_simulator(dataflow, double):
     passes(judge(small(dataflow, double_buffer=double)))
 
 
-@pytest.mark.parametrize(("precision", "accumulator"), [("bf16", "fp32"), ("fp8", "fp16")])
+@pytest.mark.parametrize(
+    ("precision", "accumulator"), [("bf16", "fp32"), pytest.param("fp8", "fp16", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     "names",
     [("ragged", "ends"), pytest.param(("ragged", "trickle", "ends", "both"), marks=pytest.mark.slow)],
     ids=["some", "more"],
 )
-@dataflows
+@one_dataflow
 def test_floating_point_is_that_of_fp_mac_rounded_once_a_product(dataflow, precision, accumulator, names):
     design = small(dataflow, precision=precision, accumulator=accumulator)
     passes(judge(design, names=names))
@@ -121,8 +127,8 @@ def real_weights(shared_data):
     return quantized(weights), quantized(weights[:30].T)
 
 
-@pytest.mark.parametrize("real", ["text", "weights"])
-@dataflows
+@pytest.mark.parametrize("real", ["text", pytest.param("weights", marks=pytest.mark.slow)])
+@one_dataflow
 def test_real_operands_give_the_models_bits_and_cycles(dataflow, real, repository, request):
     operands = real_scores(repository) if real == "text" else real_weights(request.getfixturevalue("shared_data"))
     design = replace(small(dataflow), rows=6, cols=5)
@@ -238,6 +244,7 @@ def test_verilog_is_clean_under_every_lint_warning_and_holds_no_star_block(dataf
     assert lint(tmp_path / "systolic.v") == []
 
 
+@pytest.mark.slow
 def test_cells_are_written_once_however_many_there_are():
     texts = [verilog(find_block(f"systolic:rows={n},cols={n}").make(), "systolic") for n in (8, 32)]
     assert len(texts[1]) < 500_000

@@ -86,6 +86,7 @@ def _anew(self, m):
     m.d.comb += self.first.eq(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "change"),
     [
