@@ -114,7 +114,6 @@ def explore(
             raise UsageError("--shard: [screen] chooses among all points; shards are for searches that do not")
         if adaptive := [search.name for search in planned if search.adaptive]:
             raise UsageError(f"--shard: {adaptive[0]} learns from all points; shards are for searches that do not")
-        planned = planned[:1]
     run = _Run(space, store, Bounds if space.fidelity == "bound" else executor, shard, watch, stopped)
     explored = run.all(run.screened(planned))
     if space.finalists is None or shard is not None or explored.ended != "complete":
@@ -167,7 +166,7 @@ class _Run:
         self._watch = watch
         self._interrupted = stopped
         self._rows: dict[int, Row] = {}
-        self._index: dict[bytes, int] = {}
+        self._indices: dict[bytes, list[int]] = {}
         self._given_up: set[int] = set()
         self._out: set[bytes] = set()
         self._waiting: list[Row] = []
@@ -290,11 +289,14 @@ class _Run:
                     self._progress.total -= 1
             found = {row.key: row for row in self._store.rows([task.key for _, task in tasks])}
             for index, task in tasks:
-                self._index[task.key] = index
-                if task.key in found:
-                    self._learn(found[task.key])
+                # Designs of two machines' texts may be one: then they share a key, and an evaluation.
+                same = self._indices.setdefault(task.key, [])
+                same.append(index)
+                known = found.get(task.key) or self._rows.get(same[0])
+                if known is not None or same[0] in self._given_up:
+                    self._end(index, known)
                     self._progress.found += 1
-                else:
+                elif task.key not in self._out:
                     self._out.add(task.key)
                     yield task
 
@@ -302,23 +304,36 @@ class _Run:
         self._attempts.append(
             Attempt(key=news.task.key, host=news.host, wall_s=news.wall_s, outcome=news.outcome, limit=_limit(news))
         )
-        if news.row is None:
-            self._given_up.add(self._index[news.task.key])
-            self._progress.limits_hit += 1
-            self._progress.done += 1
-            return
-        self._waiting.append(news.row)
-        self._learn(news.row)
+        if news.row is not None:
+            self._waiting.append(news.row)
+        for index in self._indices[news.task.key]:
+            self._end(index, news.row)
 
-    def _learn(self, row: Row) -> None:
-        self._rows[self._index[row.key]] = row
+    def _end(self, index: int, row: Row | None) -> None:
+        """Learn what became of a point: its row, or None where a limit was hit."""
         progress = self._progress
         progress.done += 1
+        if row is None:
+            self._given_up.add(index)
+            progress.limits_hit += 1
+            return
+        row = self._named(index, row)
+        self._rows[index] = row
         progress.counts[row.status] = progress.counts.get(row.status, 0) + 1
         if row.status == "ok" and (values := self._space.values_of(row.metrics)) is not None:
             best = None if progress.best is None else self._space.values_of(progress.best.metrics)
             if best is None or (values[0], row.key) < (best[0], progress.best.key if progress.best else b""):
                 progress.best = row
+
+    def _named(self, index: int, row: Row) -> Row:
+        """The row by the names of this space: another may have called the same design otherwise."""
+        number, inner = self._space.place(index)
+        alternative = self._space.alternatives[number]
+        settings = alternative.settings(inner)
+        workload = self._space.workload_text
+        if (row.machine, row.workload, [*row.settings.items()]) == (alternative.text, workload, [*settings.items()]):
+            return row
+        return replace(row, machine=alternative.text, settings=settings, workload=workload)
 
     def _flush(self) -> None:
         self._flushed = time.monotonic()

@@ -81,7 +81,7 @@ class Evaluator:
                 return self._row(task, status="failed", reason=type(error).__name__, message=_line(error))
             except MemoryError:
                 raise
-            except Exception as error:  # a defect, ours or of a user's machine, is one point's fate
+            except (Exception, SystemExit) as error:  # a defect, ours or of a user's machine, is one point's fate
                 return self._row(task, status="failed", reason=type(error).__name__, message=_line(error))
         about: dict[str, Any] = {"metrics": metrics, "details": details, "bottleneck": most}
         if broken := self._broken({**known, **metrics}, before=False):
@@ -148,7 +148,7 @@ class Evaluator:
         )
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
 
 

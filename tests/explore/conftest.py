@@ -34,7 +34,10 @@ from siloom.sim.result import Result
 class WildDesign(Design):
     number: int = parameter(0, unit="", source="test", low=0, high=1_000_000)
     temper: str = parameter(
-        "calm", unit="", source="test", choices=("calm", "die", "hang", "raise", "eat", "impossible", "print")
+        "calm",
+        unit="",
+        source="test",
+        choices=("calm", "die", "hang", "raise", "eat", "impossible", "print", "leave", "swell"),
     )
     die_at: int = parameter(-1, unit="", source="test", low=-1, high=1_000_000)
     hang_at: int = parameter(-1, unit="", source="test", low=-1, high=1_000_000)
@@ -61,6 +64,10 @@ class Wild(Machine):
         if d.temper == "eat":
             held = bytearray(8 << 30)
             held[::4096] = b"x" * len(held[::4096])
+        if d.temper == "leave":
+            raise SystemExit(3)
+        if d.temper == "swell":
+            raise MemoryError
         if d.temper == "impossible":
             raise InfeasibleError("wild: cannot be built")
         if d.temper == "print":

@@ -90,6 +90,17 @@ def test_shards_merged_are_the_whole(small, tmp_path, truth):
     assert exported(tmp_path / "merged.db") == truth
 
 
+def test_shards_hold_the_points_of_every_seed(small, tmp_path):
+    small.write_text(small.read_text() + "[search]\nseeds = 3\n[budget]\npoints = 10\n")
+    whole = run(small, store=tmp_path / "whole.db", workers=0)
+    assert len({index for one in whole.explored.runs for index in one.asked}) > 10
+    parts = [tmp_path / "1.db", tmp_path / "2.db"]
+    for number, part in enumerate(parts, start=1):
+        run(small, store=part, workers=0, shard=f"{number}/2")
+    merge(tmp_path / "merged.db", parts)
+    assert exported(tmp_path / "merged.db") == exported(tmp_path / "whole.db")
+
+
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3", "1/2/3"])
 def test_a_shard_has_a_form(small, text):
     with pytest.raises(UsageError, match="i/N"):
@@ -375,3 +386,52 @@ def test_a_store_knows_which_spaces_it_served(small, tmp_path):
         ((name, document),) = store.spaces()
     assert name == "small"
     assert document["designs"][0]["fields"]["tiles"] == [1, 2, 4, 8, 16]
+
+
+def spelled(machine, fields, constraint="area_mm2 < 60"):
+    return {
+        "machine": machine,
+        "fields": fields,
+        "workloads": ["gemm:m=8,n=8,k=8"],
+        "objectives": ["time", "area"],
+        "constraints": [constraint],
+    }
+
+
+@pytest.mark.parametrize("constraint", ["area_mm2 < 60", "area_mm2 < 0.001"])
+def test_a_store_answers_in_the_words_of_the_space_that_asks(tmp_path, constraint):
+    fixed = spelled("systolic:rows=16", {"cols": [4, 8, 16]}, constraint)
+    free = spelled("systolic", {"rows": [8, 16], "cols": [4, 8, 16]}, constraint)
+    first = run(fixed, workers=0, store=tmp_path / "both.db")
+    both = run(free, workers=0, store=tmp_path / "both.db")
+    alone = run(free, workers=0, store=tmp_path / "alone.db")
+    assert {row.key for row in first.rows} < {row.key for row in both.rows}
+    assert both.rows == alone.rows
+    assert both.to_dict() | {"store": ""} == alone.to_dict() | {"store": ""}
+    # The names are the spaces', the results one: such stores can be put together.
+    assert merge(tmp_path / "alone.db", [tmp_path / "both.db"]) == 0
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_designs_that_two_machines_share_are_evaluated_once_and_counted_for_both(wild, tmp_path, workers):
+    file = wild("number = [1]\n")
+    text = file.read_text().replace('machine = "./wild.py"\n', "").partition("[fields]")[0]
+    each = '[[designs]]\nmachine = "./wild.py"\nfields.number = {}\n'
+    file.write_text(text + each.format("[1, 2, 3, 4]") + each.format("[3, 4, 5, 6]"))
+    found = run(file, workers=workers, store=tmp_path / "s.db")
+    assert [row.settings["number"] for row in found.rows] == [1, 2, 3, 4, 3, 4, 5, 6]
+    with Store.open(tmp_path / "s.db") as store:
+        assert len(list(store.rows())) == len(store.attempts()) == 6
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(("temper", "reason"), [("leave", "SystemExit"), ("raise", "ZeroDivisionError")])
+def test_what_a_machine_raises_is_its_points_fate_whoever_runs_it(wild, workers, temper, reason):
+    found = run(wild(f'temper = ["calm", "{temper}"]\n'), workers=workers, store=":memory:")
+    assert [(row.status, row.reason) for row in found.rows] == [("ok", ""), ("failed", reason)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_point_without_room_is_given_up_whoever_runs_it(wild, workers):
+    found = run(wild('temper = ["calm", "swell"]\n'), workers=workers, store=":memory:")
+    assert found.to_dict()["counts"] == {"ok": 1, "infeasible": 0, "failed": 0, "crashed": 0, "limits_hit": 1}

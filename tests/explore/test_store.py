@@ -365,9 +365,9 @@ def test_merging_is_the_same_in_any_order_and_number_of_times(tmp_path):
 
 
 def test_merging_refuses_two_truths(tmp_path):
-    for name, message in (("a.db", ""), ("b.db", "other")):
+    for name, reason in (("a.db", ""), ("b.db", "other")):
         with Store.open(tmp_path / name) as store:
-            store.add([row(1, message=message), row(2 if name == "a.db" else 3)])
+            store.add([row(1, reason=reason), row(2 if name == "a.db" else 3)])
     shutil.copy(tmp_path / "a.db", tmp_path / "into.db")
     with pytest.raises(InputError, match="differs"):
         merge(tmp_path / "into.db", [tmp_path / "b.db"])
