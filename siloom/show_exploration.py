@@ -65,6 +65,9 @@ def show_exploration(document: Mapping[str, Any], console: Console | None = None
     counts = document["counts"]
     said = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
     console.print(f"{document['evaluations']:,} of {document['size']:,} points: {said or 'none evaluated'}")
+    if document["ended"] != "complete":
+        why = {"seconds": "the budget's seconds were over", "interrupted": "it was interrupted"}[document["ended"]]
+        console.print(f"not at its end: {why}; the same command goes on from here")
     if document["store"]:
         console.print(f"kept in {document['store']}", soft_wrap=True)
 

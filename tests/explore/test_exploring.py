@@ -216,6 +216,35 @@ def test_nothing_valid_says_which_constraint_and_how_near(small, tmp_path):
     assert near["missed_by"] == pytest.approx(near["area_mm2"] - 1, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("fields", "more", "told"),
+    [
+        ('temper = ["raise"]', "", "none of 1 points is valid: 1 failed; most often: ZeroDivisionError: on purpose"),
+        ('temper = ["impossible"]', "", "none of 1 points is valid: 1 infeasible; most often: wild: cannot be built"),
+        ('temper = ["swell"]', "", "none of 1 points is valid: 1 limits hit"),
+        ("number = [1]", "constraints = [\"temper == 'wild'\"]", "the nearest, ./wild.py:number=1: no value"),
+        (
+            "number = [1]",
+            'constraints = ["accuracy > 0.5"]',
+            "meets 'accuracy > 0.5'; the nearest, ./wild.py:number=1: no",
+        ),
+        ("number = [1, 2]", "", ""),
+    ],
+)
+def test_where_there_is_no_front_one_line_says_why(wild, fields, more, told):
+    found = run(wild(fields + "\n", more=more), workers=0, store=":memory:")
+    assert told in found.why_none
+    assert bool(found.front) != bool(found.why_none)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_an_objective_that_no_point_has_is_named(wild):
+    file = wild("number = [1, 2]\n")
+    file.write_text(file.read_text().replace('"area"', '"recall", "energy"'))
+    found = run(file, workers=0, store=":memory:")
+    assert found.why_none == "wild: none of 2 valid points has recall and energy_j"
+
+
 def siloom_command(*words, **how):
     return subprocess.run(
         [sys.executable, "-m", "siloom", *map(str, words)], capture_output=True, text=True, timeout=280, **how
@@ -260,6 +289,34 @@ def test_bad_input_is_one_line_with_its_code(small, change, code, told):
     small.write_text(small.read_text().replace(before, after))
     done = siloom_command("explore", small, "--workers", 0, "--json")
     assert (done.returncode, told in done.stderr.splitlines()[-1]) == (code, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "code", "told"),
+    [
+        ('"time", "area"->"time"', ["--figure", "f.svg"], 2, "--figure: draws two objectives, and small has one"),
+        ("->", ["--store", "p.html", "--page", "p.html"], 2, "p.html: is named for two things"),
+        ("->", ["--store", "f.csv", "--figure", "f.svg"], 2, "f.csv: is named for two things"),
+        ("->", ["--store", "small.toml"], 2, "small.toml: is named for two things"),
+        ('"time", "area"->"time", "recall"', ["--page", "p.html", "--figure", "f.svg"], 3, "valid points has recall"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_any_work(small, tmp_path, change, words, code, told):
+    before, _, after = change.partition("->")
+    small.write_text(small.read_text().replace(before, after) if before else small.read_text())
+    done = siloom_command("explore", small, "--workers", 0, *words, cwd=tmp_path)
+    assert (done.returncode, told in done.stderr) == (code, True), done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (tmp_path / "small.siloom.db").exists() == (code == 3)
+    assert (tmp_path / "p.html").exists() == (code == 3)
+
+
+def test_a_search_that_did_not_come_to_its_end_says_so(small):
+    small.write_text(small.read_text() + "[budget]\nseconds = 1e-6\n[limits]\nseconds = 5\n")
+    done = siloom_command("explore", small, "--workers", 0)
+    assert done.returncode == 0
+    assert "not at its end: the budget's seconds were over" in done.stdout
+    assert done.stderr == "siloom: [limits] are kept by worker processes alone; here they are not\n"
 
 
 def test_a_grid_beyond_its_budget_is_refused_before_anything_is_made(small, tmp_path):
