@@ -81,14 +81,17 @@ def quantity(name: str, value: float | None) -> str:
 def show_forecast(document: Mapping[str, Any], console: Console | None = None) -> None:
     """Print what a run would take."""
     console = console or plain_console()
+    # Not as the table's title, which would be broken to the table's width.
+    console.print(f"{document['space']}: {document['size']:,} points of {', '.join(document['machines'])}")
     show_rows(
-        f"{document['space']}: {document['size']:,} points of {', '.join(document['machines'])}",
+        "searches",
         [{"search": s["name"], "seed": s["seed"], "points": f"{s['points']:,}"} for s in document["searches"]],
         console,
     )
+    who = f"{document['workers']} workers" if document["workers"] else "this process alone"
     console.print(
         f"{document['points']:,} evaluations of {document['seconds_per_point'] * 1e3:.3g} ms (of {document['sampled']} "
-        f"tried): about {document['seconds']:,.0f} s with {document['workers']} workers, "
+        f"tried): about {document['seconds']:,.1f} s with {who}, "
         f"{document['memory_bytes'] / 2**30:.2g} GiB of memory, {document['disk_bytes'] / 2**20:.2g} MiB on disk"
     )
 

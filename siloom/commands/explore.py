@@ -48,6 +48,8 @@ def explore(
     if figure is not None and len(chosen.objectives) < 2:
         raise UsageError(f"--figure: draws two objectives, and {chosen.name} has one")
     if planned:
+        if shard is not None:
+            raise UsageError("--plan and --shard: name one of them; a plan is of all parts together")
         from siloom.explore.forecast import forecast
 
         foreseen = forecast(chosen, exploring.usable_cores() if workers is None else workers)
