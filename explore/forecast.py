@@ -38,7 +38,7 @@ def forecast(space: Space, workers: int) -> dict[str, Any]:
     Raises:
         SiloomError: as of exploring.
     """
-    planned = [{"name": s.name, "seed": s.seed, "points": s.points} for s in plan(space)]
+    planned: list[dict[str, Any]] = [{"name": s.name, "seed": s.seed, "points": s.points} for s in plan(space)]
     if space.screen is not None:
         kept = min(space.screen.keep, space.budget.points, space.size)
         planned = [{"name": "screened", "seed": space.search.seed, "points": kept}]
