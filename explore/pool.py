@@ -75,7 +75,11 @@ class Pool(Executor):
         """Evaluate in whatever order workers finish."""
         source = iter(tasks)
         exhausted = False
+        looked = time.monotonic()
         while not stopped():
+            if time.monotonic() - looked > _TICK_S:  # by the clock: the others may report without a pause
+                yield from self._end_silent()
+                looked = time.monotonic()
             while len(self._workers) < self._count:
                 self._start()
             for each in self._workers:
@@ -86,7 +90,6 @@ class Pool(Executor):
                 first = self._inbox.get(timeout=_TICK_S)
             except queue.Empty:
                 yield None
-                yield from self._end_silent()
                 continue
             yield from self._news(*first)
 

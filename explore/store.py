@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from siloom.explore.filesystem import is_network
 from siloom.explore.metrics import METRICS, Metric
 from siloom.explore.pareto import front, pruners
-from siloom.explore.row import Row, canonical
+from siloom.explore.row import STATUSES, Row, canonical
 from siloom.sim.errors import InputError
 
 SCHEMA = 1
@@ -353,6 +353,8 @@ def _row(record: Sequence[Any]) -> Row:
     more, details = record[-2:]
     if type(fields["key"]) is not bytes or any(type(fields[name]) is not str for name in _FIELDS[1:]):
         raise TypeError("a row has values of other types than were written")
+    if fields["status"] not in STATUSES or any(type(value) is not float for value in own.values()):
+        raise ValueError("a row has a status or a metric that is none")
     return Row(
         **{**fields, "settings": dict(json.loads(fields["settings"]))},
         metrics={**own, **json.loads(more)},

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import siloom
 from siloom.explore.executor import Here
-from siloom.explore.job import Job, Task
+from siloom.explore.job import Job, Keys, Task
 from siloom.explore.load import space_of_file
 from siloom.explore.merge import merge
 from siloom.explore.pool import Pool
@@ -197,6 +198,16 @@ def test_a_point_that_hangs_is_given_up_and_is_no_row(wild, tmp_path):
     assert found.to_dict()["counts"]["limits_hit"] == 1
     with Store.open(tmp_path / "s.db") as store:
         assert [a.outcome for a in store.attempts() if a.outcome != "done"] == ["timeout"]
+
+
+def test_a_point_that_hangs_is_given_up_while_others_report_without_a_pause(wild):
+    path = wild("number = { low = 0, high = 399 }\n", more="[limits]\nseconds = 1.0\n")
+    path.write_text(path.read_text().replace('"./wild.py"', '"./wild.py:hang_at=0,wait_s=0.02"'))
+    job, tasks = tasks_of(path)
+    with Pool(job, 2) as pool:
+        outcomes = [one.outcome for one in pool.run(iter(tasks), lambda: False) if one is not None]
+    assert sorted(outcomes) == ["done"] * 399 + ["timeout"]
+    assert outcomes.index("timeout") < 380
 
 
 def test_a_point_that_eats_memory_is_given_up(wild, tmp_path):
@@ -492,3 +503,16 @@ def test_what_a_machine_raises_is_its_points_fate_whoever_runs_it(wild, workers,
 def test_a_point_without_room_is_given_up_whoever_runs_it(wild, workers):
     found = run(wild('temper = ["calm", "swell"]\n'), workers=workers, store=":memory:")
     assert found.to_dict()["counts"] == {"ok": 1, "infeasible": 0, "failed": 0, "crashed": 0, "limits_hit": 1}
+
+
+def test_a_key_of_synthesised_hardware_knows_the_hardwares_code(small, monkeypatch):
+    job = Job.of(space_of_file(small))
+    keys = {}
+    for version in ("old", "new"):
+        monkeypatch.setattr(
+            "siloom.explore.job.code_version", lambda parts=(), v=version: v if "rtl" in parts else "the same"
+        )
+        for fidelity in ("cycles", "synthesis"):
+            keys[version, fidelity] = Keys(replace(job, fidelity=fidelity), ["a", "b"]).key(0, {"tiles": 1})
+    assert keys["old", "cycles"] == keys["new", "cycles"]
+    assert keys["old", "synthesis"] != keys["new", "synthesis"]

@@ -311,6 +311,19 @@ def test_what_is_no_store_is_refused_and_left_alone(tmp_path):
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.parametrize("change", ["status = 'fine'", "seconds = 'x'", "settings = '[1]'", "more = '3'"])
+def test_a_row_that_nobody_wrote_is_one_line(tmp_path, change):
+    path = tmp_path / "s.db"
+    with Store.open(path) as store:
+        store.add([row(1)])
+    other = sqlite3.connect(path)
+    other.execute(f"UPDATE row SET {change}")
+    other.commit()
+    other.close()
+    with Store.open(path) as store, pytest.raises(InputError, match="is damaged"):
+        list(store.rows())
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_a_damaged_store_is_one_line_or_whole(tmp_path, data):
