@@ -53,6 +53,7 @@ _PACKAGES = (
     ("optuna", "siloom explore: the searches nsga2 and tpe", "pip install 'siloom[explore]'"),
     ("pyarrow", "siloom store export to Parquet", "pip install 'siloom[explore]'"),
     ("distributed", "siloom explore --cluster: workers of a Dask cluster", "pip install 'siloom[cluster]'"),
+    ("dask-jobqueue", "siloom explore --cluster slurm: workers in jobs of SLURM", "pip install 'siloom[cluster]'"),
     ("cupy", "siloom measure cuda without torch", "pip install cupy-cuda12x"),
 )
 _PROGRAMS = (

@@ -44,6 +44,11 @@ def executor_of(workers: int | None, cluster: str | None) -> Callable[[Job], Exe
     """Who evaluates: processes here (as many as this process may use cores), none (0: this process), or a cluster."""
     if cluster is not None:
         from siloom.explore.dask_cluster import DaskCluster
+        from siloom.explore.slurm import SCHEME, Slurm, SlurmJobs
+
+        if cluster.partition(":")[0] == SCHEME:
+            jobs = SlurmJobs.of(cluster)
+            return lambda job: Slurm(job, jobs)
 
         return lambda job: DaskCluster(job, cluster)
     count = workers if workers is not None else usable_cores()

@@ -28,7 +28,10 @@ def explore(
         int | None, typer.Option(metavar="N", min=0, max=1024, help="Processes; 0: none but this. Default: one a core.")
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, e.g. tcp://host:8786.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786, or slurm:jobs=8,cores=16,memory=32GB."
+        ),
     ] = None,
     shard: Annotated[str | None, typer.Option(metavar="i/N", help="Only the i-th of N parts, for job arrays.")] = None,
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: SPACE.siloom.db beside it.")] = None,
