@@ -107,7 +107,7 @@ def slurm_cluster(jobs: SlurmJobs) -> Any:
 
 @contextmanager
 def _handlers_left_alone() -> Iterator[None]:
-    """Importing dask-jobqueue sets a handler of SIGINT: it would take Ctrl-C from us, or fail outside the main thread."""
+    """Importing dask-jobqueue sets a handler of SIGINT, which would take Ctrl-C from us, or fails in a thread."""
     kept = signal.signal
     signal.signal = lambda *_: None
     try:

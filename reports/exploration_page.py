@@ -33,8 +33,8 @@ from siloom.sim.errors import UsageError
 MOST_ROWS = 20_000
 MOST_DETAILS = 500
 _TEMPLATES = Path(__file__).parent / "templates"
-_SCRIPTS = ("exploration.js", "exploration_charts.js", "exploration_table.js", "exploration_point.js")
-"""In the order in which they run: the first names what the others share."""
+_SCRIPTS = tuple(f"exploration{part}.js" for part in ("", "_drawing", "_charts", "_parallel", "_table", "_point"))
+"""In the order in which they run: the first two name what the others share."""
 _COUNTED: Mapping[Status, str] = {
     "ok": "valid",
     "infeasible": "infeasible",
