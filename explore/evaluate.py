@@ -252,7 +252,13 @@ def _detail(result: Result, weight: float) -> dict[str, Any]:
 
 
 def _phases(result: Result) -> list[dict[str, Any]]:
-    """The phases; of a long network those of one name put together, whatever operation they belong to."""
+    """The phases; of a long network those of one name put together, whatever operation they belong to.
+
+    A machine that names none has one, so that its stalls are seen all the same.
+    """
+    if not result.phases and result.stalls:
+        whole = {"cycles": result.cycles, "seconds": result.seconds, "stalls": dict(result.stalls)}
+        return [{"name": "all", **whole}]
     short = len(result.phases) <= _PHASES
     out: dict[str, dict[str, Any]] = {}
     for phase in result.phases:

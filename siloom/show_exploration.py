@@ -15,6 +15,8 @@ from siloom.reports.chart import amount
 from siloom.show import plain_console, show_rows
 
 _SHOWN = 40
+_EXACT = 2**53
+"""Below it a float holds every whole number."""
 
 
 def show_exploration(document: Mapping[str, Any], console: Console | None = None) -> None:
@@ -75,7 +77,12 @@ def show_exploration(document: Mapping[str, Any], console: Console | None = None
 def quantity(name: str, value: float | None) -> str:
     """A metric with its unit."""
     unit = METRICS[name].unit.replace("mm2", "mm²")
-    return "" if value is None else amount(value, unit) if unit else f"{value:.4g}"
+    return "" if value is None else amount(value, unit) if unit else digits(value)
+
+
+def digits(value: float) -> str:
+    """Whole numbers in full, others with four digits: 32,768; 0.4489."""
+    return f"{value:,.0f}" if value == int(value) and abs(value) < _EXACT else f"{value:.4g}"
 
 
 def show_forecast(document: Mapping[str, Any], console: Console | None = None) -> None:

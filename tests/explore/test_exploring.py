@@ -308,6 +308,24 @@ def test_where_there_is_no_front_one_line_says_why(wild, fields, more, told):
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+def test_a_machine_without_phases_shows_its_stalls_all_the_same(wild, tmp_path):
+    run(wild("number = [1, 20]\n"), workers=0, store=tmp_path / "s.db")
+    with Store.open(tmp_path / "s.db") as store:
+        first, second = (row.key.hex() for row in store.rows())
+    told = siloom_command("store", "explain", tmp_path / "s.db", first[:8]).stdout
+    assert "compute: 60 cycles (60.0%)" in told
+    assert "hash: 40 cycles (40.0%)" in told
+    told = siloom_command("store", "diff", tmp_path / "s.db", first, second).stdout
+    assert [line.split()[1] for line in told.splitlines() if line.startswith("│ ")] == [
+        "number",
+        "seconds",
+        "area_mm2",
+        "area:",
+    ]
+    refused = siloom_command("store", "explain", tmp_path / "s.db", first[:3])
+    assert (refused.returncode, "the first 4 digits or more" in refused.stderr) == (2, True)
+
+
 def test_an_objective_that_no_point_has_is_named(wild):
     file = wild("number = [1, 2]\n")
     file.write_text(file.read_text().replace('"area"', '"recall", "energy"'))
