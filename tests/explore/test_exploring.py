@@ -240,6 +240,30 @@ def test_the_pool_agrees_with_this_process(wild):
     assert {row.status for row in here.values()} == {"ok", "infeasible", "failed"}
 
 
+@pytest.mark.parametrize(("harm", "most"), [("hang_at", 4), ("die_at", 5)])
+def test_nothing_goes_out_behind_a_point_that_is_tried_alone(wild, monkeypatch, harm, most):
+    path = wild("number = { low = 0, high = 399 }\n", more="[limits]\nseconds = 1.0\n")
+    path.write_text(path.read_text().replace('"./wild.py"', f'"./wild.py:{harm}=0,wait_s=0.02"'))
+    job, tasks = tasks_of(path)
+    starts = []
+    start = Pool._start
+    monkeypatch.setattr(Pool, "_start", lambda pool: (starts.append(1), start(pool)))
+    with Pool(job, 2) as pool:
+        outcomes = [one.outcome for one in pool.run(iter(tasks), lambda: False) if one is not None]
+    assert outcomes.count("done") == 399
+    # Two at first; one for the death with others, one for that alone, and one more where a death alone is tried again.
+    assert len(starts) <= most
+
+
+def test_there_are_no_more_workers_than_points(wild):
+    job, tasks = tasks_of(wild("number = [1, 2]\n"))
+    pids = set()
+    with Pool(job, 40) as pool:
+        for _ in pool.run(iter(tasks), lambda: False):
+            pids |= {int(text) for text in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
+    assert 1 <= len(pids) <= 2
+
+
 def test_a_point_that_kills_its_worker_is_found_and_alone_is_lost(wild):
     path = wild("number = { low = 0, high = 99 }\n", more="")
     path.write_text(path.read_text().replace('"./wild.py"', '"./wild.py:die_at=37"'))
