@@ -1,8 +1,12 @@
 """A small space that every executor and search is tried on, and machines that misbehave on purpose."""
 
+import subprocess
+import sys
 import textwrap
 
 import pytest
+
+from siloom.explore.row import Row
 
 SMALL = """
 machine = "outerspace"
@@ -98,3 +102,38 @@ def wild(tmp_path):
         return path
 
     return make
+
+
+def row(number, **about):
+    how = {
+        "key": number.to_bytes(16, "big"),
+        "machine": "outerspace",
+        "settings": {"tiles": number % 7, "dataflow": "ws", "clock_hz": 1e9},
+        "workload": "w",
+        "fidelity": "cycles",
+        "status": "ok",
+        "metrics": {"seconds": 1.0 / (number + 1), "area_mm2": float(number), "recall": 0.5},
+        "bottleneck": "compute",
+        "details": '{"workloads":[]}',
+    }
+    return Row(**{**how, **about})
+
+
+def python(program, *arguments, before=()):
+    """What a program prints; all that it says otherwise fails the test."""
+    command = [*before, sys.executable, "-c", program, *map(str, arguments)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert said.returncode == 0, said.stderr
+    return said.stdout
+
+
+@pytest.fixture(name="row")
+def row_of_a_number():
+    """``row(number, **about)``: the row of a point that nobody evaluated."""
+    return row
+
+
+@pytest.fixture(name="python")
+def python_program():
+    """``python(program, *arguments, before=())``: run a program in a process of its own."""
+    return python
