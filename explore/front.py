@@ -20,7 +20,7 @@ from siloom.explore.space import Space
 from siloom.explore.violation import violation
 
 if TYPE_CHECKING:
-    from siloom.explore.driver import SearchRun
+    from siloom.explore.outcome import SearchRun
 
 _STEPS = 60
 _MARGIN = 1.1

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siloom import __version__
-from siloom.explore.driver import Explored, Progress, Shard, explore, plan
+from siloom.explore.driver import explore, plan
 from siloom.explore.executor import Executor, Here
 from siloom.explore.front import Step, front_of, history, nearest, why_none
 from siloom.explore.job import Job
 from siloom.explore.load import space_of, space_of_file
+from siloom.explore.outcome import Explored, Progress, Shard
 from siloom.explore.pool import Pool
 from siloom.explore.row import STATUSES, Row
 from siloom.explore.space import Space

@@ -13,7 +13,7 @@ from siloom.commands.given import Json, print_json, suffix, writable
 from siloom.sim.errors import InfeasibleError, UsageError
 
 if TYPE_CHECKING:
-    from siloom.explore.driver import Progress
+    from siloom.explore.outcome import Progress
     from siloom.explore.space import Space
     from siloom.exploring import Exploration
 
