@@ -23,6 +23,7 @@ from siloom.explore.screen import Screened
 from siloom.explore.search import Search, Told, searches
 from siloom.explore.space import Space
 from siloom.explore.store import Attempt, Store
+from siloom.explore.synthesize_point import require_hardware
 from siloom.explore.violation import violation
 from siloom.sim.errors import UsageError
 
@@ -44,10 +45,13 @@ def explore(
     """Search ``space``; every row is in ``store`` when this returns, whyever it does.
 
     Raises:
-        UsageError: a shard of an adaptive search, or a grid beyond the budget.
+        UsageError: a shard of an adaptive search, a grid beyond the budget, or finalists of a machine without hardware.
+        MissingPartError: what points need is not installed. It is no point's fate: installed, they are run.
         SiloomError: a workload or machine that cannot be made at all.
     """
     planned = plan(space)
+    if space.finalists is not None:
+        require_hardware([alternative.text for alternative in space.alternatives], space.finalists.part)
     if shard is not None:
         if space.screen is not None:
             raise UsageError("--shard: [screen] chooses among all points; shards are for searches that do not")

@@ -18,7 +18,7 @@ from siloom.explore.expression import Condition, condition
 from siloom.explore.job import Job, Task
 from siloom.explore.row import Row, canonical
 from siloom.sim.design import Design, Value
-from siloom.sim.errors import InfeasibleError, InputError, SiloomError
+from siloom.sim.errors import InfeasibleError, InputError, MissingPartError, SiloomError
 from siloom.sim.machine import Machine, run_workload
 from siloom.sim.ops import Workload
 from siloom.sim.result import Result
@@ -59,7 +59,11 @@ class Evaluator:
         return self._row(task, status="ok", metrics=metrics)
 
     def row(self, task: Task) -> Row:
-        """Evaluate one point. Raises only what no point is to blame for: MemoryError, KeyboardInterrupt."""
+        """Evaluate one point.
+
+        Raises:
+            MemoryError, KeyboardInterrupt, MissingPartError: what no point is to blame for, and nothing else.
+        """
         base = self._machines[task.number]
         known: dict[str, Value | float] = {**base.design.as_dict(), **task.settings}
         with contextlib.redirect_stdout(sys.stderr):  # what a user's machine prints is no part of a document
@@ -77,6 +81,8 @@ class Evaluator:
                 return self._infeasible(task, "design", str(error))
             except InputError as error:
                 return self._infeasible(task, "value", str(error))
+            except MissingPartError:
+                raise
             except SiloomError as error:
                 return self._row(task, status="failed", reason=type(error).__name__, message=_line(error))
             except MemoryError:

@@ -28,7 +28,7 @@ from siloom.explore import worker as far
 from siloom.explore.executor import Evaluated, Executor, crashed_row
 from siloom.explore.job import Job, Task
 from siloom.explore.row import Row
-from siloom.sim.errors import SiloomError
+from siloom.sim.errors import MissingPartError, SiloomError
 
 CHUNK_S = 0.5
 _LARGEST = 5_000
@@ -74,7 +74,11 @@ class Pool(Executor):
         self._stillborn = 0
 
     def run(self, tasks: Iterator[Task], stopped: Callable[[], bool]) -> Iterator[Evaluated | None]:
-        """Evaluate in whatever order workers finish."""
+        """Evaluate in whatever order workers finish.
+
+        Raises:
+            MissingPartError: a worker lacks what a point needs.
+        """
         ahead = list(itertools.islice(tasks, self._count))
         source = itertools.chain(ahead, tasks)
         exhausted = False
@@ -155,6 +159,8 @@ class Pool(Executor):
         elif isinstance(message, str):
             each.host = message
             self._stillborn = 0
+        elif isinstance(message, MissingPartError):
+            raise message
         elif isinstance(message, list):
             for task, row, wall in message:
                 each.sent.popleft()

@@ -28,7 +28,7 @@ import time
 from dataclasses import dataclass
 
 from siloom.sim.design import Design, parameter
-from siloom.sim.errors import InfeasibleError
+from siloom.sim.errors import InfeasibleError, MissingPartError
 from siloom.sim.machine import Machine
 from siloom.sim.ops import MatMul
 from siloom.sim.result import Result
@@ -41,7 +41,7 @@ class WildDesign(Design):
         "calm",
         unit="",
         source="test",
-        choices=("calm", "die", "hang", "raise", "eat", "impossible", "print", "leave", "swell"),
+        choices=("calm", "die", "hang", "raise", "eat", "impossible", "print", "leave", "swell", "lack"),
     )
     die_at: int = parameter(-1, unit="", source="test", low=-1, high=1_000_000)
     hang_at: int = parameter(-1, unit="", source="test", low=-1, high=1_000_000)
@@ -72,6 +72,8 @@ class Wild(Machine):
             raise SystemExit(3)
         if d.temper == "swell":
             raise MemoryError
+        if d.temper == "lack":
+            raise MissingPartError("wild needs wool: pip install wool")
         if d.temper == "impossible":
             raise InfeasibleError("wild: cannot be built")
         if d.temper == "print":

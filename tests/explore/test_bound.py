@@ -9,6 +9,7 @@ from siloom.explore.bound import alternative_columns, bounds, column_bounds
 from siloom.explore.evaluate import Evaluator
 from siloom.explore.job import Job
 from siloom.explore.load import space_of
+from siloom.explore.store import Store
 from siloom.exploring import run
 from siloom.sim.errors import InfeasibleError, InputError, UsageError
 from siloom.sim.machine import run_workload
@@ -173,6 +174,22 @@ def test_a_screen_drops_no_point_that_a_run_would_find_valid(limit):
 def test_without_a_closed_form_there_is_no_funnel(change, error):
     with pytest.raises(error, match=r"closed form|judges by"):
         run({**GRID, **change}, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"machine": "h100"}, "h100 has no hardware; machines that have: "),
+        ({"finalists": {"points": 1, "part": "ecp5-85"}}, "no part 'ecp5-85' - did you mean 'ecp5-85k'?"),
+    ],
+)
+def test_finalists_that_nobody_can_build_are_refused_before_any_point_is_run(change, told, tmp_path):
+    space = {**ARRAY, "fields": {}, "finalists": {"points": 1}, **change}
+    with pytest.raises(UsageError) as caught:
+        run(space, workers=0, store=tmp_path / "s.db")
+    assert told in str(caught.value)
+    with Store.open(tmp_path / "s.db") as store:
+        assert not list(store.rows())
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from siloom.explore.load import space_of_file
 from siloom.explore.pool import Pool
 from siloom.explore.store import Store
 from siloom.exploring import run
+from siloom.sim.errors import MissingPartError
 
 
 def tasks_of(path):
@@ -101,3 +102,16 @@ def test_what_a_machine_raises_is_its_points_fate_whoever_runs_it(wild, workers,
 def test_a_point_without_room_is_given_up_whoever_runs_it(wild, workers):
     found = run(wild('temper = ["calm", "swell"]\n'), workers=workers, store=":memory:")
     assert found.to_dict()["counts"] == {"ok": 1, "infeasible": 0, "failed": 0, "crashed": 0, "limits_hit": 1}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_not_installed_is_no_points_fate(wild, tmp_path, workers):
+    """A row would stay when the part is there."""
+    path = wild('temper = ["calm", "lack"]\nnumber = [1, 2]\n', more='[search]\nmethod = "grid"\n')
+    with pytest.raises(MissingPartError, match="pip install wool"):
+        run(path, workers=workers, store=tmp_path / "s.db")
+    with Store.open(tmp_path / "s.db") as store:
+        assert {row.status for row in store.rows()} <= {"ok"}
+    machine = path.with_name("wild.py")
+    machine.write_text(machine.read_text().replace('if d.temper == "lack"', "if False"))
+    assert [row.status for row in run(path, workers=workers, store=tmp_path / "s.db").rows] == ["ok"] * 4
