@@ -119,21 +119,24 @@ class _Run:
     def all(self, planned: Sequence[Search]) -> Explored:
         self._progress = Progress(total=sum(search.points for search in planned))
         runs = []
+        cut = False
         try:
             for search in planned:
                 runs.append(self._one(search))
-                if self._stop():
+                asked = len(runs[-1].asked)
+                cut = self._stop() and (asked < search.points or bool(self._out) or len(runs) < len(planned))
+                if cut:
                     break
         finally:
             self._flush()
             if self._executor is not None:
                 self._executor.close()
-        late = "interrupted" if self._interrupted() else "seconds" if self._late() else "complete"
+        ended = "complete" if not cut else "interrupted" if self._interrupted() else "seconds"
         correlation = None
         if self._space.fidelity == "cycles":
             texts = [alternative.text for alternative in self._space.alternatives]
             correlation = rank_correlation(self._evaluator, list(self._rows.values()), texts)
-        return Explored(self._space, tuple(runs), self._rows, len(self._given_up), correlation, (), late)
+        return Explored(self._space, tuple(runs), self._rows, len(self._given_up), correlation, (), ended)
 
     def screened(self, planned: list[Search]) -> list[Search]:
         """The searches of the space, or in their place what its ``[screen]`` lets through."""

@@ -170,3 +170,11 @@ def test_a_key_of_synthesised_hardware_knows_the_hardwares_code(small, monkeypat
             keys[version, fidelity] = Keys(replace(job, fidelity=fidelity), ["a", "b"]).key(0, {"tiles": 1})
     assert keys["old", "cycles"] == keys["new", "cycles"]
     assert keys["old", "synthesis"] != keys["new", "synthesis"]
+
+
+@pytest.mark.parametrize(("number", "ended", "rows"), [("[1]", "complete", 1), ("[1, 2]", "seconds", 1)])
+def test_what_came_to_its_end_is_complete_however_late(wild, number, ended, rows):
+    path = wild(f"number = {number}\n", more="[budget]\nseconds = 0.2\n")
+    path.write_text(path.read_text().replace('"./wild.py"', '"./wild.py:wait_s=0.3"'))
+    found = run(path, workers=0, store=":memory:")
+    assert (found.explored.ended, len(found.rows)) == (ended, rows)
