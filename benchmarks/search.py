@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from siloom.explore.driver import SearchRun
 from siloom.explore.front import Scale, Step, front_of, steps_of_run
 from siloom.explore.load import space_of_file
+from siloom.explore.outcome import SearchRun
 from siloom.explore.row import Row
 from siloom.explore.search import Told, searches
 from siloom.explore.space import Space

@@ -60,7 +60,14 @@ def powers_of_two(low: float, high: float) -> list[int]:
 
 def linear(low: float, high: float, count: int) -> list[float]:
     """``count`` values at equal distances, both ends among them."""
-    return [low + (high - low) * step / (count - 1) for step in range(count)] if count > 1 else [low]
+    if count == 1:
+        return [low]
+    return [low, *(written(low + (high - low) * step / (count - 1)) for step in range(1, count - 1)), high]
+
+
+def written(value: float) -> float:
+    """The value as one would write it: 0.3, where sums of tenths give 0.30000000000000004."""
+    return float(f"{value:.15g}")
 
 
 def geometric(low: float, high: float, count: int) -> list[float]:

@@ -90,10 +90,18 @@ def _of_group(made: Machine, works: Sequence[tuple[Workload, float]], fields: An
     return seconds, area
 
 
-def alternative_columns(alternative: Alternative, inner: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """The fields of an alternative's points ``inner``, as columns."""
+def alternative_columns(alternative: Alternative, inner: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The fields of an alternative's points ``inner``, as columns.
+
+    The points are whole numbers, Python's own where 64 bits do not hold them.
+    """
     columns: dict[str, NDArray[Any]] = {}
     for axis in reversed(alternative.axes):
-        inner, level = np.divmod(inner, len(axis))
-        columns[axis.name] = np.asarray(axis.values)[level]
+        level = (inner % len(axis)).astype(np.int64)
+        inner = inner // len(axis)
+        values = axis.values
+        if isinstance(values, range):  # which may have more values than memory
+            columns[axis.name] = values.start + values.step * level
+        else:
+            columns[axis.name] = np.asarray(values)[level]
     return columns

@@ -9,7 +9,9 @@ A space's ``[limits]`` are not kept here: what a worker may take is the cluster'
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import logging
 import socket
 import time
 from collections import deque
@@ -75,6 +77,10 @@ class DaskCluster(Executor):
         except (OSError, ValueError) as error:
             said = " ".join(str(error).split())[:120]
             raise InputError(f"--cluster {address}: no Dask scheduler answers there: {said}") from None
+        # What becomes of the connection is told by our own one line.
+        for name in ("client", "core", "comm"):
+            logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)
+        self._address = address
         self._job = job
         self._job_text = pickle.dumps(job)
         self._alone: deque[Task] = deque()
@@ -83,11 +89,26 @@ class DaskCluster(Executor):
         self._under_way: dict[Any, list[Task]] = {}
 
     def run(self, tasks: Iterator[Task], stopped: Callable[[], bool]) -> Iterator[Evaluated | None]:
-        """Evaluate in whatever order the cluster finishes."""
+        """Evaluate in whatever order the cluster finishes.
+
+        Raises:
+            InputError: the scheduler is gone.
+        """
+        from distributed import CancelledError
+        from distributed.comm import CommClosedError
+
+        try:
+            yield from self._rounds(iter(tasks), stopped)
+        except (CancelledError, CommClosedError):
+            raise InputError(
+                f"--cluster {self._address}: the scheduler is gone; what was computed is kept, and the same command "
+                "goes on from there"
+            ) from None
+
+    def _rounds(self, source: Iterator[Task], stopped: Callable[[], bool]) -> Iterator[Evaluated | None]:
         from distributed import TimeoutError as WaitedError
         from distributed import wait
 
-        source = iter(tasks)
         while not stopped():
             self._fill(source)
             if not self._under_way:
@@ -106,7 +127,7 @@ class DaskCluster(Executor):
             if not self._under_way:
                 self._submit([self._suspects[0]])
             return
-        room = _WINDOW * max(1, len(self._client.scheduler_info().get("workers", {})))
+        room = _WINDOW * max(1, len(self._client.nthreads()))
         while len(self._under_way) < room:
             if self._alone:
                 chunk = [self._alone.popleft()]
@@ -147,7 +168,8 @@ class DaskCluster(Executor):
 
     def close(self) -> None:
         """Give back what is under way, and leave the cluster as it is."""
-        for future in self._under_way:
-            future.cancel()
+        with contextlib.suppress(OSError):  # the scheduler is gone, and took them along
+            for future in self._under_way:
+                future.cancel()
         self._under_way.clear()
         self._client.close(timeout=2)

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import unicodedata
+from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, Tag, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, FiniteFloat, Tag, model_validator
 
-Text = Annotated[str, Field(min_length=1, max_length=1000)]
+
+def _plain(text: str) -> str:
+    """Texts reach terminals, which control characters command."""
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise ValueError(f"must not have control characters, got {text[:60]!r}")
+    return text
+
+
+def _template(text: str) -> str:
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError as error:
+        raise ValueError(f"{text[:60]!r} is no text with fields in braces: {error}") from None
+    for _, name, form, conversion in parts:
+        if name is not None and (form or conversion or not name.isidentifier()):
+            raise ValueError(f"{text[:60]!r}: braces hold the name of a field and nothing else, as {{rows}}")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_plain)]
+Template = Annotated[Text, AfterValidator(_template)]
+"""A text in which ``{field}`` stands for a point's value."""
 Level = bool | int | FiniteFloat | str
 Number = int | FiniteFloat
 
@@ -112,9 +135,9 @@ class Finalists(_Strict):
 class Training(_Strict):
     """Accuracy by real training. ``{field}`` in a text stands for the point's value."""
 
-    recipe: Text
-    arithmetic: Text = "fp32"
-    attention: Text = "exact"
+    recipe: Template
+    arithmetic: Template = "fp32"
+    attention: Template = "exact"
     steps: int | None = Field(default=None, ge=1, le=10**7)
     seeds: int = Field(default=1, ge=1, le=100)
     rest: Text | None = None
@@ -123,7 +146,7 @@ class Training(_Strict):
 class SpaceDocument(_Strict):
     """The whole file."""
 
-    name: str = Field(default="", max_length=200)
+    name: Annotated[str, Field(max_length=200), AfterValidator(_plain)] = ""
     machine: Text | None = None
     fields: dict[str, FieldValues] = Field(default_factory=dict, max_length=100)
     designs: list[DesignAlternative] = Field(default_factory=list, max_length=100)

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from siloom.explore.bound_executor import Bounds, rank_correlation
 from siloom.explore.evaluate import Evaluator
 from siloom.explore.executor import Evaluated, Executor
 from siloom.explore.front import front_of
 from siloom.explore.job import Job, Keys, Task
+from siloom.explore.outcome import Explored, Progress, SearchRun, Shard, Watcher
 from siloom.explore.row import Row
 from siloom.explore.screen import Screened
 from siloom.explore.search import Search, Told, searches
 from siloom.explore.space import Space
 from siloom.explore.store import Attempt, Store
+from siloom.explore.synthesize_point import require_hardware
 from siloom.explore.violation import violation
 from siloom.sim.errors import UsageError
 
@@ -30,67 +31,6 @@ _BLOCK = 1000
 """Rows that are written, and keys that are looked up, at once."""
 _FLUSH_S = 0.5
 """What is computed is safe at most this much later."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The ``number``-th (from 1) of ``count`` parts of a space, by the points' keys."""
-
-    number: int
-    count: int
-
-    def holds(self, key: bytes) -> bool:
-        """Whether a point is this part's to evaluate."""
-        return int.from_bytes(key[:8], "big") % self.count == self.number - 1
-
-
-@dataclass(frozen=True)
-class SearchRun:
-    """One search from one seed, and the points that it asked for, each once, in its order."""
-
-    name: str
-    seed: int
-    asked: tuple[int, ...]
-
-
-@dataclass
-class Progress:
-    """How far an exploration is, for whoever watches."""
-
-    total: int
-    done: int = 0
-    found: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
-    limits_hit: int = 0
-    best: Row | None = None
-    begin: float = field(default_factory=time.monotonic)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """About how long the rest takes, by the points that had to be evaluated; None before any was."""
-        evaluated = self.done - self.found
-        if not evaluated:
-            return None
-        return (time.monotonic() - self.begin) / evaluated * max(0, self.total - self.done)
-
-
-@dataclass(frozen=True)
-class Explored:
-    """What an exploration came to. ``rows`` is point -> row, for every point that was asked and has one."""
-
-    space: Space
-    runs: tuple[SearchRun, ...]
-    rows: dict[int, Row]
-    limits_hit: int
-    correlation: Mapping[str, Any] | None
-    """How the closed-form bound orders the points that were run; None where there is no such form."""
-    finalists: tuple[Row, ...]
-    """The finalists' rows of the fidelity ``synthesis``."""
-    ended: str
-    """Why it ended: ``complete``, ``interrupted`` or ``seconds``, the budget's."""
-
-
-Watcher = Callable[[Progress], None]
 
 
 def explore(
@@ -105,16 +45,18 @@ def explore(
     """Search ``space``; every row is in ``store`` when this returns, whyever it does.
 
     Raises:
-        UsageError: a shard of an adaptive search, or a grid beyond the budget.
+        UsageError: a shard of an adaptive search, a grid beyond the budget, or finalists of a machine without hardware.
+        MissingPartError: what points need is not installed. It is no point's fate: installed, they are run.
         SiloomError: a workload or machine that cannot be made at all.
     """
     planned = plan(space)
+    if space.finalists is not None:
+        require_hardware([alternative.text for alternative in space.alternatives], space.finalists.part)
     if shard is not None:
         if space.screen is not None:
             raise UsageError("--shard: [screen] chooses among all points; shards are for searches that do not")
         if adaptive := [search.name for search in planned if search.adaptive]:
             raise UsageError(f"--shard: {adaptive[0]} learns from all points; shards are for searches that do not")
-        planned = planned[:1]
     run = _Run(space, store, Bounds if space.fidelity == "bound" else executor, shard, watch, stopped)
     explored = run.all(run.screened(planned))
     if space.finalists is None or shard is not None or explored.ended != "complete":
@@ -167,7 +109,7 @@ class _Run:
         self._watch = watch
         self._interrupted = stopped
         self._rows: dict[int, Row] = {}
-        self._index: dict[bytes, int] = {}
+        self._indices: dict[bytes, list[int]] = {}
         self._given_up: set[int] = set()
         self._out: set[bytes] = set()
         self._waiting: list[Row] = []
@@ -177,21 +119,24 @@ class _Run:
     def all(self, planned: Sequence[Search]) -> Explored:
         self._progress = Progress(total=sum(search.points for search in planned))
         runs = []
+        cut = False
         try:
             for search in planned:
                 runs.append(self._one(search))
-                if self._stop():
+                asked = len(runs[-1].asked)
+                cut = self._stop() and (asked < search.points or bool(self._out) or len(runs) < len(planned))
+                if cut:
                     break
         finally:
             self._flush()
             if self._executor is not None:
                 self._executor.close()
-        late = "interrupted" if self._interrupted() else "seconds" if self._late() else "complete"
+        ended = "complete" if not cut else "interrupted" if self._interrupted() else "seconds"
         correlation = None
         if self._space.fidelity == "cycles":
             texts = [alternative.text for alternative in self._space.alternatives]
             correlation = rank_correlation(self._evaluator, list(self._rows.values()), texts)
-        return Explored(self._space, tuple(runs), self._rows, len(self._given_up), correlation, (), late)
+        return Explored(self._space, tuple(runs), self._rows, len(self._given_up), correlation, (), ended)
 
     def screened(self, planned: list[Search]) -> list[Search]:
         """The searches of the space, or in their place what its ``[screen]`` lets through."""
@@ -290,11 +235,14 @@ class _Run:
                     self._progress.total -= 1
             found = {row.key: row for row in self._store.rows([task.key for _, task in tasks])}
             for index, task in tasks:
-                self._index[task.key] = index
-                if task.key in found:
-                    self._learn(found[task.key])
+                # Designs of two machines' texts may be one: then they share a key, and an evaluation.
+                same = self._indices.setdefault(task.key, [])
+                same.append(index)
+                known = found.get(task.key) or self._rows.get(same[0])
+                if known is not None or same[0] in self._given_up:
+                    self._end(index, known)
                     self._progress.found += 1
-                else:
+                elif task.key not in self._out:
                     self._out.add(task.key)
                     yield task
 
@@ -302,23 +250,36 @@ class _Run:
         self._attempts.append(
             Attempt(key=news.task.key, host=news.host, wall_s=news.wall_s, outcome=news.outcome, limit=_limit(news))
         )
-        if news.row is None:
-            self._given_up.add(self._index[news.task.key])
-            self._progress.limits_hit += 1
-            self._progress.done += 1
-            return
-        self._waiting.append(news.row)
-        self._learn(news.row)
+        if news.row is not None:
+            self._waiting.append(news.row)
+        for index in self._indices[news.task.key]:
+            self._end(index, news.row)
 
-    def _learn(self, row: Row) -> None:
-        self._rows[self._index[row.key]] = row
+    def _end(self, index: int, row: Row | None) -> None:
+        """Learn what became of a point: its row, or None where a limit was hit."""
         progress = self._progress
         progress.done += 1
+        if row is None:
+            self._given_up.add(index)
+            progress.limits_hit += 1
+            return
+        row = self._named(index, row)
+        self._rows[index] = row
         progress.counts[row.status] = progress.counts.get(row.status, 0) + 1
         if row.status == "ok" and (values := self._space.values_of(row.metrics)) is not None:
             best = None if progress.best is None else self._space.values_of(progress.best.metrics)
             if best is None or (values[0], row.key) < (best[0], progress.best.key if progress.best else b""):
                 progress.best = row
+
+    def _named(self, index: int, row: Row) -> Row:
+        """The row by the names of this space: another may have called the same design otherwise."""
+        number, inner = self._space.place(index)
+        alternative = self._space.alternatives[number]
+        settings = alternative.settings(inner)
+        workload = self._space.workload_text
+        if (row.machine, row.workload, [*row.settings.items()]) == (alternative.text, workload, [*settings.items()]):
+            return row
+        return replace(row, machine=alternative.text, settings=settings, workload=workload)
 
     def _flush(self) -> None:
         self._flushed = time.monotonic()

@@ -18,7 +18,7 @@ from siloom.explore.expression import Condition, condition
 from siloom.explore.job import Job, Task
 from siloom.explore.row import Row, canonical
 from siloom.sim.design import Design, Value
-from siloom.sim.errors import InfeasibleError, InputError, SiloomError
+from siloom.sim.errors import InfeasibleError, InputError, MissingPartError, SiloomError
 from siloom.sim.machine import Machine, run_workload
 from siloom.sim.ops import Workload
 from siloom.sim.result import Result
@@ -59,7 +59,11 @@ class Evaluator:
         return self._row(task, status="ok", metrics=metrics)
 
     def row(self, task: Task) -> Row:
-        """Evaluate one point. Raises only what no point is to blame for: MemoryError, KeyboardInterrupt."""
+        """Evaluate one point.
+
+        Raises:
+            MemoryError, KeyboardInterrupt, MissingPartError: what no point is to blame for, and nothing else.
+        """
         base = self._machines[task.number]
         known: dict[str, Value | float] = {**base.design.as_dict(), **task.settings}
         with contextlib.redirect_stdout(sys.stderr):  # what a user's machine prints is no part of a document
@@ -77,11 +81,13 @@ class Evaluator:
                 return self._infeasible(task, "design", str(error))
             except InputError as error:
                 return self._infeasible(task, "value", str(error))
+            except MissingPartError:
+                raise
             except SiloomError as error:
                 return self._row(task, status="failed", reason=type(error).__name__, message=_line(error))
             except MemoryError:
                 raise
-            except Exception as error:  # a defect, ours or of a user's machine, is one point's fate
+            except (Exception, SystemExit) as error:  # a defect, ours or of a user's machine, is one point's fate
                 return self._row(task, status="failed", reason=type(error).__name__, message=_line(error))
         about: dict[str, Any] = {"metrics": metrics, "details": details, "bottleneck": most}
         if broken := self._broken({**known, **metrics}, before=False):
@@ -148,7 +154,7 @@ class Evaluator:
         )
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
 
 
@@ -252,7 +258,13 @@ def _detail(result: Result, weight: float) -> dict[str, Any]:
 
 
 def _phases(result: Result) -> list[dict[str, Any]]:
-    """The phases; of a long network those of one name put together, whatever operation they belong to."""
+    """The phases; of a long network those of one name put together, whatever operation they belong to.
+
+    A machine that names none has one, so that its stalls are seen all the same.
+    """
+    if not result.phases and result.stalls:
+        whole = {"cycles": result.cycles, "seconds": result.seconds, "stalls": dict(result.stalls)}
+        return [{"name": "all", **whole}]
     short = len(result.phases) <= _PHASES
     out: dict[str, dict[str, Any]] = {}
     for phase in result.phases:

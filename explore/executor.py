@@ -62,7 +62,7 @@ def crashed_row(job: Job, task: Task) -> Row:
 
 
 class Here(Executor):
-    """In this process, one after another: what every other executor must agree with. Knows no limits."""
+    """In this process, one after another: what every other executor must agree with. Keeps no ``[limits]``."""
 
     def __init__(self, job: Job) -> None:
         self._evaluator = Evaluator(job)
@@ -74,5 +74,9 @@ class Here(Executor):
             if stopped():
                 return
             begin = time.perf_counter()
-            row = self._evaluator.row(task)
-            yield Evaluated(task, row, "done", time.perf_counter() - begin, self._host)
+            try:
+                row: Row | None = self._evaluator.row(task)
+            except MemoryError:
+                row = None
+            outcome: Outcome = "done" if row is not None else "memory"
+            yield Evaluated(task, row, outcome, time.perf_counter() - begin, self._host)

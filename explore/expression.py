@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,9 +89,12 @@ def _parsed(where: str, text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise InputError(f"{where}: must be at most {_LONGEST} characters, got {len(text)}")
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what Python only doubts, as 50and, is no expression either
+            return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{where}: {text!r} is no expression: {' '.join(str(error).split())[:80]}") from None
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise InputError(f"{where}: {text!r} is no expression: {' '.join(said.split())[:80]}") from None
 
 
 def _word(node: ast.AST) -> str:

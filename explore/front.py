@@ -6,6 +6,7 @@ Raises nothing of its own; everything here reads rows.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from siloom.explore.space import Space
 from siloom.explore.violation import violation
 
 if TYPE_CHECKING:
-    from siloom.explore.driver import SearchRun
+    from siloom.explore.outcome import SearchRun
 
 _STEPS = 60
 _MARGIN = 1.1
@@ -106,6 +107,8 @@ def history(space: Space, runs: Sequence[SearchRun], rows: Mapping[int, Row]) ->
 def steps_of_run(run: SearchRun, valid: Mapping[int, list[float]], scale: Scale, whole: float) -> list[Step]:
     """One search's steps: ``valid`` has the objectives of valid points, ``whole`` the front's own hypervolume."""
     asked = run.asked
+    if not asked:
+        return []
     marks = sorted({math.ceil(len(asked) ** (n / _STEPS)) for n in range(_STEPS + 1)} | {len(asked)})
     steps: list[Step] = []
     known = np.empty((0, len(scale.ideal)))
@@ -134,3 +137,26 @@ def nearest(space: Space, rows: Mapping[int, Row]) -> tuple[str, Row, float] | N
     worst = max(sorted(counts), key=lambda reason: counts[reason])
     row = min((row for row in broken if row.reason == worst), key=lambda r: (violation(space, r), r.key))
     return worst.removeprefix("constraint: "), row, violation(space, row)
+
+
+def why_none(space: Space, rows: Mapping[int, Row], limits_hit: int) -> str:
+    """In one line why there is no front; empty where there is one, or where no point was looked at."""
+    whole = len(rows) + limits_hit
+    if not whole or _valid(space, rows):
+        return ""
+    counts = Counter[str](row.status for row in rows.values())
+    if limits_hit:
+        counts["limits hit"] = limits_hit
+    if counts["ok"]:
+        lacking = [m.name for m in space.objectives if not any(m.name in row.metrics for row in rows.values())]
+        return f"none of {counts['ok']:,} valid points has {' and '.join(lacking) or 'all objectives'}"
+    # What failed says nothing of constraints; what cannot be built is no reason to relax one.
+    if set(counts) == {"infeasible"} and (near := nearest(space, rows)) is not None:
+        constraint, row, missed = near
+        by = f", misses it by {missed:.3%}" if math.isfinite(missed) else f": {row.message}"
+        return f"none of {whole:,} points meets {constraint!r}; the nearest, {row.design}{by}"
+    said = ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
+    reasons = Counter((row.status, row.reason) for row in rows.values())
+    most = max(sorted(reasons), key=lambda one: reasons[one], default=None)
+    told = min((row for row in rows.values() if (row.status, row.reason) == most), key=lambda r: r.key, default=None)
+    return f"none of {whole:,} points is valid: {said}" + (f"; most often: {told.message}" if told else "")

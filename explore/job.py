@@ -25,6 +25,8 @@ from siloom.sim.machine import Machine
 
 _SOURCES = ("sim", "models", "workloads", "explore/evaluate.py", "explore/bottleneck.py", "explore/train_point.py")
 """What the numbers of a row come from."""
+_HARDWARE = ("rtl", "explore/synthesize_point.py")
+"""What those of synthesised hardware come from besides."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,11 @@ class Task:
 
 
 @cache
-def code_version() -> str:
+def code_version(parts: tuple[str, ...] = _SOURCES) -> str:
     """Hash of the source and tables that numbers come from (16 hex digits)."""
     digest = hashlib.blake2b(__version__.encode(), digest_size=8)
     root = Path(__file__).resolve().parents[1]  # the parts lie side by side, in a checkout and in a wheel
-    for source in (root / part for part in _SOURCES):
+    for source in (root / part for part in parts):
         found = source.rglob("*") if source.is_dir() else [source]
         for path in sorted(p for p in found if p.suffix in (".py", ".csv")):
             digest.update(f"\n{path.relative_to(root).as_posix()} ".encode())
@@ -138,6 +140,7 @@ class Keys:
                     [*job.constraints, *(text for text, _ in job.fits)],
                     training,
                     code_version(),
+                    *([code_version(_HARDWARE)] if job.fidelity == "synthesis" else []),
                 ]
             )
             self._heads.append((made.design.as_dict(), head))

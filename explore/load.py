@@ -15,15 +15,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from siloom.explore.axis import Axis, default_values, geometric, linear, powers_of_two
-from siloom.explore.document import DesignAlternative, Range, SpaceDocument, Training, WeightedWorkload
+from siloom.explore.axis import Axis
+from siloom.explore.document import (
+    DesignAlternative,
+    Finalists,
+    Range,
+    Screen,
+    SpaceDocument,
+    Training,
+    WeightedWorkload,
+)
 from siloom.explore.expression import condition
 from siloom.explore.metrics import METRICS, metric
 from siloom.explore.search import searches
 from siloom.explore.space import Alternative, Fits, Space, Weighted
 from siloom.explore.toml_lines import line_of
+from siloom.explore.values import values_of_field
 from siloom.models.registry import machine as machine_by_text
-from siloom.sim.design import Parameter, Value
 from siloom.sim.errors import InputError, SiloomError, UsageError, did_you_mean
 from siloom.sim.machine import Machine
 from siloom.sim.settings import Named, parse_named
@@ -81,7 +89,7 @@ def _space(document: Mapping[str, Any], folder: Path, name: str, blame: Blame, m
     known = {*METRICS, *(f for alternative in made for f in _fields_of(alternative))}
     for number, text in enumerate(said.constraints):
         loc = ("constraints", number)
-        if text.split()[0] == "fits":
+        if text.split()[:1] == ["fits"]:
             fits.append(_fits(text, partial(blame, loc)))
             continue
         try:
@@ -114,7 +122,9 @@ def _validated(document: Mapping[str, Any], blame: Blame) -> SpaceDocument:
     try:
         return SpaceDocument.model_validate(dict(document))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
+        errors = error.errors(include_url=False, include_context=False)
+    # What was misspelled is also missing: the word that stands there helps more.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     # Where a value has several forms, pydantic names the form too; a reader has not written it.
     loc = [part for part in first["loc"] if part not in ("text", "table", "list")]
     if first["type"] == "extra_forbidden":
@@ -125,14 +135,22 @@ def _validated(document: Mapping[str, Any], blame: Blame) -> SpaceDocument:
             loc, f"no key '{place(str(loc[-1]))}'{did_you_mean(str(loc[-1]), getattr(model, 'model_fields', ()))}"
         )
     message = first["msg"].removeprefix("Value error, ")
+    kinds = {one["loc"][-1] for one in errors if one["loc"][:-1] == first["loc"][:-1]} if loc else set()
+    if len(kinds) > 1 and kinds <= _KINDS:
+        loc.pop()
+        message = "must be a finite number" if "str" not in kinds else "must be a finite number, a text, true or false"
     got = "" if first["type"] in ("missing", "value_error") else f", got {place(repr(first['input'])[:60])}"
     raise blame(loc, f"{message}{got}")
 
 
+_KINDS = frozenset(("bool", "int", "float", "str"))
+"""The kinds of a value that may be of several; pydantic tells of each that it is not this one."""
 _TABLES: Mapping[str, Any] = {
     "search": SpaceDocument.model_fields["search"].annotation,
     "budget": SpaceDocument.model_fields["budget"].annotation,
     "limits": SpaceDocument.model_fields["limits"].annotation,
+    "screen": Screen,
+    "finalists": Finalists,
     "training": Training,
     "designs": DesignAlternative,
     "workloads": WeightedWorkload,
@@ -190,7 +208,7 @@ def _fits(text: str, blame: Callable[[str], InputError]) -> Fits:
     except SiloomError as error:
         raise blame(str(error)) from None
     if found.kind != "fpga":
-        raise blame(f"'{part}' is a {found.kind}, not an FPGA")
+        raise blame(f"'{part}' is of kind {found.kind}, not an FPGA")
     return Fits(text, part)
 
 
@@ -220,7 +238,7 @@ def _alternative(
         if name in fixed:
             raise blame(at, f"is fixed by the machine's own text, {Named(said.machine, {}).name!r}")
         kind = made.design._kind(name) if name in known else None
-        axes.append(Axis(name, _values(values, made.label, name, known.get(name), kind, partial(blame, at))))
+        axes.append(Axis(name, values_of_field(values, made.label, name, known.get(name), kind, partial(blame, at))))
     for name in sorted(trained - {axis.name for axis in axes} - set(known)):
         raise blame(("training",), f"{{{name}}} stands for a field, and [fields] names none of that name")
     return Alternative(said.machine, source, tuple(axes))
@@ -232,60 +250,3 @@ def placeholders(training: Training | None) -> set[str]:
         return set()
     texts = (training.recipe, training.arithmetic, training.attention)
     return {name for text in texts for _, name, _, _ in Formatter().parse(text) if name}
-
-
-def _values(
-    said: str | list[Any] | Range,
-    owner: str,
-    name: str,
-    about: Parameter | None,
-    kind: type | None,
-    blame: Callable[[str], InputError],
-) -> Sequence[Value]:
-    if isinstance(said, list):
-        values: Sequence[Any] = said
-    elif isinstance(said, Range):
-        values = _of_range(said, kind, blame)
-    elif about is None or kind is None:
-        raise blame("has no description of its own: name its values")
-    else:
-        values = default_values(about, kind)
-        if not values:
-            raise blame("has no limits of its own: name its values")
-    if about is not None and kind is not None:
-        try:
-            # A long range is held by its ends: a field's rule is a pair of limits or a list of choices.
-            ends = values if len(values) <= 10_000 or isinstance(said, list) else (values[0], values[-1])
-            checked = [about.check(owner, name, value, kind) for value in ends]
-        except InputError as error:
-            raise blame(str(error).partition(f"{name} ")[2] or str(error)) from None
-        if ends is values:
-            values = checked
-    if isinstance(said, list) and len(set(map(repr, values))) < len(values):
-        raise blame("names a value twice")
-    return values
-
-
-def _of_range(said: Range, kind: type | None, blame: Callable[[str], InputError]) -> Sequence[Any]:
-    whole = isinstance(said.low, int) and isinstance(said.high, int) and kind in (int, None)
-    if kind is str or kind is bool:
-        raise blame("takes a list of values, not a range")
-    if said.scale == "log2":
-        values: Sequence[Any] = powers_of_two(said.low, said.high)
-        if not values:
-            raise blame(f"there is no power of two from {said.low} to {said.high}: the range is empty")
-        return values if kind in (int, None) else [float(value) for value in values]
-    if said.count is None and whole and said.scale == "linear":
-        step = said.step if said.step is not None else 1
-        if not isinstance(step, int):
-            raise blame(f"step must be a whole number, got {step}")
-        return range(int(said.low), int(said.high) + 1, step)
-    if said.step is not None:
-        count = int((said.high - said.low) / said.step * (1 + 1e-12)) + 1
-        if count > 100_000:
-            raise blame(f"step {said.step} makes {count} values; at most 100000")
-        return [said.low + said.step * number for number in range(count)]
-    if said.count is None:
-        raise blame("a range of real numbers needs a count, a step or scale = 'log2'")
-    values = (geometric if said.scale == "log" else linear)(float(said.low), float(said.high), said.count)
-    return list(dict.fromkeys(round(value) for value in values)) if whole else values

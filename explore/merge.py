@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from siloom.explore.row import Row
 from siloom.explore.store import Store
 from siloom.sim.errors import InputError
 
@@ -36,12 +37,17 @@ def merge(into: Path, sources: Sequence[Path]) -> int:
         return sum(target.counts().values()) - before
 
 
+def _result(row: Row) -> tuple[object, ...]:
+    """What a row says of its point, without the names that its space gave to design and workload."""
+    return row.fidelity, row.status, row.reason, row.metrics, row.bottleneck
+
+
 def _compare(one: Store, other: Store) -> None:
     """Refuse two stores that say different things of one point."""
     rows = other.rows()
     while block := {row.key: row for row in itertools.islice(rows, _BLOCK)}:
         for row in one.rows(list(block)):
-            if row != block[row.key]:
+            if _result(row) != _result(block[row.key]):
                 raise InputError(
                     f"{other.path}: point {row.key.hex()} ({row.design}) differs from that of {one.path}: "
                     "a point's result depends on its key alone, so one of the two is not to be trusted"

@@ -59,5 +59,5 @@ def metric(name: str) -> Metric:
     short = {known.short: known for known in METRICS.values()}
     found = METRICS.get(name) or short.get(name)
     if found is None:
-        raise UsageError(f"no metric '{name}'{did_you_mean(name, [*METRICS, *short])}")
+        raise UsageError(f"no metric '{name}'{did_you_mean(name, {*METRICS, *short})}")
     return found

@@ -28,7 +28,7 @@ from siloom.explore import worker as far
 from siloom.explore.executor import Evaluated, Executor, crashed_row
 from siloom.explore.job import Job, Task
 from siloom.explore.row import Row
-from siloom.sim.errors import SiloomError
+from siloom.sim.errors import MissingPartError, SiloomError
 
 CHUNK_S = 0.5
 _LARGEST = 5_000
@@ -52,6 +52,8 @@ class _Worker:
     host: str = ""
     heard: float = 0.0
     ended: bool = False
+    alone: bool = False
+    """Whether the point that it has is tried alone: nothing goes out behind it, or that would be lost with it again."""
 
     @property
     def ready(self) -> bool:
@@ -72,23 +74,31 @@ class Pool(Executor):
         self._stillborn = 0
 
     def run(self, tasks: Iterator[Task], stopped: Callable[[], bool]) -> Iterator[Evaluated | None]:
-        """Evaluate in whatever order workers finish."""
-        source = iter(tasks)
+        """Evaluate in whatever order workers finish.
+
+        Raises:
+            MissingPartError: a worker lacks what a point needs.
+        """
+        ahead = list(itertools.islice(tasks, self._count))
+        source = itertools.chain(ahead, tasks)
         exhausted = False
+        looked = time.monotonic()
         while not stopped():
-            while len(self._workers) < self._count:
+            if time.monotonic() - looked > _TICK_S:  # by the clock: the others may report without a pause
+                yield from self._end_silent()
+                looked = time.monotonic()
+            while len(self._workers) < len(ahead):  # no more than there are points
                 self._start()
             for each in self._workers:
                 exhausted = self._feed(each, source, exhausted) or exhausted
             if exhausted and not self._alone and not any(each.sent for each in self._workers):
                 return
             try:
-                first = self._inbox.get(timeout=_TICK_S)
+                news = self._inbox.get(timeout=_TICK_S)
             except queue.Empty:
                 yield None
-                yield from self._end_silent()
                 continue
-            yield from self._news(*first)
+            yield from self._news(*news)
 
     def _start(self) -> None:
         environment = {**os.environ, **dict.fromkeys(_THREADS, "1")}
@@ -119,11 +129,12 @@ class Pool(Executor):
 
     def _feed(self, each: _Worker, source: Iterator[Task], exhausted: bool) -> bool:
         """Give a worker its next chunk if it has room; whether the source has ended."""
-        if not each.ready or each.ended:
+        if not each.ready or each.ended or (each.alone and each.sent):
             return False
         if self._alone:
             if not each.sent:
                 self._hand(each, [self._alone.popleft()])
+                each.alone = True
             return False
         size = max(1, min(_LARGEST, int(CHUNK_S / max(self._point_s, 1e-9))))
         if exhausted or (each.sent and len(each.sent) > size * (_AHEAD - 1)):
@@ -132,6 +143,7 @@ class Pool(Executor):
         if not chunk:
             return True
         self._hand(each, chunk)
+        each.alone = False
         return False
 
     def _hand(self, each: _Worker, chunk: list[Task]) -> None:
@@ -147,6 +159,8 @@ class Pool(Executor):
         elif isinstance(message, str):
             each.host = message
             self._stillborn = 0
+        elif isinstance(message, MissingPartError):
+            raise message
         elif isinstance(message, list):
             for task, row, wall in message:
                 each.sent.popleft()

@@ -6,6 +6,7 @@ lost because it is good at one thing only.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def _best(space: Space, evaluator: Evaluator, drawn: list[int], keep: int) -> li
     judged = [metric for metric in space.objectives if metric.name in ("seconds", "area_mm2")]
     if not judged:
         raise UsageError(f"{space.name}: [screen] judges by time and area, and neither is an objective")
-    places = np.array([space.place(index) for index in drawn])
+    places = np.array([space.place(index) for index in drawn], dtype=np.int64 if space.size < 2**63 else object)
     values = np.empty((len(drawn), len(judged)))
     for number, alternative in enumerate(space.alternatives):
         own = np.flatnonzero(places[:, 0] == number)
@@ -80,5 +81,16 @@ def _broken(conditions: tuple[Condition, ...], base: dict[str, Any], columns: di
         lists = {name: column.tolist() for name, column in columns.items()}
         for position in range(count):
             known = {**base, **{name: column[position] for name, column in lists.items()}}
-            broken[position] = any(one.violation(known) > 0 for one in told)
+            broken[position] = any(_told_broken(one, known) for one in told)
     return broken
+
+
+def _told_broken(one: Condition, known: dict[str, Any]) -> bool:
+    """Whether a point breaks a constraint however much its time is above the bound.
+
+    Of time a constraint is taken to say that it be small or that it be large, so that it is broken all the way where it
+    is broken at both ends.
+    """
+    if one.violation(known) == 0:
+        return False
+    return "seconds" not in one.names or one.violation({**known, "seconds": math.inf}) > 0

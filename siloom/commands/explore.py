@@ -13,7 +13,7 @@ from siloom.commands.given import Json, print_json, suffix, writable
 from siloom.sim.errors import InfeasibleError, UsageError
 
 if TYPE_CHECKING:
-    from siloom.explore.driver import Progress
+    from siloom.explore.outcome import Progress
     from siloom.explore.space import Space
     from siloom.exploring import Exploration
 
@@ -28,7 +28,10 @@ def explore(
         int | None, typer.Option(metavar="N", min=0, max=1024, help="Processes; 0: none but this. Default: one a core.")
     ] = None,
     cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, e.g. tcp://host:8786.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786, or slurm:jobs=8,cores=16,memory=32GB."
+        ),
     ] = None,
     shard: Annotated[str | None, typer.Option(metavar="i/N", help="Only the i-th of N parts, for job arrays.")] = None,
     store: Annotated[Path | None, typer.Option(metavar="FILE", help="Default: SPACE.siloom.db beside it.")] = None,
@@ -40,15 +43,16 @@ def explore(
 ) -> None:
     """Search the designs of SPACE.toml, from one design to the frontier."""
     from siloom import exploring, interrupt
+    from siloom.explore.document import Limits
 
     if workers is not None and cluster is not None:
         raise UsageError("--workers and --cluster: name one of them")
-    for path, allowed in ((page, (".html",)), (figure, (".pdf", ".svg", ".png"))):
-        if path is not None:
-            suffix(path, allowed)
-            writable(path)
     chosen = exploring.load_space(space)
+    if figure is not None and len(chosen.objectives) < 2:
+        raise UsageError(f"--figure: draws two objectives, and {chosen.name} has one")
     if planned:
+        if shard is not None:
+            raise UsageError("--plan and --shard: name one of them; a plan is of all parts together")
         from siloom.explore.forecast import forecast
 
         foreseen = forecast(chosen, exploring.usable_cores() if workers is None else workers)
@@ -60,7 +64,9 @@ def explore(
             show_forecast(foreseen)
         return
     kept = store or exploring.default_store(space)
-    writable(kept)
+    _check(space, page, figure, kept)
+    if (workers == 0 or cluster is not None) and chosen.limits != Limits():
+        print("siloom: [limits] are kept by worker processes alone; here they are not", file=sys.stderr)
     with interrupt.listening(), _Said(chosen) as said:
         found = exploring.run(
             chosen,
@@ -71,9 +77,9 @@ def explore(
             watch=said,
             stopped=interrupt.requested,
         )
-    if page is not None:
+    if page is not None and found.rows:
         _write_page(found, page)
-    if figure is not None:
+    if figure is not None and found.front:
         from siloom.reports.exploration_figure import write_front_figure
 
         write_front_figure(found.rows, figure, [metric.name for metric in chosen.objectives])
@@ -86,25 +92,26 @@ def explore(
         show_exploration(document)
     if found.explored.ended == "interrupted":
         raise KeyboardInterrupt
-    _require_valid(document)
+    if why := found.why_none:
+        raise InfeasibleError(why)
 
 
-def _require_valid(document: dict[str, Any]) -> None:
-    """Say why nothing was found.
+def _check(space: Path, page: Path | None, figure: Path | None, store: Path) -> None:
+    """Refuse files that could not be written, or that would overwrite each other, before any work is done.
 
     Raises:
-        InfeasibleError: points were evaluated, and none of them is valid.
+        UsageError: another suffix, or one file for two things.
+        InputError: a folder is absent or not writable.
     """
-    counts = document["counts"]
-    if counts["ok"] or not document["evaluations"]:
-        return
-    if near := document["nearest"]:
-        raise InfeasibleError(
-            f"{document['space']}: none of {document['evaluations']:,} points meets {near['constraint']!r}; "
-            f"the nearest, {near['design']}, misses it by {near['missed_by']:.3%}"
-        )
-    said = ", ".join(f"{count:,} {status}" for status, count in counts.items() if count)
-    raise InfeasibleError(f"{document['space']}: none of {document['evaluations']:,} points is valid: {said}")
+    for path, allowed in ((page, (".html",)), (figure, (".pdf", ".svg", ".png"))):
+        if path is not None:
+            suffix(path, allowed)
+            writable(path)
+    writable(store)
+    named = [path for path in (space, store, page, figure, figure and figure.with_suffix(".csv")) if path is not None]
+    for number, path in enumerate(named):
+        if path.resolve() in (other.resolve() for other in named[:number]):
+            raise UsageError(f"{path}: is named for two things: the space, the store, --page, --figure and its .csv")
 
 
 def _write_page(found: Exploration, page: Path) -> None:

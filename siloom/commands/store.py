@@ -23,8 +23,13 @@ store_app = typer.Typer(
     help="Merge, export, explain and compare what explorations kept.",
 )
 
+_LEAST = 4
+"""Digits of a key: fewer would name several of any thousand points."""
+
 StoreFile = Annotated[Path, typer.Argument(metavar="STORE", help="A file that siloom explore wrote.")]
-PointText = Annotated[str, typer.Argument(metavar="POINT", help="The first digits of a key, or a design as shown.")]
+PointText = Annotated[
+    str, typer.Argument(metavar="POINT", help="The first digits (4 or more) of a key, or a design as shown.")
+]
 
 
 @store_app.command()
@@ -82,7 +87,10 @@ def diff(
     other: Annotated[str, typer.Argument(metavar="POINT", help="The point that is compared with the first.")],
     as_json: Json = False,
 ) -> None:
-    """Compare two points: every metric, stall and part of the energy, in percent of the first."""
+    """Compare two points in percent of the first.
+
+    Every field, metric, stall and part of energy and area that differs is a row.
+    """
     from siloom.explore.store import Store
 
     with Store.open(store, read_only=True) as kept:
@@ -91,23 +99,23 @@ def diff(
     if as_json:
         print_json({"first": _named(first), "second": _named(second), "rows": rows})
         return
-    from siloom.show_exploration import show_difference
+    from siloom.show_exploration import digits, show_difference
+
+    def short(value: object) -> str:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return "" if value is None else digits(value) if number else str(value)  # type: ignore[arg-type]
 
     show_difference(
         [
             {
                 "what": row["what"],
-                first.key.hex()[:8]: _short(row["first"]),
-                second.key.hex()[:8]: _short(row["second"]),
+                first.key.hex()[:8]: short(row["first"]),
+                second.key.hex()[:8]: short(row["second"]),
                 "change": "" if row["percent"] is None else f"{row['percent']:+.1f} %",
             }
             for row in rows
         ]
     )
-
-
-def _short(value: object) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _named(row: Row) -> dict[str, Any]:
@@ -138,14 +146,16 @@ def _point(store: Store, text: str) -> Row:
     Raises:
         UsageError: none, or several.
     """
-    digits = text.lower()
+    key = text.lower()
     found: list[Row] = []
-    if 4 <= len(digits) <= 32 and all(character in "0123456789abcdef" for character in digits):
-        found = store.find(digits)
+    if _LEAST <= len(key) <= 32 and all(character in "0123456789abcdef" for character in key):
+        found = store.find(key)
     if not found:
         found = [row for row in store.rows() if row.design == text]
     if not found:
-        raise UsageError(f"{store.path}: no point '{text[:100]}'; name the first digits of its key, or its design")
+        raise UsageError(
+            f"{store.path}: no point '{text[:100]}'; name the first {_LEAST} digits or more of its key, or its design"
+        )
     if len(found) > 1:
         told = ", ".join(f"{row.key.hex()[:12]} ({row.fidelity}, {row.workload[:40]})" for row in found[:3])
         raise UsageError(f"{store.path}: '{text[:100]}' names several points: {told}")

@@ -1,8 +1,12 @@
 """A small space that every executor and search is tried on, and machines that misbehave on purpose."""
 
+import subprocess
+import sys
 import textwrap
 
 import pytest
+
+from siloom.explore.row import Row
 
 SMALL = """
 machine = "outerspace"
@@ -24,7 +28,7 @@ import time
 from dataclasses import dataclass
 
 from siloom.sim.design import Design, parameter
-from siloom.sim.errors import InfeasibleError
+from siloom.sim.errors import InfeasibleError, MissingPartError
 from siloom.sim.machine import Machine
 from siloom.sim.ops import MatMul
 from siloom.sim.result import Result
@@ -34,7 +38,10 @@ from siloom.sim.result import Result
 class WildDesign(Design):
     number: int = parameter(0, unit="", source="test", low=0, high=1_000_000)
     temper: str = parameter(
-        "calm", unit="", source="test", choices=("calm", "die", "hang", "raise", "eat", "impossible", "print")
+        "calm",
+        unit="",
+        source="test",
+        choices=("calm", "die", "hang", "raise", "eat", "impossible", "print", "leave", "swell", "lack"),
     )
     die_at: int = parameter(-1, unit="", source="test", low=-1, high=1_000_000)
     hang_at: int = parameter(-1, unit="", source="test", low=-1, high=1_000_000)
@@ -61,6 +68,12 @@ class Wild(Machine):
         if d.temper == "eat":
             held = bytearray(8 << 30)
             held[::4096] = b"x" * len(held[::4096])
+        if d.temper == "leave":
+            raise SystemExit(3)
+        if d.temper == "swell":
+            raise MemoryError
+        if d.temper == "lack":
+            raise MissingPartError("wild needs wool: pip install wool")
         if d.temper == "impossible":
             raise InfeasibleError("wild: cannot be built")
         if d.temper == "print":
@@ -91,3 +104,38 @@ def wild(tmp_path):
         return path
 
     return make
+
+
+def row(number, **about):
+    how = {
+        "key": number.to_bytes(16, "big"),
+        "machine": "outerspace",
+        "settings": {"tiles": number % 7, "dataflow": "ws", "clock_hz": 1e9},
+        "workload": "w",
+        "fidelity": "cycles",
+        "status": "ok",
+        "metrics": {"seconds": 1.0 / (number + 1), "area_mm2": float(number), "recall": 0.5},
+        "bottleneck": "compute",
+        "details": '{"workloads":[]}',
+    }
+    return Row(**{**how, **about})
+
+
+def python(program, *arguments, before=()):
+    """What a program prints; all that it says otherwise fails the test."""
+    command = [*before, sys.executable, "-c", program, *map(str, arguments)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert said.returncode == 0, said.stderr
+    return said.stdout
+
+
+@pytest.fixture(name="row")
+def row_of_a_number():
+    """``row(number, **about)``: the row of a point that nobody evaluated."""
+    return row
+
+
+@pytest.fixture(name="python")
+def python_program():
+    """``python(program, *arguments, before=())``: run a program in a process of its own."""
+    return python

@@ -9,6 +9,7 @@ from siloom.explore.bound import alternative_columns, bounds, column_bounds
 from siloom.explore.evaluate import Evaluator
 from siloom.explore.job import Job
 from siloom.explore.load import space_of
+from siloom.explore.store import Store
 from siloom.exploring import run
 from siloom.sim.errors import InfeasibleError, InputError, UsageError
 from siloom.sim.machine import run_workload
@@ -136,6 +137,35 @@ def test_a_screen_lets_the_best_by_their_bound_through():
     assert 0 < correlation["rank_correlation"] <= 1
 
 
+ARRAY = {"machine": "systolic", "workloads": ["gemm:m=64,n=64,k=64"], "objectives": ["time", "area"]}
+
+
+@pytest.mark.parametrize("designs", [1, 2])
+def test_a_screen_of_a_space_beyond_any_counter(designs):
+    bytes_range = {"low": 2, "high": 8589934592}
+    fields = dict.fromkeys(("ifmap_sram_bytes", "filter_sram_bytes", "ofmap_sram_bytes"), bytes_range)
+    each = {"machine": "systolic", "fields": {"rows": [4, 8], **fields}}
+    given = {name: value for name, value in ARRAY.items() if name != "machine"}
+    found = run({**given, "designs": [each] * designs, "screen": {"points": 60, "keep": 5}}, workers=0)
+    assert found.space.size > 2**64
+    assert len(found.rows) == 5
+    assert all(2 <= row.settings["ofmap_sram_bytes"] <= 8589934592 for row in found.rows)
+
+
+@pytest.mark.parametrize("limit", ["seconds > {}", "1 / seconds < 1 / {}", "seconds < {}"])
+def test_a_screen_drops_no_point_that_a_run_would_find_valid(limit):
+    space = {**ARRAY, "fields": {"rows": [1, 4, 16, 64], "cols": [1, 4, 16, 64]}}
+    times = {tuple(row.settings.items()): row.metrics["seconds"] for row in run(space, workers=0).rows}
+    bounds = run({**space, "fidelity": "bound"}, workers=0).rows
+    below = {tuple(row.settings.items()): row.metrics["seconds"] for row in bounds}
+    most = max(times, key=lambda point: times[point] / below[point])
+    space["constraints"] = [limit.format((times[most] * below[most]) ** 0.5)]
+    valid = {row.key for row in run(space, workers=0).rows if row.status == "ok"}
+    screened = run({**space, "screen": {"points": 16, "keep": 16}}, workers=0).rows
+    assert {row.key for row in screened if row.status == "ok"} == valid
+    assert len(screened) < 16 or ">" in limit or "1 /" in limit
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [
@@ -149,6 +179,22 @@ def test_a_screen_lets_the_best_by_their_bound_through():
 def test_without_a_closed_form_there_is_no_funnel(change, error):
     with pytest.raises(error, match=r"closed form|judges by"):
         run({**GRID, **change}, workers=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"machine": "h100"}, "h100 has no hardware; machines that have: "),
+        ({"finalists": {"points": 1, "part": "ecp5-85"}}, "no part 'ecp5-85' - did you mean 'ecp5-85k'?"),
+    ],
+)
+def test_finalists_that_nobody_can_build_are_refused_before_any_point_is_run(change, told, tmp_path):
+    space = {**ARRAY, "fields": {}, "finalists": {"points": 1}, **change}
+    with pytest.raises(UsageError) as caught:
+        run(space, workers=0, store=tmp_path / "s.db")
+    assert told in str(caught.value)
+    with Store.open(tmp_path / "s.db") as store:
+        assert not list(store.rows())
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def free_port():
 
 @pytest.fixture
 def cluster(tmp_path):
-    """Address of a scheduler, and its two workers' processes."""
+    """Address of a scheduler, its two workers' processes, and its own."""
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
@@ -42,7 +42,7 @@ def cluster(tmp_path):
         folder = str(tmp_path / f"dask{number}")
         how = ("--nthreads", "1", "--no-nanny", "--name", f"w{number}", "--local-directory", folder)
         processes.append(start("dask_worker", address, *how))
-    yield address, processes[1:]
+    yield address, processes[1:], processes[0]
     for process in processes:
         process.kill()
         process.wait()
@@ -54,7 +54,7 @@ def exported(path):
 
 
 def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(wild, tmp_path, cluster):
-    address, workers = cluster
+    address, workers, _ = cluster
     path = wild("number = { low = 0, high = 399 }\ntemper = ['calm', 'impossible']\n", more="[budget]\npoints = 800\n")
     path.write_text(path.read_text().replace('"./wild.py"', '"./wild.py:wait_s=0.01"'))
     run(path, store=tmp_path / "truth.db", workers=0)
@@ -73,7 +73,7 @@ def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(wild, tmp_path
 
 
 def test_a_point_that_kills_workers_is_found_on_a_cluster_too(wild, tmp_path, cluster):
-    address, workers = cluster
+    address, workers, _ = cluster
     path = wild("number = { low = 0, high = 40 }\n")
     path.write_text(path.read_text().replace('"./wild.py"', '"./wild.py:die_at=17"'))
     done = threading.Event()
@@ -102,6 +102,32 @@ def test_a_point_that_kills_workers_is_found_on_a_cluster_too(wild, tmp_path, cl
             worker.wait()
     assert {row.settings["number"]: row.status for row in found.rows if row.status != "ok"} == {17: "crashed"}
     assert len(found.rows) == 41
+
+
+def test_a_scheduler_that_dies_is_one_line_and_loses_nothing(wild, tmp_path, cluster):
+    address, _, scheduler = cluster
+    path = wild("number = { low = 0, high = 399 }\n", more="[budget]\npoints = 400\n")
+    path.write_text(path.read_text().replace('"./wild.py"', '"./wild.py:wait_s=0.01"'))
+    command = [sys.executable, "-m", "siloom", "explore", path, "--cluster", address]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    store = tmp_path / "wild.siloom.db"
+
+    def kept():
+        if not store.exists() or not store.stat().st_size:
+            return 0
+        with Store.open(store, read_only=True) as one:
+            return len(list(one.rows()))
+
+    end = time.monotonic() + 60
+    while kept() < 20 and time.monotonic() < end:
+        time.sleep(0.1)
+    scheduler.kill()
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 4
+    assert said.startswith(f"siloom: --cluster {address}: the scheduler is gone")
+    assert said.count("\n") == 1
+    assert 20 <= kept() < 400
+    assert len(run(path, workers=0).rows) == 400
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "tcp://nowhere.invalid:8786"])

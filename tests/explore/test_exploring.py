@@ -1,24 +1,14 @@
-"""Is the outcome a function of the space alone: of no executor, no chunk, no shard, no history?"""
+"""Is the outcome a function of the space alone: of no executor, no chunk, no shard, no store?"""
 
-import contextlib
-import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import siloom
-from siloom.explore.executor import Here
-from siloom.explore.job import Job, Task
+from siloom.explore.job import Job, Keys
 from siloom.explore.load import space_of_file
 from siloom.explore.merge import merge
-from siloom.explore.pool import Pool
-from siloom.explore.search import searches
 from siloom.explore.store import Store
 from siloom.exploring import run
 from siloom.reports.exploration_table import csv_bytes
@@ -90,6 +80,17 @@ def test_shards_merged_are_the_whole(small, tmp_path, truth):
     assert exported(tmp_path / "merged.db") == truth
 
 
+def test_shards_hold_the_points_of_every_seed(small, tmp_path):
+    small.write_text(small.read_text() + "[search]\nseeds = 3\n[budget]\npoints = 10\n")
+    whole = run(small, store=tmp_path / "whole.db", workers=0)
+    assert len({index for one in whole.explored.runs for index in one.asked}) > 10
+    parts = [tmp_path / "1.db", tmp_path / "2.db"]
+    for number, part in enumerate(parts, start=1):
+        run(small, store=part, workers=0, shard=f"{number}/2")
+    merge(tmp_path / "merged.db", parts)
+    assert exported(tmp_path / "merged.db") == exported(tmp_path / "whole.db")
+
+
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3", "1/2/3"])
 def test_a_shard_has_a_form(small, text):
     with pytest.raises(UsageError, match="i/N"):
@@ -100,243 +101,6 @@ def test_an_adaptive_search_has_no_shards(small, tmp_path):
     small.write_text(small.read_text() + '[search]\nmethod = "nsga2"\n')
     with pytest.raises(UsageError, match="learns from all points"):
         run(small, workers=0, shard="1/2", store=tmp_path / "s.db")
-
-
-@pytest.mark.parametrize("method", sorted(searches()))
-def test_searches_resume_to_the_same_and_do_not_know_workers(small, tmp_path, method):
-    points = 75 if method == "grid" else 40
-    small.write_text(small.read_text() + f'[search]\nmethod = "{method}"\nbatch = 8\n[budget]\npoints = {points}\n')
-    one = run(small, store=tmp_path / "one.db", workers=0)
-    two = run(small, store=tmp_path / "two.db", workers=2)
-    assert one.explored.runs == two.explored.runs
-    assert exported(tmp_path / "one.db") == exported(tmp_path / "two.db")
-    # Stopped at a random moment and gone on with.
-    calls = iter(range(10**6))
-    run(small, store=tmp_path / "three.db", workers=0, stopped=lambda: next(calls) > 9)
-    with Store.open(tmp_path / "three.db") as store:
-        assert len(list(store.rows())) < len(one.rows)
-    again = run(small, store=tmp_path / "three.db", workers=0)
-    assert again.explored.runs == one.explored.runs
-    assert exported(tmp_path / "three.db") == exported(tmp_path / "one.db")
-    for made in one.explored.runs:
-        assert len(set(made.asked)) == len(made.asked) <= 75
-    if method == "nsga2":
-        assert [made.name for made in one.explored.runs] == ["nsga2", "random"]
-
-
-@pytest.mark.parametrize("method", sorted(searches()))
-def test_a_search_depends_on_its_seed_alone(small, method):
-    space = space_of_file(small)
-    asked = [[searches()[method](space, seed=seed, batch=16, points=32).ask() for _ in range(2)] for seed in (0, 0, 1)]
-    assert asked[0] == asked[1]
-    assert method == "grid" or asked[0] != asked[2]
-    assert all(0 <= index < space.size for index in asked[0][0])
-
-
-def test_random_search_of_a_space_beyond_any_counter():
-    from siloom.explore.load import space_of
-
-    space = space_of(
-        {
-            "machine": "outerspace",
-            "fields": {n: {"low": 1, "high": 1000} for n in ("phase_cycles", "dispatch_cycles", "merge_element_cycles")}
-            | {n: {"low": 1, "high": 2**31} for n in ("column_piece",)}
-            | {n: {"low": 1, "high": 1024} for n in ("l0_mshrs", "l1_mshrs", "outstanding_requests")},
-            "workloads": ["uniform:n=9,density=0.1,seed=0"],
-            "objectives": ["time"],
-        }
-    )
-    assert space.size > 10**18
-    asked = searches()["random"](space, seed=3, batch=50, points=50).ask()
-    assert len(set(asked)) == 50
-    levels = [space.settings(index)["column_piece"] for index in asked]
-    assert len(set(levels)) > 40
-
-
-def tasks_of(path):
-    space = space_of_file(path)
-    job = Job.of(space)
-    return job, [Task(n.to_bytes(16, "big"), 0, space.settings(n)) for n in range(space.size)]
-
-
-def test_the_pool_agrees_with_this_process(wild):
-    job, tasks = tasks_of(wild("number = { low = 0, high = 199 }\ntemper = ['calm', 'impossible', 'print', 'raise']\n"))
-    here = {one.task.key: one.row for one in Here(job).run(iter(tasks), lambda: False)}
-    with Pool(job, 2) as pool:
-        there = [one for one in pool.run(iter(tasks), lambda: False) if one is not None]
-    assert len(there) == len(tasks)
-    assert {one.task.key: one.row for one in there} == here
-    assert {row.status for row in here.values()} == {"ok", "infeasible", "failed"}
-
-
-def test_a_point_that_kills_its_worker_is_found_and_alone_is_lost(wild):
-    path = wild("number = { low = 0, high = 99 }\n", more="")
-    path.write_text(path.read_text().replace('"./wild.py"', '"./wild.py:die_at=37"'))
-    found = run(path, workers=2, store=":memory:")
-    assert [one.settings["number"] for one in found.rows if one.status != "ok"] == [37]
-    assert found.rows[37].status == found.rows[37].reason == "crashed"
-    assert len(found.rows) == 100
-
-
-def test_a_point_that_hangs_is_given_up_and_is_no_row(wild, tmp_path):
-    path = wild("number = { low = 0, high = 30 }\n", more="[limits]\nseconds = 1.0\n")
-    path.write_text(path.read_text().replace('"./wild.py"', '"./wild.py:hang_at=5"'))
-    found = run(path, workers=2, store=tmp_path / "s.db")
-    assert len(found.rows) == 30
-    assert found.to_dict()["counts"]["limits_hit"] == 1
-    with Store.open(tmp_path / "s.db") as store:
-        assert [a.outcome for a in store.attempts() if a.outcome != "done"] == ["timeout"]
-
-
-def test_a_point_that_eats_memory_is_given_up(wild, tmp_path):
-    path = wild("number = [1, 2, 3]\ntemper = ['calm', 'eat']\n", more=f"[limits]\nmemory_bytes = {2 << 30}\n")
-    found = run(path, workers=1, store=tmp_path / "s.db")
-    assert [one.settings["temper"] for one in found.rows] == ["calm"] * 3
-    with Store.open(tmp_path / "s.db") as store:
-        assert {a.outcome for a in store.attempts() if a.outcome != "done"} == {"memory"}
-
-
-def test_nothing_valid_says_which_constraint_and_how_near(small, tmp_path):
-    small.write_text(small.read_text().replace("area_mm2 < 60", "area_mm2 < 1"))
-    document = run(small, workers=0, store=":memory:").to_dict()
-    assert document["counts"]["ok"] == 0
-    near = document["nearest"]
-    assert near["constraint"] == "area_mm2 < 1"
-    assert near["missed_by"] == pytest.approx(near["area_mm2"] - 1, rel=1e-9)
-
-
-def siloom_command(*words, **how):
-    return subprocess.run(
-        [sys.executable, "-m", "siloom", *map(str, words)], capture_output=True, text=True, timeout=280, **how
-    )
-
-
-def test_the_command_prints_one_document(small, tmp_path):
-    done = siloom_command("explore", small, "--json", "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert document["evaluations"] == 75
-    assert document["front"][0]["design"].startswith("outerspace:tiles=")
-    assert (tmp_path / "small.siloom.db").exists()
-    key = document["front"][0]["key"]
-    store = tmp_path / "small.siloom.db"
-    told = siloom_command("store", "explain", store, key[:10])
-    assert "merge" in told.stdout
-    assert "cycles" in told.stdout
-    explained = json.loads(siloom_command("store", "explain", store, document["front"][0]["design"], "--json").stdout)
-    work = explained["workloads"][0]
-    assert sum(sum(p["stalls"].values()) for p in work["phases"]) == work["cycles"]
-    other = document["front"][-1]["key"]
-    rows = json.loads(siloom_command("store", "diff", store, key, other, "--json").stdout)["rows"]
-    seconds = next(one for one in rows if one["what"] == "seconds")
-    assert seconds["percent"] == pytest.approx(100 * (seconds["second"] / seconds["first"] - 1))
-    assert siloom_command("store", "export", store, "-o", tmp_path / "t.parquet").returncode == 0
-    assert siloom_command("store", "explain", store, "ffffffffffff").returncode == 2
-    assert siloom_command("store", "export", small, "-o", tmp_path / "t.csv").returncode == 4
-
-
-@pytest.mark.parametrize(
-    ("change", "code", "told"),
-    [
-        ("area_mm2 < 60->area_mm2 < 1", 3, "meets 'area_mm2 < 1'"),
-        ("outerspace->outerspice", 4, "did you mean 'outerspace'?"),
-        ("uniform:n=60->absent.mtx:n=60", 4, "absent.mtx"),
-        ("tiles = [1, 2, 4, 8, 16]->tiles = [1, 2\n", 4, "not TOML"),
-    ],
-)
-def test_bad_input_is_one_line_with_its_code(small, change, code, told):
-    before, _, after = change.partition("->")
-    small.write_text(small.read_text().replace(before, after))
-    done = siloom_command("explore", small, "--workers", 0, "--json")
-    assert (done.returncode, told in done.stderr.splitlines()[-1]) == (code, True), done.stderr
-
-
-def test_a_grid_beyond_its_budget_is_refused_before_anything_is_made(small, tmp_path):
-    small.write_text(small.read_text() + '[search]\nmethod = "grid"\n[budget]\npoints = 10\n')
-    done = siloom_command("explore", small)
-    assert done.returncode == 2
-    assert "grid is every point of the space, 75" in done.stderr
-    assert not (tmp_path / "small.siloom.db").exists()
-
-
-def test_a_plan_writes_nothing(small, tmp_path):
-    document = json.loads(siloom_command("explore", small, "--plan", "--json").stdout)
-    assert document["points"] == 75
-    assert document["seconds"] > 0
-    assert document["memory_bytes"] > 1 << 20
-    assert document["disk_bytes"] > 75 * 100
-    assert [path.name for path in tmp_path.iterdir()] == ["small.toml"]
-
-
-def long_run(wild, count=400, wait=0.02):
-    path = wild(f"number = {{ low = 0, high = {count - 1} }}\n", more=f"[budget]\npoints = {count}\n")
-    path.write_text(path.read_text().replace('"./wild.py"', f'"./wild.py:wait_s={wait}"'))
-    return path
-
-
-def workers_of(process):
-    """The children of a process, by the system's own list."""
-    listed = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return [int(pid) for path in listed for pid in path.read_text().split()]
-
-
-def alive(pid):
-    """Whether a process runs; one that has ended and is not yet waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except OSError:
-        return False
-
-
-def test_an_interrupt_keeps_everything_and_ends_in_two_seconds(wild, tmp_path):
-    path = long_run(wild, wait=0.2)
-    command = [sys.executable, "-m", "siloom", "explore", path, "--workers", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    time.sleep(6)
-    children = workers_of(process)
-    process.send_signal(signal.SIGINT)
-    begin = time.monotonic()
-    said = process.communicate(timeout=30)[1]
-    assert time.monotonic() - begin < 2.5
-    assert process.returncode == 130
-    assert said.strip().splitlines()[-1] == "siloom: interrupted"
-    with Store.open(tmp_path / "wild.siloom.db") as store:
-        assert len(store.attempts()) == sum(store.counts().values()) > 0
-    time.sleep(0.5)
-    assert not [pid for pid in children if alive(pid)]
-
-
-@pytest.mark.timeout(1500)
-@pytest.mark.parametrize("kills", [4, pytest.param(200, marks=pytest.mark.slow)])
-def test_killed_at_random_moments_it_ends_as_if_it_never_was(wild, tmp_path, kills):
-    """Of driver, worker or both; more points than all the kills leave time for, so that each falls on work."""
-    path = long_run(wild, count=60 * kills + 300, wait=0)
-    store, rng = tmp_path / "wild.siloom.db", random.Random(kills)
-    run(path, store=tmp_path / "truth.db", workers=0)
-    command = [sys.executable, "-m", "siloom", "explore", path, "--workers", "2", "--json"]
-    slow = {**os.environ, "WILD_WAIT_S": "0.02"}
-    counts = [0]
-    for kill in range(kills):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=slow)
-        time.sleep(rng.uniform(0.5, 2.0))
-        whom = rng.choice(["driver", "worker", "both"])
-        if whom != "driver":
-            for pid in workers_of(process)[:1]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(rng.uniform(0, 0.3))
-        if whom == "worker" and process.poll() is None:
-            time.sleep(rng.uniform(0, 0.3))  # the driver goes on without it for a while
-        process.kill()
-        process.wait()
-        if store.exists():
-            with Store.open(store) as opened:
-                keys = [one.key for one in opened.rows()]
-            assert len(keys) == len(set(keys)) >= counts[-1], f"kill {kill} lost rows"
-            counts.append(len(keys))
-    assert kills < 10 or counts[-1] > 200, "the kills fell on no work"
-    assert siloom_command("explore", path, "--workers", 2).returncode == 0
-    assert exported(store) == exported(tmp_path / "truth.db")
 
 
 def test_the_package_may_be_called_and_takes_objects():
@@ -350,24 +114,6 @@ def test_the_package_may_be_called_and_takes_objects():
     assert siloom.explore.row.Row is type(found.rows[0])
 
 
-def test_a_script_with_a_machine_of_its_own_needs_no_guard_beyond_pythons(tmp_path, wild):
-    wild("number = [1]\n")
-    script = tmp_path / "script.py"
-    tail = """
-import siloom
-
-print("once")
-space = {"workloads": ["gemm:m=4,n=4,k=4"], "objectives": ["time"], "fields": {"number": [1, 2, 3]}}
-if __name__ == "__main__":
-    found = siloom.explore(space, machine=Wild(WildDesign(wait_s=0.01)), workers=2)
-    print([row.metrics["seconds"] for row in found.rows], {row.status for row in found.rows})
-"""
-    script.write_text((tmp_path / "wild.py").read_text() + tail)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "once\n[2.0, 3.0, 4.0] {'ok'}\n"
-
-
 def test_a_store_knows_which_spaces_it_served(small, tmp_path):
     run(small, store=tmp_path / "s.db", workers=0)
     run(small, store=tmp_path / "s.db", workers=0)
@@ -375,3 +121,60 @@ def test_a_store_knows_which_spaces_it_served(small, tmp_path):
         ((name, document),) = store.spaces()
     assert name == "small"
     assert document["designs"][0]["fields"]["tiles"] == [1, 2, 4, 8, 16]
+
+
+def spelled(machine, fields, constraint="area_mm2 < 60"):
+    return {
+        "machine": machine,
+        "fields": fields,
+        "workloads": ["gemm:m=8,n=8,k=8"],
+        "objectives": ["time", "area"],
+        "constraints": [constraint],
+    }
+
+
+@pytest.mark.parametrize("constraint", ["area_mm2 < 60", "area_mm2 < 0.001"])
+def test_a_store_answers_in_the_words_of_the_space_that_asks(tmp_path, constraint):
+    fixed = spelled("systolic:rows=16", {"cols": [4, 8, 16]}, constraint)
+    free = spelled("systolic", {"rows": [8, 16], "cols": [4, 8, 16]}, constraint)
+    first = run(fixed, workers=0, store=tmp_path / "both.db")
+    both = run(free, workers=0, store=tmp_path / "both.db")
+    alone = run(free, workers=0, store=tmp_path / "alone.db")
+    assert {row.key for row in first.rows} < {row.key for row in both.rows}
+    assert both.rows == alone.rows
+    assert both.to_dict() | {"store": ""} == alone.to_dict() | {"store": ""}
+    # The names are the spaces', the results one: such stores can be put together.
+    assert merge(tmp_path / "alone.db", [tmp_path / "both.db"]) == 0
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_designs_that_two_machines_share_are_evaluated_once_and_counted_for_both(wild, tmp_path, workers):
+    file = wild("number = [1]\n")
+    text = file.read_text().replace('machine = "./wild.py"\n', "").partition("[fields]")[0]
+    each = '[[designs]]\nmachine = "./wild.py"\nfields.number = {}\n'
+    file.write_text(text + each.format("[1, 2, 3, 4]") + each.format("[3, 4, 5, 6]"))
+    found = run(file, workers=workers, store=tmp_path / "s.db")
+    assert [row.settings["number"] for row in found.rows] == [1, 2, 3, 4, 3, 4, 5, 6]
+    with Store.open(tmp_path / "s.db") as store:
+        assert len(list(store.rows())) == len(store.attempts()) == 6
+
+
+def test_a_key_of_synthesised_hardware_knows_the_hardwares_code(small, monkeypatch):
+    job = Job.of(space_of_file(small))
+    keys = {}
+    for version in ("old", "new"):
+        monkeypatch.setattr(
+            "siloom.explore.job.code_version", lambda parts=(), v=version: v if "rtl" in parts else "the same"
+        )
+        for fidelity in ("cycles", "synthesis"):
+            keys[version, fidelity] = Keys(replace(job, fidelity=fidelity), ["a", "b"]).key(0, {"tiles": 1})
+    assert keys["old", "cycles"] == keys["new", "cycles"]
+    assert keys["old", "synthesis"] != keys["new", "synthesis"]
+
+
+@pytest.mark.parametrize(("number", "ended", "rows"), [("[1]", "complete", 1), ("[1, 2]", "seconds", 1)])
+def test_what_came_to_its_end_is_complete_however_late(wild, number, ended, rows):
+    path = wild(f"number = {number}\n", more="[budget]\nseconds = 0.2\n")
+    path.write_text(path.read_text().replace('"./wild.py"', '"./wild.py:wait_s=0.3"'))
+    found = run(path, workers=0, store=":memory:")
+    assert (found.explored.ended, len(found.rows)) == (ended, rows)

@@ -81,7 +81,16 @@ def test_a_field_with_zero_keeps_it():
         ({"fields": {"rows": [1.5]}}, "fields.rows: must be a whole number, got 1.5"),
         ({"fields": {"rows": {"low": 9, "high": 3}}}, "the range is empty"),
         ({"fields": {"rows": {"low": 5, "high": 7, "scale": "log2"}}}, "no power of two from 5 to 7"),
-        ({"fields": {"rows": {"low": 5, "hihg": 7}}}, "high: Field required"),
+        ({"fields": {"rows": {"low": 5, "hihg": 7}}}, "no key 'hihg' - did you mean 'high'?"),
+        ({"fields": {"rows": {"low": 5}}}, "high: Field required"),
+        ({"fields": {"rows": ["8"]}}, "fields.rows: must be a whole number, got the text '8'"),
+        ({"fields": {"rows": [[8]]}}, "fields.rows.1: must be a finite number, a text, true or false, got [8]"),
+        ({"fields": {"rows": {"low": 1, "high": 10**30}}}, "there are 1e+30 values; at most 1e+18"),
+        ({"fields": {"clock_hz": [float("nan")]}}, "fields.clock_hz.1: must be a finite number, a text"),
+        ({"fields": {"clock_hz": {"low": 1e8, "high": 1e308, "step": 1e-300}}}, "makes inf values; at most 100000"),
+        ({"fields": {"clock_hz": {"low": "1", "high": 2}}}, "fields.clock_hz.low: must be a finite number, got '1'"),
+        ({"name": "a\x1b[31m"}, "name: must not have control characters"),
+        ({"screen": {"pionts": 3}}, "no key 'pionts' - did you mean 'points'?"),
         ({"fields": {"rows": {"low": 5, "high": 7, "stepp": 1}}}, "no key 'stepp' - did you mean 'step'?"),
         ({"fields": {"rows": {"low": 1, "high": 7, "step": 0}}}, "greater than 0"),
         ({"fields": {"clock_hz": {"low": 1e6, "high": 2e6}}}, "needs a count, a step"),
@@ -91,14 +100,16 @@ def test_a_field_with_zero_keeps_it():
         ({"objectives": ["speed"]}, "objectives.1: no metric 'speed'"),
         ({"objectives": ["time", "seconds"]}, "names a metric twice"),
         ({"constraints": ["aera_mm2 < 3"]}, "constraints.1: no field or metric 'aera_mm2' - did you mean 'area_mm2'?"),
+        ({"constraints": [" "]}, "constraints.1: ' ' is no expression: invalid syntax"),
+        ({"constraints": ["rows < 50and cols < 3"]}, "is no expression: invalid decimal literal"),
         ({"constraints": ["fits"]}, "must have the form 'fits fpga:PART'"),
         ({"constraints": ["fits fpga:zcu105"]}, "no machine 'zcu105'"),
-        ({"constraints": ["fits h100"]}, "'h100' is a gpu, not an FPGA"),
+        ({"constraints": ["fits h100"]}, "'h100' is of kind gpu, not an FPGA"),
         ({"search": {"method": "nsga"}}, "search.method: no search 'nsga' - did you mean 'nsga2'?"),
         ({"search": {"methd": "grid"}}, "search.methd: no key 'methd' - did you mean 'method'?"),
         ({"budget": {"points": 0}}, "budget.points: Input should be greater than or equal to 1, got 0"),
         ({"budget": {"points": "9"}}, "budget.points: Input should be a valid integer"),
-        ({"budget": {"seconds": float("nan")}}, "budget.seconds"),
+        ({"budget": {"seconds": float("nan")}}, "budget.seconds: must be a finite number, got nan"),
         ({"workloads": []}, "name at least one of [[workloads]]"),
         ({"workloads": [{"load": "gemm:m=1,n=1,k=1", "weight": -1}]}, "weight: Input should be greater than 0"),
         ({"designs": [{"machine": "elsa"}]}, "and not both"),
@@ -110,6 +121,33 @@ def test_a_fault_is_one_line_with_its_place(change, told):
         space_of({**GOOD, **change})
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "values", "told"),
+    [
+        ("int8:acc={", [1], "is no text with fields in braces"),
+        ("int8:acc={a:>999999999}", [1], "braces hold the name of a field and nothing else"),
+        ("int8:acc={a.real}", [1], "braces hold the name of a field and nothing else"),
+        ("int8:acc={0}", [1], "braces hold the name of a field and nothing else"),
+        ("int8:acc={a}{b}", [1], "{b} stands for a field, and [fields] names none"),
+        ("int8:acc={a}", [10**30], "whole numbers must be below 2**63"),
+        ("int8:acc={a}", {"low": -1e308, "high": 1e308, "count": 3}, "low and high are too far apart"),
+        ("int8:acc={a}", {"low": 1e-300, "high": 1e308, "count": 3, "scale": "log"}, "low and high are too far apart"),
+    ],
+)
+def test_a_field_in_braces_has_a_name_and_values(arithmetic, values, told):
+    training = {"recipe": "digits", "arithmetic": arithmetic}
+    with pytest.raises(InputError) as caught:
+        space_of({**GOOD, "workloads": [], "fields": {"a": values}, "training": training})
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_steps_and_counts_are_the_numbers_that_one_would_write():
+    tenths = [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert values("p", {"low": 0.1, "high": 0.5, "step": 0.1}, machine="elsa") == tenths
+    assert values("p", {"low": 0.1, "high": 0.5, "count": 5}, machine="elsa") == tenths
 
 
 def test_a_fault_in_a_file_has_its_line(tmp_path):

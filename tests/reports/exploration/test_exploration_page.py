@@ -104,6 +104,80 @@ def test_the_joined_points_are_the_front_of_the_two_metrics_that_are_drawn(rows,
         assert {*drawn, *whole} == {key.hex() for key in everything} | on
 
 
+LINES = """
+(() => {
+  const found = {};
+  for (const one of document.getElementById('parallel').data)
+    one.customdata.forEach((key, i) => key && ((found[key] ||= []).push(one.y[i])));
+  return found;
+})()
+"""
+
+
+VERTEX = """
+(() => {
+  const plot = document.getElementById('parallel'), { xaxis, yaxis } = plot._fullLayout;
+  plot.scrollIntoView({ block: 'center', behavior: 'instant' });
+  const box = plot.getBoundingClientRect(), line = plot.data.find((one) => one.name === 'front');
+  const last = line.y.indexOf(null) - 1;
+  return [box.x + xaxis._offset + xaxis.d2p(line.x[last]), box.y + yaxis._offset + yaxis.d2p(line.y[last])];
+})()
+"""
+
+
+def test_a_line_crosses_each_axis_where_its_point_lies(rows, tmp_path, browser):
+    browser.open(write_exploration_page(rows, tmp_path / "p.html", title="t", objectives=["time", "area"]))
+    browser.until("document.querySelector('#parallel .scatterlayer .trace') !== null")
+    valid = {row.key.hex(): row for row in rows if row.status == "ok"}
+    titles = browser.eval("document.getElementById('parallel').layout.xaxis.ticktext")
+    assert titles == ["l0_bytes", "tiles", "time", "area"]
+    drawn = browser.eval(LINES)
+    assert drawn.keys() == valid.keys()
+    columns = [
+        {key: np.log(value(row)) for key, row in valid.items()}
+        for value in (
+            lambda row: row.settings["tiles"],
+            lambda row: row.metrics["seconds"],
+            lambda row: row.metrics["area_mm2"],
+        )
+    ]
+    sizes = {key: row.settings["l0_bytes"] for key, row in valid.items()}  # they span less than five times
+    for place, (column, less) in enumerate(zip([sizes, *columns], (False, False, True, True), strict=True)):
+        low, high = min(column.values()), max(column.values())
+        for key, line in drawn.items():
+            at = (column[key] - low) / (high - low)
+            assert line[place] == pytest.approx(1 - at if less else at, abs=1e-9)
+    # The filter of the table draws fewer; a press of the mouse on a line opens its run.
+    few = sum(row.settings["tiles"] == 8 for row in valid.values())
+    browser.write("tiles=8")
+    assert len(browser.eval(LINES)) == few
+    assert f"{few} of {len(valid)} valid points pass" in browser.eval("document.getElementById('lines').textContent")
+    browser.write("")
+    browser.press(*browser.eval(VERTEX))
+    browser.until("!document.getElementById('point').hidden")
+    assert "On the front" in browser.eval("document.getElementById('point').textContent")
+    assert browser.eval("document.getElementById('trouble').hidden")
+
+
+def test_where_nothing_varies_there_are_no_lines(rows, tmp_path, browser):
+    browser.open(write_exploration_page(rows[:1], tmp_path / "p.html", title="t", objectives=["time"]))
+    assert browser.eval("document.getElementById('parallel').closest('section').hidden")
+    assert browser.eval("document.getElementById('trouble').hidden")
+
+
+def test_texts_and_missing_fields_have_places_of_their_own(point, tmp_path, browser):
+    made = [point(1, settings={"dataflow": "ws", "tiles": 2}), point(2, settings={"dataflow": "is", "tiles": 4})]
+    made += [point(3, settings={"dataflow": "os"}), point(4, settings={"dataflow": EVIL, "tiles": 8})]
+    browser.open(write_exploration_page(made, tmp_path / "p.html", title="t", objectives=["time", "area"]))
+    drawn = browser.eval(LINES)
+    texts = sorted(["ws", "is", "os", EVIL])
+    for row in made:
+        line = drawn[row.key.hex()]
+        assert line[0] == pytest.approx(texts.index(row.settings["dataflow"]) / 3)
+        assert (line[1] is None) == ("tiles" not in row.settings)
+    assert browser.eval("document.title") == "t"
+
+
 def test_axes_keep_units_when_zoomed_and_hide_what_breaks_a_constraint_until_asked(rows, tmp_path, browser):
     rows[7] = replace(rows[7], metrics={"seconds": 900.0, "area_mm2": 9e6})
     browser.open(write_exploration_page(rows, tmp_path / "p.html", title="t", objectives=["time", "area"]))
