@@ -30,10 +30,6 @@ COUNTS = (
 """What is counted. The first three are requests, by how they found their row: open, closed, another's. Those
 named wait_* are clocks between bursts, by what the burst after them waited for: they and the bursts add up
 to the clocks until the last column command's burst would end."""
-(
-    HITS, MISSES, CONFLICTS, ACTIVATES, REFRESHES, READS, WRITES, TURNAROUNDS,
-    WAIT_REQUEST, WAIT_ROW, WAIT_ACTIVATE, WAIT_REFRESH, WAIT_GROUP, WAIT_TURNAROUND,
-) = range(len(COUNTS))  # fmt: skip
 
 (
     CLOCK, TAKEN, MODE, LAST, LAST_RANK, BUSY_FROM, TURNED, FINISH, TURN_AT, ASKED,
@@ -44,6 +40,12 @@ and ``FINISH``, the end of the last data."""
 OTHER = 16
 BASE = 40  # the clock that those of lanes are counted from
 STALE = 41  # ``COLUMNS`` are to be set anew
+_COUNTED = 42
+COUNTED = slice(_COUNTED, _COUNTED + len(COUNTS))  # what is counted, in the order of ``COUNTS``
+(
+    HITS, MISSES, CONFLICTS, ACTIVATES, REFRESHES, READS, WRITES, TURNAROUNDS,
+    WAIT_REQUEST, WAIT_ROW, WAIT_ACTIVATE, WAIT_REFRESH, WAIT_GROUP, WAIT_TURNAROUND,
+) = range(_COUNTED, _COUNTED + len(COUNTS))  # fmt: skip
 OPEN = 64
 ROW_READY = OPEN + MAX_BANKS  # when the open row was activated
 ACT_AT = ROW_READY + MAX_BANKS  # no activation before this
@@ -359,7 +361,7 @@ def gaps_after(group: int, timing: Timing) -> int:
 @inline_kernel
 def count_wait(
     bank: int, now: int, opens: int, last: int, last_rank: int, idle_from: int, busy_from: int, turned: int,
-    timing: Timing, state: NDArray[np.int64], counts: NDArray[np.int64],
+    timing: Timing, state: NDArray[np.int64],
 ) -> None:  # fmt: skip
     """Give the clocks between the last burst and the one of a column command at ``now`` their causes.
 
@@ -372,9 +374,9 @@ def count_wait(
     why = (WAIT_GROUP + turned) if now == state[u(COLUMN_AT + group)] else why
     why = state[u(WHY + bank)] if now == state[u(ROW_READY + bank)] + opens else why
     if busy_from > idle_from:
-        counts[WAIT_REQUEST] += busy_from - idle_from
+        state[WAIT_REQUEST] += busy_from - idle_from
         idle_from = busy_from
-    counts[u(why)] += now - idle_from
+    state[u(why)] += now - idle_from
 
 
 @inline_kernel
@@ -437,14 +439,14 @@ def ask_for_others(
 
 
 @inline_kernel
-def skip_refreshes(until: int, due: int, timing: Timing, state: NDArray[np.int64], counts: NDArray[np.int64]) -> int:
+def skip_refreshes(until: int, due: int, timing: Timing, state: NDArray[np.int64]) -> int:
     """Of an idle time, pass whole rounds of refreshes but the last; return when the next is due."""
     banks = 1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)
     rounds = max(0, (until - due) // (banks * timing.refi) - 1)
     ranks = 1 << timing.rank_bits
     for rank in range(ranks):
         state[u(REFRESH_AT + rank)] += rounds * banks * timing.refi
-    counts[REFRESHES] += rounds * banks * ranks
+    state[REFRESHES] += rounds * banks * ranks
     return due + rounds * banks * timing.refi
 
 

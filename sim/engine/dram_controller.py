@@ -58,7 +58,6 @@ def run_channel(
     timing: Timing,
     policy: Policy,
     state: NDArray[np.int64],
-    counts: NDArray[np.int64],
     done: NDArray[np.int64],
 ) -> None:
     """Serve a channel's requests up to place ``end``; ``done`` [n] gets the clock of each one's last data.
@@ -213,7 +212,7 @@ def run_channel(
             ch.ask_for_rows(held_back, now, queue, head, base, timing, state)
             ch.turn_bus(mode, timing, state)
             stale = 1
-            counts[ch.TURNAROUNDS] += 1
+            state[ch.TURNAROUNDS] += 1
             turned = 1
             turn_at = NEVER
             look_columns = look_acts = True
@@ -251,7 +250,7 @@ def run_channel(
             bank = state[u(ch.BANK + opening + slot)]
             bank_bit = 1 << bank
             row = state[u(ch.ROW + opening + slot)]
-            counts[ch.ACTIVATES] += 1
+            state[ch.ACTIVATES] += 1
             asked ^= bank_bit
             mine = state[u(ch.PENDING + queue + bank)]
             own = 1 << slot if turn_at == NEVER else 0
@@ -289,7 +288,7 @@ def run_channel(
             if event < refresh_at or min(event, act_at) == NEVER or refresh_at > until:
                 break
             if count + waiting == 0:
-                refresh_at = ch.skip_refreshes(event, refresh_at, timing, state, counts)
+                refresh_at = ch.skip_refreshes(event, refresh_at, timing, state)
             now = max(now, refresh_at)
             if now - base > ch.FAR:
                 base = now - ch.BEHIND
@@ -297,7 +296,7 @@ def run_channel(
                 stale = 1
                 look_columns = True
             closed = ch.refresh(refresh_rank, refresh_at, asked, base, timing, state)
-            counts[ch.REFRESHES] += 1
+            state[ch.REFRESHES] += 1
             hits = ch.without(hits, hit_banks & closed, queue, state)
             others = ch.without(
                 state[ch.OPEN_HITS + ch.OTHER], state[ch.HIT_BANKS + ch.OTHER] & closed, MAX_BANKS - queue, state
@@ -325,13 +324,13 @@ def run_channel(
         bank = state[u(ch.BANK + queue + column_slot)]
         bank_bit = 1 << bank
         group = bank >> bank_bits
-        ch.count_wait(bank, now, opens, last, last_rank, idle_from, busy_from, turned, timing, state, counts)
+        ch.count_wait(bank, now, opens, last, last_rank, idle_from, busy_from, turned, timing, state)
         turned = 0
         last, last_rank, idle_from = now, group >> group_bits, now + timing.burst
         state[u(ch.LAST_COLUMN + queue + group)] = now
         who = state[u(ch.WHO + queue + column_slot)]
         done[u(who)] = now + latency
-        counts[u(state[u(ch.FOUND + bank)])] += 1
+        state[u(state[u(ch.FOUND + bank)])] += 1
         state[u(ch.FOUND + bank)] = ch.HITS
         state[u(ch.ACT_AT + bank)] = max(state[u(ch.ACT_AT + bank)], now + recover)
         pending = state[u(ch.PENDING + queue + bank)] ^ bit
@@ -392,6 +391,6 @@ def run_channel(
     state[ch.HEAD], state[ch.TAIL], state[ch.COUNT], state[ch.LIVE], state[ch.SERVED] = head, tail, count, live, served
     state[ch.OPEN_HITS], state[ch.HIT_BANKS], state[ch.COUNT + ch.OTHER] = hits, hit_banks, waiting
     state[ch.ASKED], state[ch.TURN_AT] = asked, turn_at
-    counts[u(ch.READS + mode)] = served
-    counts[u(ch.WRITES - mode)] = state[ch.SERVED + ch.OTHER]
+    state[u(ch.READS + mode)] = served
+    state[u(ch.WRITES - mode)] = state[ch.SERVED + ch.OTHER]
     ch.note_finish(timing, state)

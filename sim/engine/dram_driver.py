@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine.arrays import u
-from siloom.sim.engine.dram_channel import CLOCK, COUNTS, FINISH, TAKEN, new_channels
+from siloom.sim.engine.dram_channel import CLOCK, COUNTED, FINISH, TAKEN, new_channels
 from siloom.sim.engine.dram_controller import run_channel
 from siloom.sim.engine.dram_mapping import Mapping, channel_of, pack, picked, split
 from siloom.sim.engine.dram_timing import NEVER, Policy, Timing
@@ -40,15 +40,14 @@ def replay(
     # A request is read once, before it is done, so its clock takes its place: fresh memory costs time.
     done = requests
     channels = len(begins) - 1
-    counts = np.zeros((channels, len(COUNTS)), np.int64)
     finish = np.zeros(channels, np.int64)
     states = new_channels(timing, begins[:-1])
     for channel in range(channels):
         state = states[channel]
         end = int(begins[channel + 1])
-        run_channel(requests, times, end, NEVER - 1, NEVER, -1, timing, policy, state, counts[channel], done)
+        run_channel(requests, times, end, NEVER - 1, NEVER, -1, timing, policy, state, done)
         finish[channel] = state[FINISH]
-    return (picked(done, places, times) if channels > 1 else done), counts, finish
+    return (picked(done, places, times) if channels > 1 else done), states[:, COUNTED].copy(), finish
 
 
 def drive(
@@ -71,15 +70,13 @@ def drive(
     """
     times = np.full(len(addresses), NEVER)
     requests, times, places, begins = split(addresses, writes, times, mapped)
-    channels = len(begins) - 1
     states = new_channels(timing, begins[:-1])
-    counts = np.zeros((channels, len(COUNTS)), np.int64)
     done = np.full(len(addresses), NEVER)
     _drive(
         addresses, requests, times, places, begins[:-1].copy(), group, accepted, outstanding, until, mapped, timing,
-        policy, states, counts, done,
+        policy, states, done,
     )  # fmt: skip
-    return picked(times, places), picked(done, places), counts, states[:, FINISH].copy()
+    return picked(times, places), picked(done, places), states[:, COUNTED].copy(), states[:, FINISH].copy()
 
 
 @kernel
@@ -97,7 +94,6 @@ def _drive(
     timing: Timing,
     policy: Policy,
     states: Ints,
-    counts: Ints,
     done: Ints,
 ) -> None:
     """Fill ``times`` and ``done``, by place, and leave the channels at clock ``until``."""
@@ -114,17 +110,15 @@ def _drive(
                 awaited = places[u(before)]
                 c = channel_of(addresses[u(before)], mapped)
                 if done[u(awaited)] == NEVER:
-                    run_channel(
-                        requests, times, ends[c], until, never, awaited, timing, policy, states[c], counts[c], done
-                    )
+                    run_channel(requests, times, ends[c], until, never, awaited, timing, policy, states[c], done)
                 offered = max(offered, done[u(awaited)])  # NEVER where it is not done in time
             c = channel_of(addresses[u(i)], mapped)
             at = max(offered, latest[c])
             if ends[c] - states[c, TAKEN] >= accepted:
-                run_channel(requests, times, ends[c], at - 1, never, none, timing, policy, states[c], counts[c], done)
+                run_channel(requests, times, ends[c], at - 1, never, none, timing, policy, states[c], done)
             if ends[c] - states[c, TAKEN] >= accepted:
                 wanted = ends[c] - accepted + 1
-                run_channel(requests, times, ends[c], until, wanted, none, timing, policy, states[c], counts[c], done)
+                run_channel(requests, times, ends[c], until, wanted, none, timing, policy, states[c], done)
                 at = max(at, states[c, CLOCK]) if states[c, TAKEN] >= wanted else NEVER
             if at > until:
                 stopped = True
@@ -136,4 +130,4 @@ def _drive(
             break
         clock += 1
     for c in range(len(ends)):
-        run_channel(requests, times, ends[c], until, never, none, timing, policy, states[c], counts[c], done)
+        run_channel(requests, times, ends[c], until, never, none, timing, policy, states[c], done)

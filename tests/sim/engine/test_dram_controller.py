@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from siloom.sim.engine.dram_channel import CLOCK, COUNTS, FINISH, TAKEN, new_channel
+from siloom.sim.engine.dram_channel import CLOCK, COUNTED, COUNTS, FINISH, TAKEN, new_channel
 from siloom.sim.engine.dram_controller import run_channel
 from siloom.sim.engine.dram_controller_reference import serve_reference
 from siloom.sim.engine.dram_driver import drive, replay
@@ -59,9 +59,9 @@ def serve(timing: Timing, policy: Policy, arrivals: object, banks: object, rows:
     b, r = np.asarray(banks, np.int64), np.asarray(rows, np.int64)
     w = np.broadcast_to(np.asarray(writes, bool), b.shape)
     when = np.ascontiguousarray(np.broadcast_to(when, b.shape))
-    state, counts, done = new_channel(timing), np.zeros(len(COUNTS), np.int64), np.full(len(b), NEVER)
-    run_channel(packed(b, r, w), when, len(b), NEVER - 1, NEVER, -1, timing, policy, state, counts, done)
-    return Run(timing, when, b, r, w, done, dict(zip(COUNTS, counts.tolist(), strict=True)), int(state[FINISH]))
+    state, done = new_channel(timing), np.full(len(b), NEVER)
+    run_channel(packed(b, r, w), when, len(b), NEVER - 1, NEVER, -1, timing, policy, state, done)
+    return Run(timing, when, b, r, w, done, dict(zip(COUNTS, state[COUNTED].tolist(), strict=True)), int(state[FINISH]))
 
 
 def random_timing(rng: np.random.Generator) -> Timing:
@@ -362,16 +362,16 @@ def test_a_run_cut_at_any_clocks_is_the_same_run() -> None:
         timing, policy = random_timing(rng), random_policy(rng)
         arrivals, banks, rows, writes = random_stream(rng, timing, 120)
         whole = serve(timing, policy, arrivals, banks, rows, writes)
-        state, counts, done = new_channel(timing), np.zeros(len(COUNTS), np.int64), np.full(120, NEVER)
+        state, done = new_channel(timing), np.full(120, NEVER)
         requests = packed(banks, rows, writes)
         for until in np.sort(rng.integers(0, whole.finish, 25)):
             known = int(np.searchsorted(arrivals, until, side="right"))  # no more has been asked for by then
-            run_channel(requests, arrivals, known, int(until), NEVER, -1, timing, policy, state, counts, done)
+            run_channel(requests, arrivals, known, int(until), NEVER, -1, timing, policy, state, done)
             assert state[CLOCK] <= until
             assert state[TAKEN] <= known
-        run_channel(requests, arrivals, 120, NEVER - 1, NEVER, -1, timing, policy, state, counts, done)
+        run_channel(requests, arrivals, 120, NEVER - 1, NEVER, -1, timing, policy, state, done)
         assert done.tolist() == whole.done.tolist()
-        assert dict(zip(COUNTS, counts.tolist(), strict=True)) == whole.counts
+        assert dict(zip(COUNTS, state[COUNTED].tolist(), strict=True)) == whole.counts
 
 
 @pytest.mark.parametrize("group,accepted,outstanding", [(1, 1, 0), (3, 4, 0), (1, 8, 5), (2, 1, 40)])
