@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import Counter
 from typing import Any
 
 from siloom.rtl.choices import as_expressions
+from siloom.rtl.tidy import tidy
 from siloom.rtl.tools import INSTALL, require, run, workspace
 from siloom.sim.errors import MissingPartError
 
@@ -20,19 +20,11 @@ _PASSES = (
 )
 _LONG = re.compile(r"(.{100,}?,) ")
 """Where lines are broken: a wide bus of many parts would have more words on one than Verilator reads."""
-_MODULE = re.compile(r"^module ", re.MULTILINE)
 _WAIVERS = """\
 /* verilator lint_off PROCASSINIT */ // registers have a power-up value beside their reset, for FPGAs
 /* verilator lint_off WIDTHEXPAND */ // $signed operands are extended by the language, as meant
 /* verilator lint_off DECLFILENAME */ // all modules of one design are in one file
 """
-_PARTS_WAIVER = """\
-/* verilator lint_off UNUSEDSIGNAL */ // equal parts have equal ports: at the edge of an array nobody reads some of them
-/* verilator lint_off WIDTHTRUNC */ // a choice by index is a shift of which the lowest bits are meant
-/* verilator lint_off VARHIDDEN */ // a part may have a wire of its own name
-"""
-_PIN = re.compile(r"\.\w+\((_\d+_)\)")
-_NAMELESS = re.compile(r"(?<!\w)_\d+_(?!\w)")
 
 
 def rtlil(component: Any, name: str) -> str:
@@ -75,15 +67,5 @@ def verilog(component: Any, name: str) -> str:
             raise MissingPartError(f"Yosys ended without writing Verilog for '{name}'; reinstall it with: {INSTALL}")
         body = written.read_text(encoding="utf-8")
     # Yosys asks with a logical ! whether a word is zero; a reduction says the same, and is no narrowing to linters.
-    body = as_expressions(body.replace(" = ! ", " = ~| "))
-    body = "endmodule".join(_unused_named(module) for module in body.split("endmodule"))
-    first, _, rest = body.partition("\n")
-    waivers = _WAIVERS + (_PARTS_WAIVER if len(_MODULE.findall(body)) > 1 else "")
-    return f"{first}\n{waivers}" + _LONG.sub(r"\1\n    ", rest)
-
-
-def _unused_named(module: str) -> str:
-    """A module's text in which what an instance gives and nobody takes is called unused, which linters understand."""
-    pins = set(_PIN.findall(module))
-    unused = {name for name, count in Counter(_NAMELESS.findall(module)).items() if count == 2 and name in pins}
-    return _NAMELESS.sub(lambda found: f"unused{found[0]}" if found[0] in unused else found[0], module)
+    first, _, rest = tidy(as_expressions(body.replace(" = ! ", " = ~| "))).partition("\n")
+    return f"{first}\n{_WAIVERS}" + _LONG.sub(r"\1\n    ", rest)
