@@ -4,8 +4,9 @@
     python benchmarks/synthesis.py [NAME...] --write    write these rows; those of other names stay as they are
     ... --jobs N                                        designs at once (default: one a core)
 
-Without a name: every unit and machine in its default size, and the cells that the FPGA models read. What was run
-before is not run again, so that an interrupted run goes on where it stopped.
+Without a name: every unit in its default size, the cells that the FPGA models read, and arrays of several kinds, whose
+clocks tell what an array's wires cost its cells. What was run before is not run again, so that an interrupted run goes
+on where it stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from siloom.rtl import api
-from siloom.rtl.registry import machine_names, unit_names
+from siloom.rtl.registry import unit_names
 from siloom.rtl.synth import TARGETS
 from siloom.sim.cost.synthesis import COUNTS, owner
 
@@ -38,11 +39,22 @@ CELLS = [
 ]
 """What models/fpga.py asks for; inputs that stay are the hardware of weights that stay."""
 
+ARRAYS = [
+    f"{array},accumulator={accumulator}"
+    for array, accumulator in (
+        ("systolic:rows=4,cols=4", "int32"),
+        ("systolic:rows=8,cols=8", "int32"),
+        ("sparse24:rows=4,cols=4", "int32"),
+        ("sparse24:rows=8,cols=8", "int32"),
+        ("systolic:rows=4,cols=4,precision=bf16", "fp32"),
+        ("systolic:rows=4,cols=4,dataflow=os,precision=fp8", "fp16"),
+    )
+]
+
 
 def designs() -> list[str]:
     """Everything that the table holds."""
-    names = [*unit_names(), *machine_names()]
-    return names + [cell for cell in CELLS if "systolic_cell" in names]
+    return [*unit_names(), *CELLS, *ARRAYS]
 
 
 def table_rows(row: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 
 from siloom.models._fpga_design import FpgaDesign
-from siloom.models._fpga_resources import RESOURCES, bits_of, buffers, dsp_cells, measured_cell, require_fit
+from siloom.models._fpga_resources import (
+    RESOURCES,
+    bits_of,
+    buffers,
+    dsp_cells,
+    measured_array,
+    measured_cell,
+    require_fit,
+)
 from siloom.models._systolic_array import Core, Run, run_steps
 from siloom.models._systolic_lower import lower
 from siloom.sim.cost import arithmetic, dram_energy, sram, table, table_hash
@@ -170,11 +178,15 @@ def _notes(design: FpgaDesign, op: MatMul | Conv, used: dict[str, int]) -> tuple
     if cell is not None:
         how = "of cells measured by synthesis" + (f" ({' and '.join(guessed)} estimated)" if guessed else "")
     notes = [f"resources {how}: {shares}; clock, static power and control are assumed"]
-    if cell is not None and cell.clock_hz is not None and cell.clock_hz < design.clock_hz:
-        notes.append(
-            f"the clock of {design.clock_hz / 1e6:.0f} MHz is above the {cell.clock_hz / 1e6:.0f} MHz that one cell "
-            "reached, placed and routed alone"
-        )
+    placed = (measured_array(design), "an array of this kind reached, placed and routed with a memory port"), (
+        cell, "one cell reached, placed and routed alone"
+    )  # fmt: skip
+    for found, what in placed:
+        if found is not None and found.clock_hz is not None:
+            if found.clock_hz < design.clock_hz:
+                clocks = f"{design.clock_hz / 1e6:.0f} MHz is above the {found.clock_hz / 1e6:.0f} MHz"
+                notes.append(f"the clock of {clocks} that {what}")
+            break
     if op.format != design.precision:
         notes.append(f"computed in {design.precision}, the workload asks for {op.format}")
     return tuple(notes)

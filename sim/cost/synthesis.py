@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from siloom.sim.cost import table
 
-__all__ = ["COUNTS", "Synthesised", "owner", "synthesised"]
+__all__ = ["COUNTS", "Synthesised", "owner", "synthesised", "synthesised_sizes"]
 
 COUNTS = ("lut", "ff", "dsp", "bram", "carry")
 
@@ -41,6 +41,12 @@ def synthesised(part: str, name: str, settings: str) -> Synthesised | None:
     clock = rows.get((of, "clock_hz"))
     counts = {count: int(rows[of, count].value) for count in COUNTS}
     return Synthesised(**counts, clock_hz=None if clock is None else clock.value, source=rows[of, "lut"].source)
+
+
+def synthesised_sizes(part: str, name: str) -> list[str]:
+    """The settings of every size of a unit or machine that was measured in a part."""
+    begin = owner(part, name, "")
+    return sorted({of.removeprefix(begin) for of, _ in table("synthesis") if of.startswith(begin)})
 
 
 def owner(part: str, name: str, settings: str) -> str:

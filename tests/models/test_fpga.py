@@ -145,6 +145,27 @@ def test_cells_in_luts_of_a_part_with_multipliers_stay_an_estimate_and_are_marke
     assert result.provenance["resources"]["cells in multiplier blocks"].startswith("siloom rtl synth")
 
 
+@pytest.mark.parametrize("side", [4, 8])
+def test_whole_arrays_that_were_placed_bear_the_sum_of_their_cells_out(side: int) -> None:
+    design = Ecp5().design.with_settings("x", {"rows": side, "cols": side})
+    assert isinstance(design, FpgaDesign)
+    placed, counted = _fpga_resources.measured_array(design), _fpga_resources.resources(design)
+    assert placed is not None
+    assert placed.dsp == counted["DSP"] == side * side
+    assert 1.2 < placed.lut / counted["LUT"] < 1.3
+    assert 0.83 < placed.ff / counted["FF"] < 0.92
+    other = design.with_settings("x", {"dataflow": "os"})
+    assert isinstance(other, FpgaDesign)
+    assert _fpga_resources.measured_array(other) is None
+
+
+@pytest.mark.parametrize("clock_hz,said", [(100e6, True), (80e6, False)])
+def test_a_clock_beyond_what_such_an_array_reached_is_said(clock_hz: float, said: bool) -> None:
+    design = Ecp5().design.with_settings("x", {"rows": 8, "cols": 8, "clock_hz": clock_hz})
+    notes = Ecp5(design).run(MatMul(m=4, n=4, k=4, format="int8")).notes
+    assert any("above the 81 MHz that an array of this kind reached" in note for note in notes) == said
+
+
 def test_a_clock_beyond_what_one_cell_reached_is_said() -> None:
     cell = _fpga_resources.measured_cell(_design(Ecp5()))
     assert cell is not None
