@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,7 +73,8 @@ def rtl_check(
 
     if out is not None and not out.resolve().parent.is_dir():
         raise InputError(f"{out}: cannot be written: its folder is absent")  # said before minutes of work
-    with watching("checking hardware against the model"):
+    done = count(1)
+    with watching("checking hardware against the model") as watch:
         rows = check(
             names or None,
             vectors=vectors,
@@ -80,6 +82,9 @@ def rtl_check(
             simulators=tuple(simulator or ("verilator",)),
             jobs=jobs or len(os.sched_getaffinity(0)),
             waves=waves,
+            on_row=lambda row: watch(
+                f"checking hardware against the model: {next(done)} done, {row['name']} {row['size']} the last"
+            ),
         )
     if out is not None:
         from siloom.reports.files import csv_text, write_whole
