@@ -460,7 +460,11 @@ class Conv(Operation):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Elementwise(Operation):
-    """``elements`` times: ``reads`` elements in, ``flops_each`` operations, ``writes`` elements out."""
+    """``elements`` times: ``reads`` elements in, ``flops_each`` operations, ``writes`` elements out.
+
+    ``state`` says that they are weights and what an optimizer keeps of them: they lie in memory between runs, and no
+    operation before has left them on chip.
+    """
 
     elements: int
     reads: int = 1
@@ -468,6 +472,7 @@ class Elementwise(Operation):
     flops_each: int = 1
     function: str = "add"
     format: str = "fp16"
+    state: bool = False
 
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes."""
@@ -496,6 +501,11 @@ class Elementwise(Operation):
     def flops(self) -> int:
         """Elements * flops_each."""
         return self.elements * self.flops_each
+
+    def describe(self) -> dict[str, Any]:
+        """As every operation; ``state`` is named where it holds."""
+        absent = () if self.state else ("state",)
+        return {name: value for name, value in super().describe().items() if name not in absent}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,6 +13,7 @@ from siloom.sim.errors import InfeasibleError, InputError, SiloomError
 from siloom.sim.machine import run_workload
 from siloom.sim.ops import Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, Workload
 from siloom.sim.result import Result
+from siloom.workloads.registry import load
 
 IDEAL = TpuV1Design(weight_memory="ideal")
 FETCH = 65536 / 34e9 * 700e6
@@ -268,6 +269,30 @@ def test_cmem_keeps_activations_that_fit() -> None:
     assert kept.traffic_bytes["dram_read"] == 0
     assert moved.traffic_bytes["dram_read"] == 2 * 2 * 2**20
     assert kept.seconds < moved.seconds
+
+
+@pytest.mark.parametrize("name", PEAKS)
+def test_vector_work_on_wide_numbers_moves_all_their_bytes(name: str) -> None:
+    """AdamW's master weights and two moments, read and written: 24 bytes a parameter in fp32."""
+    parameters = 10**7
+    for form in ("fp32", "tf32", "fp64"):  # the vector units have nothing wider than fp32
+        update = Elementwise(elements=parameters, reads=3, writes=3, flops_each=15, format=form)
+        result = machine(name).run(update)
+        assert result.traffic_bytes["dram_read"] + result.traffic_bytes["dram_write"] == 24 * parameters
+        assert result.seconds > 24 * parameters / result.peaks["bytes_per_s"]
+    softmax = machine(name).run(Reduce(rows=1000, length=1000, function="softmax", format="fp32"))
+    assert softmax.traffic_bytes["dram_read"] == softmax.traffic_bytes["dram_write"] == 4 * 10**6
+
+
+def test_cmem_holds_no_optimizers_state() -> None:
+    """DeiT-tiny's state would fit, but a step begins and ends with it in memory."""
+    step = load("deit-tiny:batch=1,training=1")
+    update = next(item.op for item in step.items if item.op.name == "optimizer.update")
+    assert isinstance(update, Elementwise)
+    assert 4 * 6 * update.elements > 2**27 > 2 * 6 * update.elements
+    small = replace(update, elements=10**6)
+    assert between("tpu-v4", small).traffic_bytes["dram_write"] == 12 * 10**6
+    assert between("tpu-v4", replace(small, state=False)).traffic_bytes["dram_write"] == 0
 
 
 def test_weights_come_from_memory_and_an_operation_alone_keeps_nothing() -> None:
