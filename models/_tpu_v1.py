@@ -202,9 +202,9 @@ def _result(
         traffic_bytes={
             "dram_read": fetched,
             "dram_write": program.stored,
-            "sram_ifmap_read": program.operands,
+            "sram_ifmap_read": design.passes * program.operands,
             "sram_filter_read": fetched,
-            "sram_ofmap_write": program.results,
+            "sram_ofmap_write": design.passes * program.results,
             "host_read": arrived,
             "host_write": left,
         },

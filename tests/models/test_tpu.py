@@ -72,6 +72,10 @@ def test_sixteen_bit_activations_halve_the_peak_and_the_rate_of_the_array() -> N
     narrow, wide = (run(op, activation_bits=bits, weight_bytes_per_s=1e12) for bits in (8, 16))
     assert wide.peaks["operations_per_s"] == narrow.peaks["operations_per_s"] / 2
     assert wide.stalls["array_active"] == 2 * narrow.stalls["array_active"]
+    for name in ("sram_ifmap_read", "sram_ofmap_write", "host_read", "host_write"):
+        assert wide.traffic_bytes[name] == 2 * narrow.traffic_bytes[name]
+    for name in ("array", "unified buffer", "accumulators"):
+        assert wide.energy_parts[name] == pytest.approx(2 * narrow.energy_parts[name])
     with pytest.raises(InputError, match="activation_bits must be 8 or 16, got 12"):
         TpuV1Design(activation_bits=12)
 
