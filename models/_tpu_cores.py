@@ -18,6 +18,7 @@ chip's interconnect is not modelled.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from siloom.models._systolic_array import Core, Product, Run, Step, accumulator_of, run_steps
 from siloom.models._systolic_lower import lower
@@ -46,9 +47,9 @@ def run_operation(design: TpuDesign, op: Operation, precision: str, *, resident:
         InfeasibleError: a VMEM that does not hold one fold of the arrays.
     """
     core = core_of(design, precision)
-    steps = lower(op, core, precision)
+    steps = lower(op, core, precision, layout=partial(_padded, design))
     return run_steps(
-        core, [_laid_out(design, op, step, precision, resident) for step in steps], precision, accumulator_of(precision)
+        core, [_kept(design, op, step, precision, resident) for step in steps], precision, accumulator_of(precision)
     )
 
 
@@ -70,17 +71,16 @@ def core_of(design: TpuDesign, precision: str) -> Core:
     )
 
 
-def _laid_out(design: TpuDesign, op: Operation, step: Step, precision: str, resident: bool) -> Step:
-    """A step with its sizes padded, and without the traffic of what stays in CMEM."""
-    products = tuple(_padded(design, product) for product in step.products)
+def _kept(design: TpuDesign, op: Operation, step: Step, precision: str, resident: bool) -> Step:
+    """A step without the traffic of what stays in CMEM."""
     state = isinstance(op, Elementwise) and op.state
     if not resident or state or activations(op) * FORMAT_BITS[precision] > 8 * design.cmem_bytes:
-        return replace(step, products=products)
+        return step
     # B of a matrix product may be weights, which come from HBM; only attention is sure to have none.
     stays = "abc" if isinstance(op, Attention) else "ac"
     return replace(
         step,
-        products=tuple(replace(product, on_chip=stays) for product in products),
+        products=tuple(replace(product, on_chip=stays) for product in step.products),
         vectors=tuple(replace(work, read_bytes=0, write_bytes=0) for work in step.vectors),
     )
 

@@ -262,6 +262,22 @@ def test_sizes_are_padded_to_the_array(size: int, as_large_as: int) -> None:
     assert machine("tpu-v6e").run(MatMul(m=8, n=1, k=1)).operations["multiplies"] == 8 * 256 * 256
 
 
+@pytest.mark.parametrize("name", PEAKS)
+@pytest.mark.parametrize(("channels", "side"), [(384, 14), (20, 12)])
+def test_groups_share_a_tile_as_is_fastest_once_padded(name: str, channels: int, side: int) -> None:
+    """Depthwise: no slower than the same block-diagonal products asked for as products, of which ever so many a tile.
+
+    Memory is no limit here: a product's A has every element of every window, more bytes than the convolution's.
+    """
+    chip = machine(f"{name}:memory=ideal,hbm_bytes_per_s=1e14")
+    op = Conv(h=side, w=side, c=channels, r=3, s=3, k=channels, pad=1, groups=channels, format="bf16")
+    taken = chip.run(op).cycles
+    assert taken is not None
+    for together in (count for count in range(1, 15) if channels % count == 0):
+        product = MatMul(m=side * side, n=together, k=9 * together, batch=channels // together, format="bf16")
+        assert taken <= (chip.run(product).cycles or 0)
+
+
 def between(name: str, op: Operation) -> Result:
     """The operation as the middle one of three: what it reads was just made, what it leaves is read next."""
     return machine(name).run_in_order([Item(op)] * 3)[1]
