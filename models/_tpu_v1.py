@@ -141,21 +141,19 @@ def run_items(label: str, design: TpuV1Design, items: Sequence[Item]) -> list[Re
     incoming, outgoing = (design.passes * size for size in host_bytes(items[0].op, items[-1].op))
     waited = max(incoming, outgoing) if design.results_overlap else incoming + outgoing
     host = math.ceil(waited / design.pcie_bytes_per_s * design.clock_hz)
-    times = [min(item.repeat, 2) for item in items]  # the second time stands for all
-    runs = _runs(design.fifo, host, programs, times)
-    walked = [
-        _until_steady(design.fifo, program.tiles, item.repeat, runs[place + 1].cycles)
-        for place, (item, program) in enumerate(zip(items, programs, strict=True))
+    twice = [min(item.repeat, 2) for item in items]  # the second time stands for those that follow
+    runs = _runs(design.fifo, host, programs, twice)
+    times = [
+        max(count, _until_steady(design.fifo, program.tiles, item.repeat, run.cycles))
+        for count, program, item, run in zip(twice, programs, items, runs[1:], strict=True)
     ]
-    if any(walked):
-        longer = _runs(design.fifo, host, programs, [more or two for more, two in zip(walked, times, strict=True)])
+    if times != twice:
+        runs = _runs(design.fifo, host, programs, times)
     results = []
     for place, (item, program) in enumerate(zip(items, programs, strict=True)):
-        stalls = runs[place + 1].stalls
-        if walked[place]:
-            stalls = longer[place + 1].mean(item.repeat, walked[place], program.tiles * design.fifo.fetch)
+        stalls = runs[place + 1].mean(item.repeat, times[place], program.tiles * design.fifo.fetch)
         if place == 0:  # what the whole waits for at its start, shared out to the first operation's repetitions
-            before = runs[0].stalls
+            before = _stalls(runs[0].cycles, runs[0].causes)
             stalls = {name: stalls[name] + -(-before[name] // item.repeat) for name in stalls}
         arrived = -(-incoming // item.repeat) if place == 0 else 0
         left = -(-outgoing // item.repeat) if place == len(items) - 1 else 0
@@ -171,11 +169,6 @@ class _Span:
     causes: Floats
     all_cycles: int
     all_causes: Floats
-
-    @property
-    def stalls(self) -> dict[str, int]:
-        """The last repetition's."""
-        return _stalls(self.cycles, self.causes)
 
     def mean(self, repeat: int, walked: int, tiles_cycles: float) -> dict[str, int]:
         """One of ``repeat``: those walked, and others that wait for their tiles to come."""

@@ -55,13 +55,13 @@ def test_a_layer_bound_by_the_array_streams_every_row_over_every_tile() -> None:
 
 
 @pytest.mark.parametrize("sizes", [(256, 256), (700, 512), (1000, 600), (100, 256)])
-@pytest.mark.parametrize("repeat", [5, 20, 300])
+@pytest.mark.parametrize("repeat", [2, 5, 20, 300])
 def test_repetitions_take_what_as_many_operations_take(sizes: tuple[int, int], repeat: int) -> None:
     """Tiles that were fetched ahead last for some repetitions; then all take the time of their tiles at least."""
     op = MatMul(m=sizes[0], n=sizes[1], k=sizes[1], format="int8")
     repeated = run_workload(TpuV1(), Workload("repeated", (Item(op, repeat),)))
     listed = run_workload(TpuV1(), Workload.of("listed", *[op] * repeat))
-    assert repeated.cycles == pytest.approx(listed.cycles, rel=0.025 if repeat == 5 else 0.01)
+    assert repeated.cycles == pytest.approx(listed.cycles, rel=0.003)
     assert repeated.seconds > (repeated.counters["weight_tiles"] - 5) * 65536 / 34e9
     assert sum(repeated.stalls.values()) == repeated.cycles
 
