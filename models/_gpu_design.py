@@ -132,7 +132,7 @@ class GpuDesign(Design):
         "auto",
         unit="",
         source="timed: each call waits for its end, as where the constants were fitted; queued: launches overlap; "
-        "auto: an operation alone is timed, those of a workload of several are queued",
+        "auto: an operation alone is timed, those of a workload of several are queued and waited for once",
         status="assumed",
         choices=("auto", "timed", "queued"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,10 @@ from siloom.models._masked import MASK_NEEDED, NOTE24, fits24, products24, run_m
 from siloom.sim.errors import InputError
 from siloom.sim.machine import Machine
 from siloom.sim.ops import SDDMM, Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, SpGEMM, SpMM
-from siloom.sim.result import Result
+from siloom.sim.result import Phase, Result
+
+_WAITED_FOR = (MatMul, Conv, Elementwise, Reduce)
+"""Whose time alone has the wait for their end in it, as the products had that it was fitted on."""
 
 
 class Gpu(Machine):
@@ -57,11 +61,41 @@ class Gpu(Machine):
         raise InputError(f"{self.label}: does not run {op.kind}")
 
     def run_in_order(self, items: Sequence[Item], *, values: bool = False) -> Sequence[Result]:
-        """The calls of a workload of several operations are queued: the host runs ahead of the board."""
+        """The calls of a workload of several operations are queued: the host runs ahead, and waits once for the end.
+
+        The wait is told with the first operation that has one where it is alone: a workload is no faster than a part
+        of it.
+        """
         if self.design.calls != "auto" or (len(items) == 1 and items[0].repeat == 1):
             return super().run_in_order(items, values=values)
         queued = type(self)(replace(self.design, calls="queued"), self.label)
         asked = self.design.as_dict()
         results = [queued.run(item.op, values=values) for item in items]
+        for place, item in enumerate(items):
+            if isinstance(item.op, _WAITED_FOR):
+                results[place] = _waited(results[place], self.design, item.repeat)
+                break
         about = {"design_hash": self.design.content_hash()}
         return [replace(r, design=asked, provenance={**r.provenance, **about}) for r in results]
+
+
+def _waited(result: Result, design: GpuDesign, repeat: int) -> Result:
+    """One of ``repeat`` repetitions with its share of one wait: the board idles until the host is told."""
+    cycles = math.ceil(max(0.0, design.call_s - design.launch_s) * design.clock_hz / repeat)
+    before, wait_s = result.cycles or 0, cycles / design.clock_hz
+    seconds = (before + cycles) / design.clock_hz
+    first, *others = result.phases
+    stalls = {"launch": first.stalls.get("launch", 0) + cycles}
+    called = Phase(first.name, (first.cycles or 0) + cycles, first.seconds + wait_s, {**first.stalls, **stalls})
+    energy = {**result.energy_parts, "idle": result.energy_parts["idle"] + design.idle_w * wait_s}
+    return replace(
+        result,
+        seconds=seconds,
+        cycles=before + cycles,
+        overhead_s=(result.overhead_s or 0.0) + wait_s,
+        energy_j=math.fsum(energy.values()),
+        energy_parts=energy,
+        phases=(called, *others),
+        stalls={**result.stalls, "launch": result.stalls.get("launch", 0) + cycles},
+        utilization=(result.utilization or 0.0) * result.seconds / seconds,
+    )

@@ -17,6 +17,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 from siloom.models._systolic_array import ACCUMULATORS, Core, Product, Step, Vector, accumulator_of, run_steps
 from siloom.sim.engine.systolic import array_cycles
@@ -39,20 +41,34 @@ _MOST_BANDS = 64
 """Bands of queries in which a causal mask is kept, at most: a 64th of the work is wasted then."""
 
 
-def lower(op: Operation, core: Core, form: str, accumulator: str | None = None) -> tuple[Step, ...]:
+_Layout = Callable[[Product], Product]
+
+
+def _as_asked(product: Product) -> Product:
+    return product
+
+
+def lower(
+    op: Operation, core: Core, form: str, accumulator: str | None = None, layout: _Layout = _as_asked
+) -> tuple[Step, ...]:
     """The steps of ``op`` on ``core`` with operands in the format ``form``.
+
+    ``layout`` makes of a product the one that the machine lays out, padded where it pads: of several ways to lower
+    an operation, the fastest is the one that is fastest so.
 
     Raises:
         InputError: an operation of another type.
     """
     sums = accumulator or accumulator_of(form)
     if isinstance(op, MatMul):
-        return (_alone(matmul_product(op)),)
+        return (_alone(layout(matmul_product(op))),)
     if isinstance(op, Conv):
-        return (Step(name="product", products=_conv(op, core, form, sums)),)
+        return (Step(name="product", products=_conv(op, core, form, sums, layout)),)
     if isinstance(op, Attention):
         one = _forward if op.direction == "fwd" else _backward
-        ways = [one(op, core, form, sums, bands) for bands in _bands(op, core)]
+        ways = [
+            tuple(_laid_out(step, layout) for step in one(op, core, form, sums, bands)) for bands in _bands(op, core)
+        ]
         return min(ways, key=lambda steps: run_steps(core, steps, form, sums).cycles) if len(ways) > 1 else ways[0]
     if isinstance(op, Elementwise):
         moved = max(op.reads, op.writes, 1) * op.elements
@@ -69,6 +85,10 @@ def lower(op: Operation, core: Core, form: str, accumulator: str | None = None) 
 
 def _alone(product: Product) -> Step:
     return Step(name=product.name, products=(product,))
+
+
+def _laid_out(step: Step, layout: _Layout) -> Step:
+    return replace(step, products=tuple(map(layout, step.products)))
 
 
 def matmul_product(op: MatMul) -> Product:
@@ -92,14 +112,16 @@ def conv_group(op: Conv) -> Product:
     return Product(name="product", m=m, n=op.k // op.groups, k=k, a_unique=touched - halo, a_halo=halo)
 
 
-def _conv(op: Conv, core: Core, form: str, sums: str) -> tuple[Product, ...]:
+def _conv(op: Conv, core: Core, form: str, sums: str, layout: _Layout) -> tuple[Product, ...]:
     one = conv_group(op)
     if op.groups == 1:
-        return (one,)
-    # What keeps the array busiest may be cut badly by the SRAMs or wait for the port, so others are tried too.
+        return (layout(one),)
+    # What keeps the array busiest may be cut badly by the SRAMs or wait for the port, so others are tried too: those
+    # that leave no rest among them, which several arrays share evenly.
     most = _most_side_by_side(op.groups, one, core)
-    sides = (groups_side_by_side(op.groups, one, core), *(2**i for i in range(most.bit_length())), most)
-    ways = [_side_by_side(op.groups, one, side) for side in sides]
+    whole = (side for side in range(1, most + 1) if op.groups % side == 0)
+    sides = (groups_side_by_side(op.groups, one, core), *(2**i for i in range(most.bit_length())), most, *whole)
+    ways = [tuple(map(layout, _side_by_side(op.groups, one, side))) for side in dict.fromkeys(sides)]
     return min(ways, key=lambda way: _cycles(core, way, form, sums))
 
 

@@ -6,8 +6,9 @@ The arrays, their shared memory port and the lowering are those of every systoli
 - sizes are padded to what the chip lays out, k and n to the array's side and m to 8 sublanes, and padded
   operands are what crosses HBM (a convolution's inputs are not padded);
 - a cell that multiplies two pairs of int8 a cycle counts as two rows of cells;
-- the activations of an operation that fit into CMEM (v4) together stay there; weights and other
+- the activations of an operation that fit into CMEM (v4) together stay there; weights, an optimizer's state and other
   activations cross HBM;
+- the vector units compute in fp32: elementwise work and reductions on numbers wider than bf16 move four bytes each;
 - VMEM is shared out by thirds to streamed operands, weights and sums.
 
 Nothing overlaps between operations, a compiled program has no launches, the two cores share all work, and the
@@ -17,6 +18,7 @@ chip's interconnect is not modelled.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from siloom.models._systolic_array import Core, Product, Run, Step, accumulator_of, run_steps
 from siloom.models._systolic_lower import lower
@@ -27,10 +29,13 @@ from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Op
 SUBLANES = 8
 
 
-def precision_of(design: TpuDesign, form: str) -> str:
-    """The format that the arrays compute an operation in."""
+def precision_of(design: TpuDesign, op: Operation) -> str:
+    """The format that an operation's numbers have: of the arrays' two the nearer, or the vector units' fp32."""
     if design.precision != "auto":
         return design.precision
+    form = str(getattr(op, "format", "bf16"))
+    if isinstance(op, Elementwise | Reduce) and FORMAT_BITS[form] > FORMAT_BITS["bf16"]:
+        return "fp32"
     return "int8" if form in ("int4", "int8") else "bf16"
 
 
@@ -42,9 +47,9 @@ def run_operation(design: TpuDesign, op: Operation, precision: str, *, resident:
         InfeasibleError: a VMEM that does not hold one fold of the arrays.
     """
     core = core_of(design, precision)
-    steps = lower(op, core, precision)
+    steps = lower(op, core, precision, layout=partial(_padded, design))
     return run_steps(
-        core, [_laid_out(design, op, step, precision, resident) for step in steps], precision, accumulator_of(precision)
+        core, [_kept(design, op, step, precision, resident) for step in steps], precision, accumulator_of(precision)
     )
 
 
@@ -66,16 +71,16 @@ def core_of(design: TpuDesign, precision: str) -> Core:
     )
 
 
-def _laid_out(design: TpuDesign, op: Operation, step: Step, precision: str, resident: bool) -> Step:
-    """A step with its sizes padded, and without the traffic of what stays in CMEM."""
-    products = tuple(_padded(design, product) for product in step.products)
-    if not resident or activations(op) * FORMAT_BITS[precision] > 8 * design.cmem_bytes:
-        return replace(step, products=products)
+def _kept(design: TpuDesign, op: Operation, step: Step, precision: str, resident: bool) -> Step:
+    """A step without the traffic of what stays in CMEM."""
+    state = isinstance(op, Elementwise) and op.state
+    if not resident or state or activations(op) * FORMAT_BITS[precision] > 8 * design.cmem_bytes:
+        return step
     # B of a matrix product may be weights, which come from HBM; only attention is sure to have none.
     stays = "abc" if isinstance(op, Attention) else "ac"
     return replace(
         step,
-        products=tuple(replace(product, on_chip=stays) for product in products),
+        products=tuple(replace(product, on_chip=stays) for product in step.products),
         vectors=tuple(replace(work, read_bytes=0, write_bytes=0) for work in step.vectors),
     )
 

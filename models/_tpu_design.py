@@ -73,7 +73,7 @@ class TpuDesign(Design):
     precision: str = parameter(
         "auto",
         unit="",
-        source="auto: int8 for int4 and int8 operations, else bf16; the user's choice otherwise",
+        source="auto: int8 for int4 and int8 operations, else bf16 (vector work on wider numbers: fp32); or the user's",
         status="assumed",
         choices=("auto", "bf16", "int8"),
     )

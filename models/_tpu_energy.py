@@ -29,20 +29,21 @@ def energy_parts(design: TpuV1Design, program: Program, seconds: float) -> dict[
     """Energy by component in J of one program that takes ``seconds``.
 
     The Unified Buffer is one bank a row of the array, the accumulators one a column. Cells that hold
-    no weight are clocked like the others.
+    no weight are clocked like the others. 16-bit activations are two bytes, and a product of each.
     """
-    node = design.node_nm
+    node, passes = design.node_nm, design.passes
     bank = max(1024, design.unified_buffer_bytes // design.rows)
     column = max(1024, design.accumulator_rows * SUM_BYTES)
-    macs = program.row_steps * design.rows * design.cols
-    sums = program.row_steps * design.cols
+    steps = passes * program.row_steps
+    macs = steps * design.rows * design.cols
+    sums = steps * design.cols
     moved = 8 * (program.tiles * design.tile_bytes + program.stored)
     return {
         "idle (measured)": design.idle_w * seconds,
         "array": macs * mac_energy_j("int8", "int32", node),
         "accumulators": sums * (read_energy_j(column, SUM_BYTES, node) + write_energy_j(column, SUM_BYTES, node)),
-        "unified buffer": program.row_steps * design.rows * read_energy_j(bank, ELEMENT_BYTES, node)
-        + program.results * write_energy_j(bank, ELEMENT_BYTES, node),
+        "unified buffer": steps * design.rows * read_energy_j(bank, ELEMENT_BYTES, node)
+        + passes * program.results * write_energy_j(bank, ELEMENT_BYTES, node),
         "activation": program.vector_values * operation_energy_j("mul", "int8", node),
         "weight memory": moved * energy_per_bit_j(design.weight_memory.partition("-")[0].replace("ideal", "ddr3")),
     }

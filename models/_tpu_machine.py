@@ -57,7 +57,7 @@ class TpuChip(Machine):
 
     def _run(self, op: Operation, *, resident: bool) -> Result:
         design = self.design
-        precision = precision_of(design, str(getattr(op, "format", "bf16")))
+        precision = precision_of(design, op)
         needed = format_bytes(precision, activations(op) + weights(op))
         if needed > design.memory_bytes:
             raise InfeasibleError(

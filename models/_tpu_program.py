@@ -175,7 +175,7 @@ def _store(program: Program, array: Array, elements: int) -> None:
     program.stored += elements
 
 
-def copies(program: Program, repeat: int) -> Iterator[Block]:
-    """The blocks once, or twice where the operation is repeated: the second time stands for all."""
-    for _ in range(min(repeat, 2)):
+def copies(program: Program, times: int) -> Iterator[Block]:
+    """The blocks so many times over."""
+    for _ in range(times):
         yield from program.blocks

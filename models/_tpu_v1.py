@@ -36,6 +36,9 @@ CAUSES: Mapping[Cause, str] = {
 }
 """The paper's names. Its non-matrix cycles are the last three of ours together."""
 
+_MOST_WALKED = 1000
+"""Repetitions until a FIFO of tiles is taken to be empty, at most: what is left then is a thousandth of them."""
+
 _MEMORIES = ("ddr3-1866", "ddr3-2133", "ddr4-2400", "ddr4-3200", "ideal")
 
 
@@ -138,23 +141,73 @@ def run_items(label: str, design: TpuV1Design, items: Sequence[Item]) -> list[Re
     incoming, outgoing = (design.passes * size for size in host_bytes(items[0].op, items[-1].op))
     waited = max(incoming, outgoing) if design.results_overlap else incoming + outgoing
     host = math.ceil(waited / design.pcie_bytes_per_s * design.clock_hz)
-    blocks = [Block(kind=Kind.HOST, delay=host)]
-    spans = []
-    for item, program in zip(items, programs, strict=True):
-        blocks += copies(program, item.repeat)
-        spans.append((len(blocks) - len(program.blocks), len(blocks)))
-    run = run_blocks(design.fifo, blocks)
-    ends = np.ceil(run.finish - 1e-6).astype(np.int64)
+    twice = [min(item.repeat, 2) for item in items]  # the second time stands for those that follow
+    runs = _runs(design.fifo, host, programs, twice)
+    times = [
+        max(count, _until_steady(design.fifo, program.tiles, item.repeat, run.cycles))
+        for count, program, item, run in zip(twice, programs, items, runs[1:], strict=True)
+    ]
+    if times != twice:
+        runs = _runs(design.fifo, host, programs, times)
     results = []
-    for place, (item, program, (start, stop)) in enumerate(zip(items, programs, spans, strict=True)):
-        stalls = _stalls(int(ends[stop - 1] - ends[start - 1]), run.causes[start:stop].sum(axis=0))
+    for place, (item, program) in enumerate(zip(items, programs, strict=True)):
+        stalls = runs[place + 1].mean(item.repeat, times[place], program.tiles * design.fifo.fetch)
         if place == 0:  # what the whole waits for at its start, shared out to the first operation's repetitions
-            before = _stalls(int(ends[0]), run.causes[0])
+            before = _stalls(runs[0].cycles, runs[0].causes)
             stalls = {name: stalls[name] + -(-before[name] // item.repeat) for name in stalls}
         arrived = -(-incoming // item.repeat) if place == 0 else 0
         left = -(-outgoing // item.repeat) if place == len(items) - 1 else 0
         results.append(_result(label, design, item, program, stalls, arrived, left))
     return results
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Cycles and causes of an operation's last repetition, and of all that were walked."""
+
+    cycles: int
+    causes: Floats
+    all_cycles: int
+    all_causes: Floats
+
+    def mean(self, repeat: int, walked: int, tiles_cycles: float) -> dict[str, int]:
+        """One of ``repeat``: those walked, and others that wait for their tiles to come."""
+        others = repeat - walked
+        causes = self.all_causes + others * self.causes
+        causes[Cause.WEIGHT] += others * max(0.0, tiles_cycles - self.cycles)
+        return _stalls(math.ceil((self.all_cycles + others * max(tiles_cycles, self.cycles)) / repeat), causes)
+
+
+def _runs(fifo: WeightFifo, host: int, programs: Sequence[Program], times: Sequence[int]) -> list[_Span]:
+    """The wait for the host, and every program so many times over, one after the other."""
+    blocks = [Block(kind=Kind.HOST, delay=host)]
+    bounds = [(0, 0, 1)]
+    for program, count in zip(programs, times, strict=True):
+        first = len(blocks)
+        blocks += copies(program, count)
+        bounds.append((first, len(blocks) - len(program.blocks), len(blocks)))
+    run = run_blocks(fifo, blocks)
+    ends = np.concatenate(([0], np.ceil(run.finish - 1e-6).astype(np.int64)))
+    return [
+        _Span(
+            int(ends[stop] - ends[last]),
+            run.causes[last:stop].sum(axis=0),
+            int(ends[stop] - ends[first]),
+            run.causes[first:stop].sum(axis=0),
+        )
+        for first, last, stop in bounds
+    ]
+
+
+def _until_steady(fifo: WeightFifo, tiles: int, repeat: int, cycles: int) -> int:
+    """Repetitions to walk where the second was faster than its tiles can come, having lived on those ahead; else 0.
+
+    Ahead are at most those in the FIFO and the one behind the array's.
+    """
+    short = tiles * fifo.fetch - cycles
+    if repeat <= 2 or short <= 0:
+        return 0
+    return int(min(repeat, _MOST_WALKED, 3 + (fifo.depth + 1) * fifo.fetch / short))
 
 
 def _stalls(cycles: int, causes: Floats) -> dict[str, int]:
@@ -202,9 +255,9 @@ def _result(
         traffic_bytes={
             "dram_read": fetched,
             "dram_write": program.stored,
-            "sram_ifmap_read": program.operands,
+            "sram_ifmap_read": design.passes * program.operands,
             "sram_filter_read": fetched,
-            "sram_ofmap_write": program.results,
+            "sram_ofmap_write": design.passes * program.results,
             "host_read": arrived,
             "host_write": left,
         },

@@ -36,16 +36,23 @@ def format_bytes(name: str, elements: int) -> int:
     return (elements * FORMAT_BITS[name] + 7) // 8
 
 
-def _positive(owner: str, **sizes: int) -> None:
-    for name, value in sizes.items():
-        if value < 1:
-            raise InputError(f"{owner}: {name} must be at least 1, got {value}")
+def _at_least(low: int, owner: str, item: object, names: tuple[str, ...]) -> None:
+    """Hold sizes to their range, as Python's own integers: numpy's, which wrap around, are taken over."""
+    for name in names:
+        value = getattr(item, name)
+        if not isinstance(value, int | np.integer) or isinstance(value, bool):
+            raise InputError(f"{owner}: {name} must be a whole number, got {value!r}")
+        if value < low:
+            raise InputError(f"{owner}: {name} must be at least {low}, got {value}")
+        object.__setattr__(item, name, int(value))
 
 
-def _not_negative(owner: str, **sizes: int) -> None:
-    for name, value in sizes.items():
-        if value < 0:
-            raise InputError(f"{owner}: {name} must be at least 0, got {value}")
+def _positive(owner: str, item: object, *names: str) -> None:
+    _at_least(1, owner, item, names)
+
+
+def _not_negative(owner: str, item: object, *names: str) -> None:
+    _at_least(0, owner, item, names)
 
 
 def _known_format(owner: str, name: str) -> None:
@@ -118,7 +125,7 @@ class MatMul(Operation):
 
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes, and a 2:4 pattern that k does not hold."""
-        _positive("gemm", m=self.m, n=self.n, k=self.k, batch=self.batch)
+        _positive("gemm", self, "m", "n", "k", "batch")
         _known_format("gemm", self.format)
         if self.dense_multiplies >= MAX_COUNT:
             raise InputError(f"gemm: m*n*k*batch must be below 2^62, got {self.dense_multiplies}")
@@ -184,7 +191,7 @@ class SpMM(Operation):
 
     def __post_init__(self) -> None:
         """Refuse an empty dense side or one that does not conform."""
-        _positive("spmm", n=self.n)
+        _positive("spmm", self, "n")
         _countable("spmm", self.multiplies)
         if self.b is not None and self.b.shape != (self.a.shape[1], self.n):
             raise InputError(f"spmm: b must be {self.a.shape[1]} x {self.n}, got {self.b.shape}")
@@ -206,7 +213,7 @@ class SDDMM(Operation):
 
     def __post_init__(self) -> None:
         """Refuse an empty inner size and dense sides that do not conform."""
-        _positive("sddmm", k=self.k)
+        _positive("sddmm", self, "k")
         _countable("sddmm", self.multiplies)
         rows, cols = self.mask.shape
         for name, side, shape in (("x", self.x, (rows, self.k)), ("y", self.y, (self.k, cols))):
@@ -258,8 +265,8 @@ class Attention(Operation):
 
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes and an unknown direction."""
-        _positive("attention", seq=self.seq, heads=self.heads, dim=self.dim, batch=self.batch)
-        _not_negative("attention", kv_heads=self.kv_heads)
+        _positive("attention", self, "seq", "heads", "dim", "batch")
+        _not_negative("attention", self, "kv_heads")
         _known_format("attention", self.format)
         if self.heads % self.key_heads:
             raise InputError(f"attention: kv_heads must divide heads, got {self.kv_heads} for {self.heads}")
@@ -402,7 +409,7 @@ class KeyFilter(Operation):
 
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes."""
-        _positive("keyfilter", queries=self.queries, keys=self.keys, dim=self.dim, heads=self.heads)
+        _positive("keyfilter", self, "queries", "keys", "dim", "heads")
         _countable("keyfilter", self.multiplies)
 
     @property
@@ -429,11 +436,10 @@ class Conv(Operation):
 
     def __post_init__(self) -> None:
         """Refuse empty sizes, a kernel larger than its input and groups that do not divide."""
-        _positive("conv", h=self.h, w=self.w, c=self.c, r=self.r, s=self.s, k=self.k)
-        _positive("conv", stride=self.stride, groups=self.groups, batch=self.batch)
+        _positive("conv", self, "h", "w", "c", "r", "s", "k")
+        _positive("conv", self, "stride", "groups", "batch")
         _known_format("conv", self.format)
-        if self.pad < 0:
-            raise InputError(f"conv: pad must be at least 0, got {self.pad}")
+        _not_negative("conv", self, "pad")
         if self.c % self.groups or self.k % self.groups:
             raise InputError(f"conv: groups must divide c and k, got {self.groups} for {self.c} and {self.k}")
         if self.r > self.h + 2 * self.pad or self.s > self.w + 2 * self.pad:
@@ -460,7 +466,11 @@ class Conv(Operation):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Elementwise(Operation):
-    """``elements`` times: ``reads`` elements in, ``flops_each`` operations, ``writes`` elements out."""
+    """``elements`` times: ``reads`` elements in, ``flops_each`` operations, ``writes`` elements out.
+
+    ``state`` says that they are weights and what an optimizer keeps of them: they lie in memory between runs, and no
+    operation before has left them on chip.
+    """
 
     elements: int
     reads: int = 1
@@ -468,11 +478,12 @@ class Elementwise(Operation):
     flops_each: int = 1
     function: str = "add"
     format: str = "fp16"
+    state: bool = False
 
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes."""
-        _positive("elementwise", elements=self.elements)
-        _not_negative("elementwise", reads=self.reads, writes=self.writes, flops_each=self.flops_each)
+        _positive("elementwise", self, "elements")
+        _not_negative("elementwise", self, "reads", "writes", "flops_each")
         _known_format("elementwise", self.format)
         moved = self.elements * (self.reads + self.writes + self.flops_each)
         _countable("elementwise", moved, "reads, writes and operations")
@@ -497,6 +508,11 @@ class Elementwise(Operation):
         """Elements * flops_each."""
         return self.elements * self.flops_each
 
+    def describe(self) -> dict[str, Any]:
+        """As every operation; ``state`` is named where it holds."""
+        absent = () if self.state else ("state",)
+        return {name: value for name, value in super().describe().items() if name not in absent}
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reduce(Operation):
@@ -517,7 +533,7 @@ class Reduce(Operation):
 
     def __post_init__(self) -> None:
         """Refuse empty or absurd sizes and an unknown function."""
-        _positive("reduce", rows=self.rows, length=self.length)
+        _positive("reduce", self, "rows", "length")
         _known_format("reduce", self.format)
         if self.function not in self.FLOPS_EACH:
             raise InputError(f"reduce: function must be one of {', '.join(self.FLOPS_EACH)}, got {self.function!r}")
@@ -554,8 +570,8 @@ class Collective(Operation):
 
     def __post_init__(self) -> None:
         """Refuse a group without members and absurd sizes."""
-        _positive("collective", peers=self.peers)
-        _not_negative("collective", bytes_each=self.bytes_each)
+        _positive("collective", self, "peers")
+        _not_negative("collective", self, "bytes_each")
         _countable("collective", self.bytes_each * self.peers, "bytes")
 
     @property
@@ -573,7 +589,7 @@ class Item:
 
     def __post_init__(self) -> None:
         """Refuse an operation that is not run."""
-        _positive(self.op.name or self.op.kind, repeat=self.repeat)
+        _positive(self.op.name or self.op.kind, self, "repeat")
 
 
 @dataclass(frozen=True, eq=False)

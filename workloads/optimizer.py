@@ -75,6 +75,7 @@ def optimizer_items(name: str, parameters: int, compute: str, master: str) -> tu
         flops_each=rule.flops_each,
         function=name,
         format=master,
+        state=True,
     )
     if not mixed:
         return (Item(update),)
@@ -86,5 +87,6 @@ def optimizer_items(name: str, parameters: int, compute: str, master: str) -> tu
         flops_each=0,
         function="cast",
         format=compute,
+        state=True,
     )
     return (Item(update), Item(copy))

@@ -116,9 +116,10 @@ def _sizes(dataflow: str | ArrayLike, **sizes: ArrayLike) -> list[Ints]:
     # The largest of all counts: every fold at its full length, in a batch.
     up = {name: wide[name] + 1.0 for name in ("m", "n", "k")}
     rows, cols = wide["rows"], wide["cols"]
-    folds = np.maximum(up["m"], up["k"]) / rows + 1.0
-    columns = np.maximum(up["m"], up["n"]) / cols + 1.0
-    longest = np.maximum(np.maximum(up["m"], up["n"]), up["k"]) + 2.0 * rows + cols
+    folds = np.where(codes == OS, up["m"], up["k"]) / rows + 1.0
+    columns = np.where(codes == IS, up["m"], up["n"]) / cols + 1.0
+    streamed = np.where(codes == OS, up["k"], np.where(codes == WS, up["m"], up["n"]))
+    longest = streamed + 2.0 * rows + cols
     least = np.minimum(rows, cols)
     words = up["m"] * up["n"] * up["k"] * (1.0 / least + 1.0 / wide["m"] + 1.0 / wide["n"] + 1.0 / wide["k"])
     bound = wide.get("batch", np.float64(1)) * (folds * columns * longest + words)

@@ -20,7 +20,7 @@ from siloom.reports.reproduce import run
 from siloom.sim.cost import table
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.machine import run_workload
-from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, MatMul, Operation, Reduce, Workload
+from siloom.sim.ops import FORMAT_BITS, Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, Workload
 from siloom.sim.result import Result
 
 BOARDS = ("k40", "k80", "p100", "titan-xp", "rtx-2080ti", "v100", "a100", "rtx-4090", "h100", "h200")
@@ -389,13 +389,27 @@ def test_fitted_fields_say_on_what() -> None:
     assert any("leave-one-out" in note and "A100" in note for note in notes)
 
 
-def test_calls_of_a_workload_of_several_operations_are_queued():
+def test_calls_of_a_workload_of_several_operations_are_queued_and_waited_for_once():
     op = MatMul(m=64, n=64, k=64)
-    alone = run_workload(machine("a100"), Workload.of("alone", op)).seconds
+    alone = run_workload(machine("a100"), Workload.of("alone", op))
     queued = result("a100:calls=queued", op).seconds
     several = run_workload(machine("a100"), Workload.of("several", op, op))
-    assert several.seconds == pytest.approx(2 * queued, rel=1e-9) != pytest.approx(2 * alone)
+    assert several.seconds == pytest.approx(alone.seconds + queued, abs=2 / 1.41e9) != pytest.approx(2 * alone.seconds)
     assert several.design["calls"] == "auto"
+
+
+@each
+@pytest.mark.parametrize("op", [MatMul(m=64, n=64, k=64), Conv(h=8, w=8, c=8, r=3, s=3, k=8), Elementwise(elements=9)])
+def test_more_of_an_operation_takes_longer_and_no_part_is_slower_than_the_whole(name: str, op: Operation) -> None:
+    board = machine(name)
+    attention = Attention(seq=64, heads=1, dim=64)
+    alone = run_workload(board, Workload.of("one", op))
+    times = [run_workload(board, Workload("many", (Item(op, repeat),))).seconds for repeat in (1, 2, 3, 1000)]
+    assert times[0] == alone.seconds and times == sorted(set(times))
+    after = run_workload(board, Workload.of("two", attention, op))
+    assert after.seconds > alone.seconds
+    assert sum(after.stalls.values()) == after.cycles == sum(phase.cycles or 0 for phase in after.phases)
+    assert after.energy_parts["idle"] > alone.energy_parts["idle"]
 
 
 @each

@@ -13,6 +13,7 @@ from siloom.sim.errors import InfeasibleError, InputError, SiloomError
 from siloom.sim.machine import run_workload
 from siloom.sim.ops import Attention, Conv, Elementwise, Item, MatMul, Operation, Reduce, Workload
 from siloom.sim.result import Result
+from siloom.workloads.registry import load
 
 IDEAL = TpuV1Design(weight_memory="ideal")
 FETCH = 65536 / 34e9 * 700e6
@@ -53,6 +54,18 @@ def test_a_layer_bound_by_the_array_streams_every_row_over_every_tile() -> None:
     assert result.utilization == pytest.approx(4 * 8192 / (result.cycles or 0), rel=1e-3)
 
 
+@pytest.mark.parametrize("sizes", [(256, 256), (700, 512), (1000, 600), (100, 256)])
+@pytest.mark.parametrize("repeat", [2, 5, 20, 300])
+def test_repetitions_take_what_as_many_operations_take(sizes: tuple[int, int], repeat: int) -> None:
+    """Tiles that were fetched ahead last for some repetitions; then all take the time of their tiles at least."""
+    op = MatMul(m=sizes[0], n=sizes[1], k=sizes[1], format="int8")
+    repeated = run_workload(TpuV1(), Workload("repeated", (Item(op, repeat),)))
+    listed = run_workload(TpuV1(), Workload.of("listed", *[op] * repeat))
+    assert repeated.cycles == pytest.approx(listed.cycles, rel=0.003)
+    assert repeated.seconds > (repeated.counters["weight_tiles"] - 5) * 65536 / 34e9
+    assert sum(repeated.stalls.values()) == repeated.cycles
+
+
 def test_a_tile_that_covers_all_of_k_stays_for_all_chunks() -> None:
     assert run(MatMul(m=8192, n=512, k=256, format="int8")).counters["weight_tiles"] == 2
     assert run(MatMul(m=8192, n=512, k=257, format="int8")).counters["weight_tiles"] == 2 * 2 * 4
@@ -71,6 +84,10 @@ def test_sixteen_bit_activations_halve_the_peak_and_the_rate_of_the_array() -> N
     narrow, wide = (run(op, activation_bits=bits, weight_bytes_per_s=1e12) for bits in (8, 16))
     assert wide.peaks["operations_per_s"] == narrow.peaks["operations_per_s"] / 2
     assert wide.stalls["array_active"] == 2 * narrow.stalls["array_active"]
+    for name in ("sram_ifmap_read", "sram_ofmap_write", "host_read", "host_write"):
+        assert wide.traffic_bytes[name] == 2 * narrow.traffic_bytes[name]
+    for name in ("array", "unified buffer", "accumulators"):
+        assert wide.energy_parts[name] == pytest.approx(2 * narrow.energy_parts[name])
     with pytest.raises(InputError, match="activation_bits must be 8 or 16, got 12"):
         TpuV1Design(activation_bits=12)
 
@@ -257,6 +274,22 @@ def test_sizes_are_padded_to_the_array(size: int, as_large_as: int) -> None:
     assert machine("tpu-v6e").run(MatMul(m=8, n=1, k=1)).operations["multiplies"] == 8 * 256 * 256
 
 
+@pytest.mark.parametrize("name", PEAKS)
+@pytest.mark.parametrize(("channels", "side"), [(384, 14), (20, 12)])
+def test_groups_share_a_tile_as_is_fastest_once_padded(name: str, channels: int, side: int) -> None:
+    """Depthwise: no slower than the same block-diagonal products asked for as products, of which ever so many a tile.
+
+    Memory is no limit here: a product's A has every element of every window, more bytes than the convolution's.
+    """
+    chip = machine(f"{name}:memory=ideal,hbm_bytes_per_s=1e14")
+    op = Conv(h=side, w=side, c=channels, r=3, s=3, k=channels, pad=1, groups=channels, format="bf16")
+    taken = chip.run(op).cycles
+    assert taken is not None
+    for together in (count for count in range(1, 15) if channels % count == 0):
+        product = MatMul(m=side * side, n=together, k=9 * together, batch=channels // together, format="bf16")
+        assert taken <= (chip.run(product).cycles or 0)
+
+
 def between(name: str, op: Operation) -> Result:
     """The operation as the middle one of three: what it reads was just made, what it leaves is read next."""
     return machine(name).run_in_order([Item(op)] * 3)[1]
@@ -268,6 +301,30 @@ def test_cmem_keeps_activations_that_fit() -> None:
     assert kept.traffic_bytes["dram_read"] == 0
     assert moved.traffic_bytes["dram_read"] == 2 * 2 * 2**20
     assert kept.seconds < moved.seconds
+
+
+@pytest.mark.parametrize("name", PEAKS)
+def test_vector_work_on_wide_numbers_moves_all_their_bytes(name: str) -> None:
+    """AdamW's master weights and two moments, read and written: 24 bytes a parameter in fp32."""
+    parameters = 10**7
+    for form in ("fp32", "tf32", "fp64"):  # the vector units have nothing wider than fp32
+        update = Elementwise(elements=parameters, reads=3, writes=3, flops_each=15, format=form)
+        result = machine(name).run(update)
+        assert result.traffic_bytes["dram_read"] + result.traffic_bytes["dram_write"] == 24 * parameters
+        assert result.seconds > 24 * parameters / result.peaks["bytes_per_s"]
+    softmax = machine(name).run(Reduce(rows=1000, length=1000, function="softmax", format="fp32"))
+    assert softmax.traffic_bytes["dram_read"] == softmax.traffic_bytes["dram_write"] == 4 * 10**6
+
+
+def test_cmem_holds_no_optimizers_state() -> None:
+    """DeiT-tiny's state would fit, but a step begins and ends with it in memory."""
+    step = load("deit-tiny:batch=1,training=1")
+    update = next(item.op for item in step.items if item.op.name == "optimizer.update")
+    assert isinstance(update, Elementwise)
+    assert 4 * 6 * update.elements > 2**27 > 2 * 6 * update.elements
+    small = replace(update, elements=10**6)
+    assert between("tpu-v4", small).traffic_bytes["dram_write"] == 12 * 10**6
+    assert between("tpu-v4", replace(small, state=False)).traffic_bytes["dram_write"] == 0
 
 
 def test_weights_come_from_memory_and_an_operation_alone_keeps_nothing() -> None:

@@ -169,6 +169,25 @@ def test_refuses_with_field_rule_and_value(make: Callable[[], object], message: 
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint16])
+def test_numpys_integers_count_as_far_as_pythons(kind: type[np.integer]) -> None:
+    """60,000 cubed is beyond 32 bits, and a workload's hash takes plain numbers only."""
+    side = kind(60000)
+    op, same = MatMul(m=side, n=side, k=side), MatMul(m=60000, n=60000, k=60000)
+    assert op.multiplies == 60000**3
+    assert Workload.of("x", op).content_hash == Workload.of("x", same).content_hash
+    assert Conv(h=kind(5), w=5, c=1, r=3, s=3, k=1, pad=kind(1)).multiplies == 25 * 9
+    assert json.dumps(Item(op, kind(3)).repeat) == "3"
+
+
+@pytest.mark.parametrize("value", [1.5, float("nan"), "3", None, True])
+def test_sizes_are_whole_numbers(value: object) -> None:
+    with pytest.raises(InputError, match=rf"gemm: m must be a whole number, got {value!r}"):
+        MatMul(m=value, n=1, k=1)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="gemm: repeat must be a whole number"):
+        Item(MatMul(name="gemm", m=1, n=1, k=1), value)  # type: ignore[arg-type]
+
+
 def test_the_largest_count_is_just_below_the_limit() -> None:
     assert MatMul(m=MAX_COUNT - 1, n=1, k=1).multiplies == MAX_COUNT - 1
 

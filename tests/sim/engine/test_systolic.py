@@ -332,3 +332,13 @@ def test_jobs_broadcast_and_may_be_none():
     work = jobs(dataflow=["os", "ws"], rows=8, cols=8, m=np.array([[4], [5], [6]]), n=4, k=4)
     assert work.table.shape == (6, 20)
     assert run_gemms(Jobs(work.table[:0], work.port[:0], work.write_costs[:0]))["cycles"].shape == (0,)
+
+
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
+@pytest.mark.parametrize("shape", sorted(set(permutations((10**8, 10**8, 1)))))
+def test_flat_products_are_counted_where_counters_hold_them(dataflow, shape):
+    """Folds times their length, in Python's integers, is a thousandth or less of what counters hold."""
+    m, n, k = shape
+    down, over, streamed = {"os": (m, n, k), "ws": (k, n, m), "is": (k, m, n)}[dataflow]
+    each = streamed + 32 + 32 - 2 + (0 if dataflow == "os" else 32)
+    assert int(scalesim_cycles(dataflow, 32, 32, m, n, k).cycles) == -(-down // 32) * -(-over // 32) * each - 1
