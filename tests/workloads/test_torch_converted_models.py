@@ -232,6 +232,24 @@ def test_what_is_left_in_float32_is_named_once() -> None:
         made(drawn(2, 5, 4))
 
 
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda x: torch.linalg.matmul(x, x), "matmul"),
+        (lambda x: torch.ger(x[0], x[1]), "ger"),
+        (lambda x: torch.zeros(4, 4).addmm_(x, x), "addmm"),
+        (lambda x: torch.sparse.mm(x.to_sparse(), x), "mm"),
+    ],
+)
+def test_products_under_their_other_names_are_named_too(call, told) -> None:
+    class Own(nn.Module):
+        def forward(self, x):
+            return call(x)
+
+    with pytest.warns(st.LeftInFp32Warning, match=rf"Own \({told}\)"):
+        st.convert(Own(), "int8")(drawn(4, 4))
+
+
 def test_a_sum_too_narrow_for_one_product_is_told_in_one_line_where_convert_is_called() -> None:
     said = "int8:acc=14: one product of two codes comes to 16129 and needs 15 bits, sums end at 8191"
     with pytest.warns(st.CautionWarning) as told:
