@@ -226,6 +226,8 @@ def test_the_figure_s_numbers_lie_beside_it(siloom: Call) -> None:
         (["--figure", "f.svg"], 2, "--figure shows what a step takes on a machine"),
         (["--trace", "t.npz", "--attention", "elsa", "--attention", "exact"], 2, "--trace keeps one step"),
         (["--trace", "t.json"], 2, "t.json: the file's name must end in .npz"),
+        (["--rest", "h100"], 2, "--rest and --link go with a machine that runs the step"),
+        (["--machine", "elsa", "--link", "pcie44"], 2, "no link 'pcie44' - did you mean 'pcie4'?"),
         (["--machine", "elsaa"], 2, "no machine 'elsaa' - did you mean 'elsa'?"),
         (["--attention", "elsaa"], 2, "no attention 'elsaa' - did you mean 'elsa'?"),
     ],
