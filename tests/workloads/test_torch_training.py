@@ -219,3 +219,12 @@ def test_data_that_are_no_numbers_are_refused_before_the_step() -> None:
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(SiloomError, match="digits: batch must be at most 1437, the examples there are, got 2000"):
         Training(plan("digits:batch=2000"))
+
+
+def test_a_held_out_loss_that_is_not_finite_ends_the_run() -> None:
+    training = Training(plan(steps=1))
+    with torch.no_grad():
+        for weight in training.model.parameters():
+            weight.fill_(1e30)
+    with pytest.raises(CheckFailedError, match=r"the loss on what is held out is (nan|inf)"):
+        training.judge()
