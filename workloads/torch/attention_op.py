@@ -173,6 +173,8 @@ def _(
 
 
 def _kept(scene: Scene, text: str, learnt: Sequence[torch.Tensor], place: str) -> torch.Tensor:
+    if not scene.allowed.numel():  # an empty batch
+        return scene.allowed.contiguous()
     way = method_of(text)
     names = way.learnt(1, 1)
     try:
