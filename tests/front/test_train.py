@@ -247,8 +247,9 @@ def test_the_figure_s_numbers_lie_beside_it(siloom: Call) -> None:
     ids=lambda v: " ".join(v) if isinstance(v, list) else "",
 )
 def test_what_cannot_be_shown_is_said_before_the_training(
-    siloom: Call, arguments: list[str], code: int, said: str
+    siloom: Call, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, said: str
 ) -> None:
+    monkeypatch.setattr("siloom.train.run", lambda *_, **__: pytest.fail("it was trained"))
     answer = siloom("train", "digits", *arguments)
     assert answer[:2] == (code, "")
     assert said in answer[2]
