@@ -133,8 +133,15 @@ def document(training: Training) -> dict[str, Any]:
 
 
 def _notes(training: Training) -> list[str]:
+    from siloom.workloads.torch.methods.exact import Exact
+
     total, ways = training.history.total(), training.plan.ways
     notes = ways.cautions
+    if training.plan.attention.name != Exact.name and not training.history.kept:
+        notes = [
+            *notes,
+            f"{training.plan.attention.name} chose no scores: no layer of {training.plan.recipe.name} attends",
+        ]
     if total.saturated <= _ALARMING * total.sums:
         return notes
     share = total.saturated / total.sums

@@ -69,7 +69,7 @@ class _Store:
         return out
 
 
-def save_trace(workload: Workload, path: Path) -> None:
+def save_trace(workload: Workload, path: Path | str) -> None:
     """Write ``workload`` to ``path`` whole: a reader finds the old file or the new one.
 
     Of its provenance ``recording`` and ``notes`` are kept.
@@ -77,6 +77,7 @@ def save_trace(workload: Workload, path: Path) -> None:
     Raises:
         InputError: a name that does not end in .npz, or what the document's rules refuse.
     """
+    path = Path(path)
     where = place(path)
     if path.suffix != ".npz":
         raise InputError(f"{where}: the name of a trace must end in .npz")

@@ -57,6 +57,8 @@ def train(
     """Train a network for real, its products computed as hardware computes them."""
     from siloom import api
     from siloom import train as training
+    from siloom.sim.link import DEFAULT
+    from siloom.sim.link import link as link_of
     from siloom.watch import watching
 
     training.require_torch()
@@ -67,6 +69,8 @@ def train(
         raise UsageError("train: --trace keeps one step: name one arithmetic and one attention")
     if figure is not None and not machine:
         raise UsageError("train: --figure shows what a step takes on a machine: name one with --machine")
+    if (rest is not None or link is not None) and not machine:
+        raise UsageError("train: --rest and --link go with a machine that runs the step: name one with --machine")
     for path, allowed in (
         (checkpoint, (".safetensors",)),
         (trace, (".npz",)),
@@ -78,6 +82,7 @@ def train(
             writable(path)
     for text in [*(machine or []), *([rest] if rest else [])]:
         api.machine(text)  # a wrong name is told before the training, not behind it
+    link_of(link or DEFAULT)
     with watching(f"training {recipe}") as watch:
         plans = [
             training.plans(

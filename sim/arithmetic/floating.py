@@ -40,11 +40,13 @@ def accumulator(owner: str, text: str) -> Float:
     lows, highs = ([getattr(bits[f"acc_{part}_bits"], end) for part in ("exponent", "mantissa")]
                    for end in ("low", "high"))  # fmt: skip
     found = re.fullmatch(r"e(\d{1,2})m(\d{1,2})", text)
-    form = _NAMED.get(text) or (Float(int(found[1]), int(found[2])) if found else None)
-    if form is None or not (lows[0] <= form.exponent_bits <= highs[0] and lows[1] <= form.mantissa_bits <= highs[1]):
+    if text in _NAMED:
+        return _NAMED[text]
+    exponent, mantissa = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not (lows[0] <= exponent <= highs[0] and lows[1] <= mantissa <= highs[1]):
         rule = f"{', '.join(_NAMED)} or eXmY with X from {lows[0]} to {highs[0]} and Y from {lows[1]} to {highs[1]}"
         raise InputError(f"{owner}: acc must be {rule}, got {text!r}")
-    return form
+    return Float(exponent, mantissa)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,8 @@ class Int8(Arithmetic):
 
     def product(self, a: Singles, b: Singles, direction: Direction, key: int = 0) -> Product:
         """A times B."""
+        if a.shape[2] != b.shape[1]:  # slices of k would hide it
+            raise ValueError(f"{self.name}: shapes must be (s, m, k) and (s or 1, k, n), got {a.shape} and {b.shape}")
         x = self._coded(a, f"{self.name}, {direction}: a", seed(key, 0))
         y = self._coded(b.transpose(0, 2, 1), f"{self.name}, {direction}: b", seed(key, 1))
         inner = a.shape[2]

@@ -218,6 +218,43 @@ class Others(nn.Module):
         return self.last(y @ torch.einsum("bnd,bne->bde", y, y))
 
 
+@pytest.mark.parametrize("way", ["fp32", "int8", "int8:scaling=block", "fp8", "approximate"])
+def test_shapes_that_do_not_fit_are_refused_with_the_layer_s_name(way: str) -> None:
+    layer, grouped = st.convert(nn.Linear(4, 4), way), st.convert(nn.Conv2d(8, 4, 3, groups=2), way)
+    for width in (3, 5):
+        with pytest.raises(InputError, match=r"layer Linear, forward: shapes of a product must be \(s, m, k\)"):
+            layer(drawn(2, width))
+    for channels in (4, 16):
+        with pytest.raises(InputError, match=r"layer Conv2d, forward: shapes of a product must be"):
+            grouped(drawn(2, channels, 5, 5))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"stride": 0}, {"stride": (1, -1)}, {"padding": -1}, {"padding": (0, -1)}, {"padding": "same", "stride": 2}],
+)
+def test_convolutions_that_torch_refuses_are_refused(settings) -> None:
+    class Own(nn.Module):
+        def forward(self, x):
+            return nn.functional.conv2d(x, torch.ones(4, 4, 3, 3), **settings)
+
+    with pytest.raises(RuntimeError):
+        Own()(drawn(1, 4, 9, 9))
+    with pytest.raises(InputError, match="layer Own: stride must be at least 1"):
+        st.convert(Own(), "int8")(drawn(1, 4, 9, 9))
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_axes_of_no_length_give_what_torch_gives() -> None:
+    class Own(nn.Module):
+        def forward(self, q, k):
+            return nn.functional.scaled_dot_product_attention(q, k, k)
+
+    for model, inputs in ((nn.Linear(0, 4), (drawn(3, 0),)), (Own(), (drawn(1, 2, 3, 4), drawn(1, 2, 0, 4)))):
+        for way in ("fp32", "int8", "fp8"):
+            assert torch.equal(st.convert(model, way)(*inputs), model(*inputs))
+
+
 def test_what_is_left_in_float32_is_named_once() -> None:
     with pytest.warns(st.LeftInFp32Warning) as told:
         made = st.convert(Others(), "int8")
@@ -230,6 +267,24 @@ def test_what_is_left_in_float32_is_named_once() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         made(drawn(2, 5, 4))
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda x: torch.linalg.matmul(x, x), "matmul"),
+        (lambda x: torch.ger(x[0], x[1]), "ger"),
+        (lambda x: torch.zeros(4, 4).addmm_(x, x), "addmm"),
+        (lambda x: torch.sparse.mm(x.to_sparse(), x), "mm"),
+    ],
+)
+def test_products_under_their_other_names_are_named_too(call, told) -> None:
+    class Own(nn.Module):
+        def forward(self, x):
+            return call(x)
+
+    with pytest.warns(st.LeftInFp32Warning, match=rf"Own \({told}\)"):
+        st.convert(Own(), "int8")(drawn(4, 4))
 
 
 def test_a_sum_too_narrow_for_one_product_is_told_in_one_line_where_convert_is_called() -> None:

@@ -341,3 +341,15 @@ def test_a_model_converted_anew_learns_anew() -> None:
     model = st.convert(Block(), "fp32", attention="dota")
     assert "layer.self_attn.siloom_attention.query" in dict(model.named_parameters())
     assert list(st.convert(model, "fp32").state_dict()) == list(Block().state_dict())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_empty_batch_gives_an_empty_one_and_teaches_nothing(name) -> None:
+    attends = nn.TransformerEncoderLayer(16, 2, 32, 0.0, batch_first=True)
+    model = st.convert(attends, "int8", attention=name)
+    model(torch.ones(2, 5, 16))
+    before = copy.deepcopy(model.state_dict())
+    made = model(torch.ones(0, 5, 16))
+    (made.sum() + st.attention_loss(model)).backward()
+    assert made.shape == (0, 5, 16)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

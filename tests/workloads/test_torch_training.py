@@ -114,9 +114,11 @@ def test_a_checkpoint_of_another_run_is_refused(choices: dict[str, object], said
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("step", "2", "step must be a whole number from 0, got '2'"),
-        ("step", -1, "step must be a whole number from 0, got -1"),
-        ("step", None, "step must be a whole number from 0, got None"),
+        ("step", "2", "is a damaged checkpoint"),
+        ("step", -1, "is a damaged checkpoint"),
+        ("step", None, "is a damaged checkpoint"),
+        ("step", 7, "is a damaged checkpoint: its content is not what its digest says"),
+        ("loss_scale", {"factor": 0.0}, "is a damaged checkpoint"),
         ("history", [], "is a damaged checkpoint"),
         ("groups", {}, "is a damaged checkpoint"),
         ("state", [1], "is a damaged checkpoint"),
@@ -137,6 +139,20 @@ def test_a_checkpoint_with_something_else_in_a_field_is_refused(
     about = {**json.loads(text), field: value}
     save_file(load_file(path), path, {key: json.dumps(about)})
     with pytest.raises(InputError, match=said):
+        train(plan(), resume=path)
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
+def test_one_bit_that_changed_among_the_tensors_is_found(place: float, tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    train(plan(), checkpoint=path)
+    content = bytearray(path.read_bytes())
+    tensors = 8 + int.from_bytes(content[:8], "little")
+    content[tensors + int(place * (len(content) - tensors))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"c\.safetensors: is a damaged checkpoint: its content is not what its digest"
+    ):
         train(plan(), resume=path)
 
 
@@ -203,3 +219,12 @@ def test_data_that_are_no_numbers_are_refused_before_the_step() -> None:
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(SiloomError, match="digits: batch must be at most 1437, the examples there are, got 2000"):
         Training(plan("digits:batch=2000"))
+
+
+def test_a_held_out_loss_that_is_not_finite_ends_the_run() -> None:
+    training = Training(plan(steps=1))
+    with torch.no_grad():
+        for weight in training.model.parameters():
+            weight.fill_(1e30)
+    with pytest.raises(CheckFailedError, match=r"the loss on what is held out is (nan|inf)"):
+        training.judge()

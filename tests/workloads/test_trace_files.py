@@ -88,6 +88,12 @@ def test_a_trace_is_read_without_torch(tmp_path: Path) -> None:
     assert float(done.stdout) == pytest.approx(11 / 13)
 
 
+def test_a_path_may_be_a_text(tmp_path: Path) -> None:
+    save_trace(EVERYTHING, str(tmp_path / "a.npz"))
+    save_trace(EVERYTHING, tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     save_trace(EVERYTHING, path)

@@ -106,7 +106,7 @@ def _learnt(scene: Scene, frame: Frame) -> list[torch.Tensor]:
     method = frame.conversion.method
     learnt = learnt_of(frame.module, method, scene.q.shape[1], scene.q.shape[3])
     if frame.module.training:
-        if not recomputing() and has_numbers(scene.q):
+        if not recomputing() and has_numbers(scene.q) and scene.allowed.numel():
             with torch.no_grad():
                 method.observe(scene, learnt)
         loss = method.loss(scene, learnt)

@@ -67,7 +67,7 @@ def attention(
     if method != EXACT:
         kept = _kept(Scene(q, k, mask, causal, scale), method, learnt, place)
         scores.masked_fill_(~kept, -torch.inf)
-    nowhere = scores.amax(-1, keepdim=True) == -torch.inf
+    nowhere = (scores == -torch.inf).all(-1, keepdim=True)
     probabilities = torch.softmax(scores, -1).masked_fill_(nowhere, 0.0)
     weights = probabilities if drop is None else probabilities * drop
     return _product(weights, v, arithmetic, "forward", f"{place}.pv", key + 1), kept, probabilities
@@ -173,6 +173,8 @@ def _(
 
 
 def _kept(scene: Scene, text: str, learnt: Sequence[torch.Tensor], place: str) -> torch.Tensor:
+    if not scene.allowed.numel():  # an empty batch
+        return scene.allowed.contiguous()
     way = method_of(text)
     names = way.learnt(1, 1)
     try:

@@ -1,11 +1,13 @@
 """Checkpoints: all of a run's state in one safetensors file, written whole or not at all.
 
 Tensors are ``model/NAME``, ``optimizer/NUMBER/NAME`` and ``generator`` (torch's); everything else is one JSON text in
-the file's metadata. There is no pickle, and the same state gives the same bytes.
+the file's metadata. There is no pickle, and the same state gives the same bytes. A digest of all of it is part of the
+text, so that a run never goes on from numbers that changed on a disk.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from siloom.workloads.torch.training import Training
 
 _KEY = "siloom_checkpoint"
+_DIGEST = "digest"
 
 
 def save(training: Training, path: Path) -> None:
@@ -50,10 +53,9 @@ def save(training: Training, path: Path) -> None:
         "loss_scale": training.scale.state_dict(),
     }
     # Copies, because two names of one weight may share memory, which the format does not know.
-    content = pack(
-        {name: value.detach().clone().contiguous() for name, value in tensors.items()},
-        {_KEY: json.dumps(about, sort_keys=True)},
-    )
+    copies = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
+    about[_DIGEST] = _digest(copies, about)
+    content = pack(copies, {_KEY: json.dumps(about, sort_keys=True)})
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
@@ -111,9 +113,21 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             about = json.loads((file.metadata() or {})[_KEY])
             if not isinstance(about, dict) or not isinstance(about.get("identity"), dict):
                 raise KeyError(_KEY)
-            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118  no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError):
         raise InputError(f"{path}: is no checkpoint of siloom train") from None
+    if about.pop(_DIGEST, None) != _digest(tensors, about):
+        raise InputError(f"{path}: is a damaged checkpoint: its content is not what its digest says")
+    return tensors, about
+
+
+def _digest(tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> str:
+    """Hash of all that a checkpoint holds but this (16 hex digits)."""
+    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=8)
+    for name, value in sorted(tensors.items()):
+        digest.update(str((name, tuple(value.shape), value.dtype)).encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _check_same(training: Training, about: dict[str, Any], path: Path) -> None:
@@ -124,11 +138,8 @@ def _check_same(training: Training, about: dict[str, Any], path: Path) -> None:
             raise InputError(f"{path}: was made with {field} {kept.get(field)}, not with {own.get(field)}")
     if about.get("data") != training.data.content_hash():
         raise InputError(f"{path}: was made from other data than are here now")
-    step = about.get("step")
-    if not isinstance(step, int) or step < 0:
-        raise InputError(f"{path}: is a damaged checkpoint: step must be a whole number from 0, got {step!r}")
-    if step > training.steps:
-        raise InputError(f"{path}: was made after {step} steps, more than the {training.steps} asked for")
+    if about["step"] > training.steps:
+        raise InputError(f"{path}: was made after {about['step']} steps, more than the {training.steps} asked for")
 
 
 def _below(tensors: dict[str, torch.Tensor], start: str) -> dict[str, torch.Tensor]:

@@ -44,7 +44,8 @@ def convert(
     inherit from theirs: parameters, tied ones too, paths and hooks are the model's, and so are the keys of its state.
 
     Functions are replaced while a module is called, or its ``forward`` is; another method of the user's own that calls
-    them by itself, from outside of any module, is not reached.
+    them by itself, from outside of any module, is not reached. Nor is a function that ``torch.utils.checkpoint``
+    computes again in the backward pass, unless it is a module: its gradients would be those of float32.
 
     ``attention`` names the method that chooses scores, with its settings; ``keep`` is its setting of that name. What
     a method learns lies in the modules that attend: made here for multi-head layers, and at their first call for

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
+from siloom.sim.errors import InputError
 from siloom.workloads.torch.frames import current
 from siloom.workloads.torch.matrix import through
 from siloom.workloads.torch.ways import Ways
@@ -105,11 +106,18 @@ def conv2d(
     dilation: Sizes = 1,
     groups: int = 1,
 ) -> torch.Tensor:
-    """As torch's: input (batch, channels, rows, columns), or without the batch."""
+    """As torch's: input (batch, channels, rows, columns), or without the batch.
+
+    Raises:
+        InputError: what torch refuses too: steps of none, padding below zero, strides with padding ``same``.
+    """
     x = input if input.dim() == 4 else input[None]
     steps, spread, size = _two(stride), _two(dilation), (weight.shape[2], weight.shape[3])
-    x = functional.pad(x, _around(padding, size, spread))
-    frame = current()
+    frame, around = current(), _around(padding, size, spread)
+    if min(steps) < 1 or min(around) < 0 or (padding == "same" and max(steps) > 1):
+        rule = "stride must be at least 1, and 1 where padding is 'same', padding at least 0"
+        raise InputError(f"layer {frame.place}: {rule}, got stride {stride} and padding {padding!r}")
+    x = functional.pad(x, around)
     made: torch.Tensor = _Convolution.apply(  # type: ignore[no-untyped-call]
         x, weight, _Lowering(size, steps, spread, groups), frame.conversion.ways, frame.place
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from siloom.workloads.torch.frames import current
@@ -17,8 +19,8 @@ def linear(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None 
 
 def dense(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, ways: Ways, place: str) -> torch.Tensor:
     """X (..., in) times W' of W (out, in), or (in); the bias is added in float32, outside of the unit."""
-    rows = x.reshape(1, -1, x.shape[-1])
-    y = weight_product(rows, weight.reshape(1, -1, weight.shape[-1]), ways, place)
+    rows, columns = (math.prod(part.shape[:-1]) for part in (x, weight))
+    y = weight_product(x.reshape(1, rows, x.shape[-1]), weight.reshape(1, columns, weight.shape[-1]), ways, place)
     if bias is not None:
         y = y + bias
     return y.reshape(*x.shape[:-1], *weight.shape[:-1])

@@ -23,9 +23,9 @@ LAYERS: tuple[type[nn.Module], ...] = (
 )
 
 _NAMES = (
-    "addbmm addmm addmv addr baddbmm bmm bilinear cdist chain_matmul conv3d conv_transpose1d conv_transpose2d "
-    "conv_transpose3d dot einsum gru gru_cell inner kron lstm lstm_cell matmul mm mv outer rnn_relu rnn_relu_cell "
-    "rnn_tanh rnn_tanh_cell tensordot vdot __matmul__ __rmatmul__"
+    "addbmm addbmm_ addmm addmm_ addmv addmv_ addr addr_ baddbmm baddbmm_ bmm bilinear cdist chain_matmul conv3d "
+    "conv_transpose1d conv_transpose2d conv_transpose3d dot einsum ger gru gru_cell inner kron lstm lstm_cell "
+    "matmul mm mv outer rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell tensordot vdot __matmul__ __rmatmul__"
 )
 
 FUNCTIONS = {
@@ -33,7 +33,13 @@ FUNCTIONS = {
     for name in _NAMES.split()
     for owner in (torch, torch.Tensor)
     if hasattr(owner, name)
-} | {torch.linalg.multi_dot: "multi_dot", torch.linalg.vecdot: "vecdot"}
+} | {
+    torch.linalg.matmul: "matmul",
+    torch.linalg.multi_dot: "multi_dot",
+    torch.linalg.vecdot: "vecdot",
+    torch.sparse.addmm: "addmm",
+    torch.sparse.mm: "mm",
+}
 """Function -> the name it is told by."""
 
 

@@ -41,7 +41,7 @@ def product(
     No gradient of its own: the layers that call it have theirs.
 
     Raises:
-        InputError: operands that are no float32.
+        InputError: operands that are no float32, or whose shapes do not fit.
         NotFiniteError: infinity, or what is no number, among the operands.
     """
     return multiply(a, b, arithmetic_text, direction, place, key)
@@ -58,6 +58,9 @@ def multiply(
     """What :func:`product` does, for operations that are made of several."""
     for x, what in zip((a, b), _NAMES[direction], strict=True):
         _check(x, what, direction, place)
+    if a.shape[2] != b.shape[1] or b.shape[0] not in (1, a.shape[0]):
+        shapes = f"(s, m, k) and (s or 1, k, n), got {tuple(a.shape)} and {tuple(b.shape)}"
+        raise InputError(f"layer {place}, {direction}: shapes of a product must be {shapes}")
     # The dispatcher passes plain texts; callers are held to a Direction by their own types.
     result = arithmetic(arithmetic_text).product(
         a.detach().numpy(), b.detach().numpy(), cast("Direction", direction), key

@@ -6,6 +6,7 @@ held to deterministic kernels on a stated number of threads.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from siloom.sim.errors import CheckFailedError
 from siloom.workloads.torch.convert import attended, attention_loss
 from siloom.workloads.torch.data import IGNORED, batch_index
 from siloom.workloads.torch.guards import at_step, check_loss
@@ -51,6 +53,7 @@ class Training:
         Raises:
             MissingPartError: a package that the plan needs is not installed.
             InputError: a batch larger than the data.
+            CheckFailedError: an arithmetic in which the network's first call is not finite.
         """
         self.plan = plan
         self.data = plan.recipe.data()
@@ -60,7 +63,8 @@ class Training:
         for technique in plan.techniques:
             technique.fit(network, plan.recipe)
         if plan.emulated:
-            network = attended(plan.convert(network), self.data.train.take(slice(0, 1))[0])
+            with at_step(0):
+                network = attended(plan.convert(network), self.data.train.take(slice(0, 1))[0])
         self.model = network
         objective: Objective = self._plain_loss
         for technique in plan.techniques:
@@ -92,7 +96,8 @@ class Training:
                 self._advance()
                 spent += time.perf_counter() - start
                 if self._is_point():
-                    self._judge()
+                    with at_step(self.step):
+                        self._judge()
                     if keep is not None:
                         keep(self)
                     if watch is not None:
@@ -180,7 +185,11 @@ class Training:
 
     @torch.no_grad()
     def judge(self) -> tuple[float, float | None]:
-        """Mean loss in nats on what is held out, and the share of right answers where the recipe states one."""
+        """Mean loss in nats on what is held out, and the share of right answers where the recipe states one.
+
+        Raises:
+            CheckFailedError: a loss that is not finite.
+        """
         self.model.eval()
         loss, right, asked = 0.0, 0, 0
         for inputs, targets in self.data.held_out.batches(_JUDGED_AT_ONCE):
@@ -190,6 +199,8 @@ class Training:
             loss += self.plan.recipe.loss(outputs, targets).item() * here
             right += int(((outputs.argmax(-1) == targets) & places).sum())
             asked += here
+        if not math.isfinite(loss):
+            raise CheckFailedError(f"the loss on what is held out is {loss}")
         return loss / asked, right / asked if self.plan.recipe.judged else None
 
 

@@ -308,7 +308,7 @@ def test_another_key_is_another_chance_and_stacks_do_not_share_one():
 
 def test_accumulators_are_named_and_checked():
     assert accumulator("fp8", "e5m10") == accumulator("fp8", "fp16") == Float(5, 10)
-    for wrong in ("fp64", "e9m3", "e5m24", "e1m3", "e5m0", "m5e2", "e5m10x"):
+    for wrong in ("fp64", "e9m3", "e5m24", "e1m3", "e5m0", "e0m0", "e99m1", "e12m52", "m5e2", "e5m10x"):
         with pytest.raises(InputError, match="fp8: acc must be fp32, fp16, bf16 or eXmY with X from 2 to 8"):
             arithmetic(f"fp8:acc={wrong}")
 
