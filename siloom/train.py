@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siloom import __version__
-from siloom.sim.errors import MissingPartError
+from siloom.sim.errors import InfeasibleError, MissingPartError
 from siloom.sim.link import DEFAULT
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def run(
     """Train, and say how it went: the document of one run.
 
     With ``trace`` or ``machines`` the step behind the last is recorded, kept as a file, and simulated: the document's
-    ``machines`` are results as of ``siloom run``, with the ``speedup`` over the GPU baseline.
+    ``machines`` are results as of ``siloom run``, with the ``speedup`` over the GPU baseline; ``refused`` says why
+    others have none.
 
     Raises:
         SiloomError: see :func:`siloom.workloads.torch.training.train` and :func:`siloom.step_cost.step_cost`.
@@ -82,7 +83,12 @@ def run(
     if trace is not None:
         save_trace(step, trace)
         made["trace"] = str(trace)
-    made["machines"] = step_cost(step, machines, rest, link or DEFAULT, watch)
+    made["machines"] = []
+    for machine in machines:
+        try:
+            made["machines"] += step_cost(step, [machine], rest, link or DEFAULT, watch)
+        except InfeasibleError as error:  # what was learned is not lost for it
+            made["refused"].append(str(error))
     return made
 
 
@@ -127,6 +133,7 @@ def document(training: Training) -> dict[str, Any]:
         "curve": history.to_dict()["curve"],
         "data": {"hash": training.data.content_hash(), **training.data.facts},
         "trace": None,
+        "refused": [],
         "notes": _notes(training),
         "provenance": {"siloom": __version__, "torch": torch.__version__},
     }
@@ -199,6 +206,7 @@ def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     row["attention"] = [layer for run in runs for layer in run["attention"]]
     row["work"] = [done for run in runs for done in run["work"]]
     row["machines"] = first.get("machines", [])
+    row["refused"] = first["refused"]
     row["notes"] = list(dict.fromkeys(note for run in runs for note in run["notes"]))
     row["runs"] = [dict(run) for run in runs]
     return row

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from siloom.commands.given import Json, print_json, suffix, writable
-from siloom.sim.errors import UsageError
+from siloom.sim.errors import InfeasibleError, UsageError
 
 if TYPE_CHECKING:
     from siloom.workloads.torch.plan import Plan
@@ -119,7 +119,7 @@ def train(
         rows = [[one(plan) for plan in of_one] for of_one in plans]
     documents = [runs[0] if seeds == 1 else training.together(runs) for runs in rows]
     made: Any = documents[0] if len(documents) == 1 else {"recipe": documents[0]["recipe"], "rows": documents}
-    if figure is not None:
+    if figure is not None and any(document["machines"] for document in documents):
         from siloom.reports.training_figure import write_training_figure
 
         write_training_figure(documents, figure)
@@ -133,3 +133,5 @@ def train(
         from siloom.show_training import show_training
 
         show_training(documents)
+    if refused := [said for document in documents for said in document["refused"]]:
+        raise InfeasibleError(refused[0])

@@ -207,6 +207,22 @@ def test_a_step_is_recorded_and_costs_on_machines_what_run_says(siloom: Call) ->
 
 
 @needs_torch
+@pytest.mark.parametrize("more", [(), ("--seeds", "2"), ("--figure", "f.svg")], ids=["one", "seeds", "figure"])
+def test_what_was_learned_is_told_though_a_machine_runs_nothing_of_it(siloom: Call, more: tuple[str, ...]) -> None:
+    asked = ("train", "digits", "--steps", "2", "--machine", "elsa", "--machine", "systolic", "--json", *more)
+    code, out, err = siloom(*asked)
+    assert code == 3
+    said = "elsa: supports none of elementwise, matmul, reduce; it runs Attention"
+    assert err.splitlines()[-1].endswith(said)
+    found = json.loads(out)
+    assert found["refused"] == [said]
+    assert [row["machine"] for row in found["machines"]] == ["systolic"]
+    assert 0.0 < found["final_loss"] < 5.0
+    code, out, _ = siloom("train", "digits", "--steps", "2", "--machine", "elsa", "--json", *more)
+    assert (code, json.loads(out)["machines"]) == (3, [])
+
+
+@needs_torch
 def test_recording_a_step_changes_nothing_that_was_learned(siloom: Call) -> None:
     asked = ("train", "digits", "--steps", "4", "--checkpoint", "c.safetensors", "--json")
     plain = document(siloom(*asked))
