@@ -7,24 +7,25 @@ and each place is marked where it arises rather than excused for a whole file:
 - what nobody reads is led to a wire ``unused_bits`` of its module, the form that Verilator's manual asks for;
   bits that nobody drives either are zero;
 - of a shift wider than what it is assigned to, the low bits are taken by name;
-- an instance whose name is a wire's in its own module gets another.
+- an instance that bears the name of a wire inside the module it is of gets another.
 
-Works on what Yosys writes after ``proc``: declarations, assignments, clocked blocks and instances.
+Works on what Yosys writes after ``proc``: declarations, assignments, clocked blocks and instances, no functions. What
+it does not know, as an instance of a module that is not in the text, it takes as read and leaves as it is.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, count
+from itertools import count
 
 _NAME = r"\\\S+(?=\s)|[A-Za-z_][\w$]*"
 _TOKEN = re.compile(
     r"(?P<constant>(?P<size>\d+)'s?[bdh][0-9a-fxz?]+)|\$\w+"
     rf"|(?P<name>{_NAME})\s*(?:\[(?P<high>\d+)(?::(?P<low>\d+))?\])?|(?P<bracket>[\[\]])"
 )
-_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+_COMMENT = re.compile(r"(?P<escaped>\\\S+)|/\*.*?\*/|//[^\n]*", re.DOTALL)
 _DECLARED = re.compile(
     rf"\s*(?P<kind>input|output|inout|wire|reg)\s+(?:signed\s+)?(?:\[(?P<high>\d+):0\]\s*)?(?P<name>{_NAME})"
     r"\s*(?P<memory>\[\d+:\d+\])?"
@@ -34,58 +35,87 @@ _INSTANCE = re.compile(rf"\s*(?P<module>{_NAME})\s+(?P<name>{_NAME})\s*\(")
 _PIN = re.compile(rf"\.(?P<name>{_NAME})\s*\(")
 _CLAUSE = re.compile(r"\s*(?:always\s*@|if)\s*\(")
 _WORD = re.compile(r"\s*(?:begin|end|else|initial|assign)\b")
-_OPERAND = rf"\{{[^{{}};]*\}}|(?:{_NAME})\s*(?:\[\d+(?::\d+)?\])?"
-_SHIFT = re.compile(rf"^  assign (?P<target>[^=;]+?) = (?P<value>{_OPERAND})\s*>> (?P<by>{_OPERAND})\s*;", re.MULTILINE)
+_OPERAND = rf"\{{[^{{}};]*\}}|(?:{_NAME})\s*(?:\[\d+(?::\d+)?\])?|\d+'s?[bdh][0-9a-fxz?]+"
+_SHIFT = re.compile(
+    rf"^  assign (?P<target>[^=;]+?) = (?P<signed>\$signed\()?(?P<value>{_OPERAND})\s*(?(signed)\))\s*"
+    rf"(?:>>>?|<<) (?P<by>{_OPERAND})\s*;",
+    re.MULTILINE,
+)
 _UNUSED = re.compile("unused", re.IGNORECASE)
 
 
 @dataclass
 class _Module:
+    """A module's text, what it declares, and masks of the bits of each name that are read and driven (-1: all)."""
+
     text: str
     name: str
     widths: dict[str, int] = field(default_factory=dict)
     memories: set[str] = field(default_factory=set)
+    registers: set[str] = field(default_factory=set)
     inputs: set[str] = field(default_factory=set)
     outputs: set[str] = field(default_factory=set)
     read: dict[str, int] = field(default_factory=dict)
     driven: dict[str, int] = field(default_factory=dict)
 
-    def new_name(self, stem: str) -> Iterator[str]:
-        """Names that are not declared yet, one after the other."""
-        return (name for number in count() if (name := f"{stem}{number}") not in self.widths)
+    def new_names(self, stem: str, taken: Container[str] = ()) -> Iterator[str]:
+        """Names that stand nowhere in the text and are not ``taken``, one after the other."""
+        numbered = (f"{stem}{number}" for number in count())
+        return (name for name in numbered if name not in self.text and name not in taken)
 
 
 def tidy(verilog: str) -> str:
-    """The same design, as said above."""
+    """The same design as Yosys wrote it, marked as said above; a text without modules stays as it is.
+
+    The names of modules must be simple ones, or escaped without ``endmodule`` in them.
+    """
     *texts, rest = verilog.split("endmodule")
-    modules = {module.name: module for module in map(_declarations, texts)}
-    for module in modules.values():
-        module.text = _renamed_instances(_named_shifts(module), module, modules)
-    written = (_with_unused(module, modules) for module in modules.values())
-    return "endmodule".join([*written, rest])
+    modules = {module.name: module for module in map(_declared, texts)}
+    for name, module in modules.items():
+        renamed = _renamed_instances(_named_shifts(module), module, modules)
+        modules[name] = _declared(renamed)
+    return "endmodule".join([*(_with_unused(module, modules) for module in modules.values()), rest])
 
 
-def _declarations(text: str) -> _Module:
-    plain = _COMMENT.sub("", text)
+def _declared(text: str) -> _Module:
+    """A module with what it declares."""
+    plain = _plain(text)
     found = _MODULE.search(plain)
-    assert found is not None, text[:80]
-    module = _Module(text, _key(found["name"]))
+    if found is None:
+        raise ValueError(f"what stands before 'endmodule' must begin with 'module', got {text[:80]!r}")
+    module = _Module(text, found["name"])
     for piece in plain[found.end() :].split(";")[1:]:
-        if (said := _DECLARED.match(piece)) is None:
+        if (said := _DECLARED.match(_behind_words(piece))) is None:
             continue
-        name = _key(said["name"])
+        name = said["name"]
         module.widths[name] = int(said["high"] or 0) + 1
+        for kinds, names in (
+            (("reg",), module.registers),
+            (("input", "inout"), module.inputs),
+            (("output",), module.outputs),
+        ):
+            if said["kind"] in kinds:
+                names.add(name)
         if said["memory"]:
             module.memories.add(name)
-        if said["kind"] in ("input", "inout"):
-            module.inputs.add(name)
-        elif said["kind"] == "output":
-            module.outputs.add(name)
     return module
 
 
+def _plain(text: str) -> str:
+    """The text without comments; what looks like one inside an escaped name is none."""
+    return _COMMENT.sub(lambda found: found["escaped"] or "", text)
+
+
+def _behind_words(piece: str) -> str:
+    """A statement without ``begin``, ``end`` and the like before it."""
+    while word := _WORD.match(piece):
+        piece = piece[word.end() :]
+    return piece
+
+
 def _named_shifts(module: _Module) -> str:
-    names = module.new_name("shifted")
+    """The module's text, in which a shift that is wider than its target has a wire."""
+    names = module.new_names("shifted")
 
     def written(found: re.Match[str]) -> str:
         of, into = _width(found["value"], module), _width(found["target"], module)
@@ -105,7 +135,7 @@ def _width(expression: str, module: _Module) -> int | None:
     for token in _TOKEN.finditer(expression):
         if token["size"]:
             width += int(token["size"])
-        elif token["name"] and _key(token["name"]) in module.widths:
+        elif token["name"] in module.widths:
             high, low = _range(token, module)
             width += high - low + 1
         else:
@@ -114,22 +144,22 @@ def _width(expression: str, module: _Module) -> int | None:
 
 
 def _renamed_instances(text: str, module: _Module, modules: dict[str, _Module]) -> str:
+    """``text``, in which no instance bears the name of a wire of the module it is of."""
+
     def written(found: re.Match[str]) -> str:
-        of = modules.get(_key(found["module"]))
-        if of is None or _key(found["name"]) not in of.widths:
+        of = modules.get(found["module"])
+        if of is None or found["name"] not in of.widths:
             return found[0]
-        return f"{found['head']}{next(module.new_name(_key(found['name']).strip(chr(92)) + '_part'))} ("
+        escape = " " if found["name"].startswith("\\") else ""
+        return f"{found['head']}{next(module.new_names(found['name'] + '_part', of.widths))}{escape} ("
 
     return re.sub(rf"^(?P<head>  (?P<module>{_NAME})\s+)(?P<name>{_NAME})\s*\(", written, text, flags=re.MULTILINE)
 
 
 def _with_unused(module: _Module, modules: dict[str, _Module]) -> str:
-    again = _declarations(module.text)  # with the wires of shifts
-    module.widths = again.widths
-    for name in again.inputs:
-        module.driven[name] = -1
-    plain = _COMMENT.sub("", module.text)
-    for piece in plain.split(";")[1:]:
+    """The module's text with a wire for what nobody reads; notes in the module what is read and driven."""
+    module.driven.update(dict.fromkeys(module.inputs, -1))
+    for piece in _plain(module.text).split(";")[1:]:
         _look(piece, module, modules)
 
     unread: list[tuple[str, int]] = []
@@ -139,47 +169,44 @@ def _with_unused(module: _Module, modules: dict[str, _Module]) -> str:
             continue
         left = ~module.read.get(name, 0) & ((1 << width) - 1)
         unread += _parts(name, width, left)
-        undriven += _parts(name, width, left & ~module.driven.get(name, 0))
+        if name not in module.registers:  # which no assignment may drive
+            undriven += _parts(name, width, left & ~module.driven.get(name, 0))
     if not unread:
         return module.text
     lines = "".join(f"  assign {part} = {size}'h0 ;\n" for part, size in undriven)
     bits = sum(size for _, size in unread)
-    wire = next(chain(({"unused_bits"} - module.widths.keys()), module.new_name("unused_bits")))
+    wire = "unused_bits" if "unused_bits" not in module.text else next(module.new_names("unused_bits"))
     listed = ", ".join(part for part, _ in unread)
     return f"{module.text}{lines}  wire {f'[{bits - 1}:0] ' if bits > 1 else ''}{wire} = {{ {listed} }} ;\n"
 
 
 def _look(piece: str, module: _Module, modules: dict[str, _Module]) -> None:
     """Note what a statement reads and drives."""
+    piece = _behind_words(piece)
     if (said := _DECLARED.match(piece)) is not None:
-        name = _key(said["name"])
-        if "=" in piece or name in module.memories:
-            module.driven[name] = -1
+        if "=" in piece:
+            module.driven[said["name"]] = -1
         if said["kind"] == "wire":
-            _reads([piece[said.end() :]], module)
+            _reads(piece[said.end() :], module)
         return
-    while True:
-        if clause := _CLAUSE.match(piece):
-            inside, piece = _balanced(piece[clause.end() :])
-            _reads([inside], module)
-        elif word := _WORD.match(piece):
-            piece = piece[word.end() :]
-        else:
-            break
+    while clause := _CLAUSE.match(piece):
+        inside, piece = _balanced(piece[clause.end() :])
+        _reads(inside, module)
+        piece = _behind_words(piece)
     instance = _INSTANCE.match(piece)
-    if instance is not None and (of := modules.get(_key(instance["module"]))) is not None:
+    if instance is not None and (of := modules.get(instance["module"])) is not None and _PIN.search(piece):
         rest = piece[instance.end() :]
         while pin := _PIN.search(rest):
             inside, rest = _balanced(rest[pin.end() :])
-            if _key(pin["name"]) in of.outputs:
+            if pin["name"] in of.outputs:
                 _drives(inside, module)
             else:
-                _reads([inside], module)
+                _reads(inside, module)
         return
     target, assigned, value = re.split(r"(<?=)", piece, maxsplit=1) if "=" in piece else ("", "", piece)
     if assigned:
         _drives(target, module)
-    _reads([value], module)
+    _reads(value, module)
 
 
 def _drives(target: str, module: _Module) -> None:
@@ -192,22 +219,23 @@ def _drives(target: str, module: _Module) -> None:
             _note(module.read if inside else module.driven, token, module)
 
 
-def _reads(expressions: Iterable[str], module: _Module) -> None:
-    for expression in expressions:
-        for token in _TOKEN.finditer(expression):
-            if token["name"]:
-                _note(module.read, token, module)
+def _reads(expression: str, module: _Module) -> None:
+    for token in _TOKEN.finditer(expression):
+        if token["name"]:
+            _note(module.read, token, module)
 
 
 def _note(bits: dict[str, int], token: re.Match[str], module: _Module) -> None:
-    name = _key(token["name"])
+    """Add what a token names to a mask by name."""
+    name = token["name"]
     if name in module.widths:
         high, low = _range(token, module)
         bits[name] = bits.get(name, 0) | ((2 << high) - (1 << low))
 
 
 def _range(token: re.Match[str], module: _Module) -> tuple[int, int]:
-    name = _key(token["name"])
+    """The highest and the lowest bit that a token names; of a memory those of its words."""
+    name = token["name"]
     if token["high"] is None or name in module.memories:
         return module.widths[name] - 1, 0
     return int(token["high"]), int(token["low"] or token["high"])
@@ -216,7 +244,6 @@ def _range(token: re.Match[str], module: _Module) -> tuple[int, int]:
 def _parts(name: str, width: int, bits: int) -> Iterator[tuple[str, int]]:
     """The runs of a mask of a name's bits, from the highest down, as Verilog, and how many bits each has."""
     text = f"{name} " if name.startswith("\\") else name
-    high = width - 1
     while bits:
         high = bits.bit_length() - 1
         low = (~bits & ((1 << high) - 1)).bit_length()
@@ -234,7 +261,3 @@ def _balanced(text: str) -> tuple[str, str]:
         if depth == 0:
             return text[: found.start()], text[found.end() :]
     return text, ""
-
-
-def _key(name: str) -> str:
-    return name.strip()

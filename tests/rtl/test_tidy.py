@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 pytest.importorskip("amaranth", reason="the optional part 'rtl' is not installed")
@@ -79,13 +81,87 @@ def test_what_linters_complain_of_is_marked_where_it_arises(tmp_path):
     assert "  wire [6:0] unused_bits = { shifted0[7:1] } ;\n" in part  # a shift reads all of what it shifts
 
 
-def test_lines_that_need_no_mark_stay_as_they_are():
-    text = tidy(TOP + PART)
-    for line in (TOP + PART).splitlines():
-        if line not in ("  part sum (", "  assign o = i >> which;"):
-            assert line in text.splitlines()
+def test_lines_that_need_no_mark_stay_and_no_others_come():
+    marked = ["  part sum (", "  assign o = i >> which;"]
+    marks = [
+        "  assign nowhere[4:3] = 2'h0 ;",
+        "  wire [7:0] unused_bits = { b[7:6], \\part.full , nowhere[4:3] } ;",
+        "  part sum_part0 (",
+        "  wire [7:0] shifted0 = i >> which;",
+        "  assign o = shifted0[0] ;",
+        "  wire [6:0] unused_bits = { shifted0[7:1] } ;",
+    ]
+    before, after = Counter((TOP + PART).splitlines()), Counter(tidy(TOP + PART).splitlines())
+    assert before - after == Counter(marked)
+    assert after - before == Counter(marks)
     clean = PART.replace("i >> which", "i[0] ^ i[4] ^ i[5] ^ ^which")
     assert tidy(clean) == clean
+    assert tidy("/* nothing */\n") == "/* nothing */\n"
+
+
+def module(*lines, ports="clk, a, y", widths=(8, 2)):
+    wide, narrow = widths
+    return "\n".join([
+        f"module top({ports});", "  input clk;", "  wire clk;",
+        f"  input [{wide - 1}:0] a;", f"  wire [{wide - 1}:0] a;",
+        f"  output [{narrow - 1}:0] y;", f"  wire [{narrow - 1}:0] y;", *lines, "endmodule\n",
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "shift,width",
+    [
+        ("a >> a[1:0]", 8),
+        ("a << a[1:0]", 8),
+        ("$signed(a) >>> a[2:0]", 8),
+        ("16'ha5c3 >> a", 16),
+        ("{ a, 2'h1 } >> a", 10),
+    ],
+)
+def test_shifts_of_every_kind_are_cut_by_name(shift, width, tmp_path):
+    text = module(f"  assign y = {shift};", "  wire unused = clk;")
+    assert "WIDTHTRUNC" in complaints(text, tmp_path)
+    assert f"  wire [{width - 1}:0] shifted0 = {shift};\n  assign y = shifted0[1:0] ;\n" in tidy(text)
+    assert complaints(tidy(text), tmp_path) == set()
+    fits = module(f"  assign y = {shift};", widths=(8, 16)).replace("input clk;\n  wire clk;\n", "")
+    assert "shifted0" not in tidy(fits)
+
+
+def test_a_register_behind_a_memory_s_values_is_seen_and_none_is_driven_by_an_assignment(tmp_path):
+    text = module(
+        "  reg [7:0] words [1:0];", "  initial begin", "    words[0] = 8'h01;", "    words[1] = 8'h02;", "  end",
+        "  reg [7:0] seen;", "  always @(posedge clk)", "    seen <= words[a[0]];", "  reg [3:0] part;",
+        "  always @(posedge clk)", "    if (a[1] <= a[2]) part[1:0] <= a[4:3];", "  assign y = seen[1:0] ^ part[1:0];",
+    )  # fmt: skip
+    assert "UNUSEDSIGNAL" in complaints(text, tmp_path)
+    assert "unused_bits = { a[7:5], seen[7:2], part[3:2] } ;" in tidy(text)
+    assert "assign part" not in tidy(text)
+    assert complaints(tidy(text), tmp_path) == {"UNDRIVEN"}  # which it is
+
+
+def test_names_that_look_like_something_else_are_names(tmp_path):
+    inner = "module \\in//side (\\o//p , q);\n  output \\o//p ;\n  wire \\o//p ;\n  output q;\n  wire q;\n"
+    inner += (
+        "  wire \\lane[0] ;\n  assign \\lane[0] = 1'h1 ;\n  assign \\o//p = \\lane[0] ;\n  assign q = \\lane[0] ;\n"
+    )
+    text = module(
+        "  wire [1:0] n;", "  wire \\lane[0]_part0 = /* none; of */ a[0]; // it; all",
+        "  \\in//side \\lane[0] (", "    .\\o//p (n[1]),", "    .q(n[0])", "  );",
+        "  assign y = { n[0], \\lane[0]_part0 };",
+    )  # fmt: skip
+    assert complaints(text + inner + "endmodule\n", tmp_path) == {"UNUSEDSIGNAL", "VARHIDDEN"}
+    tidied = tidy(text + inner + "endmodule\n")
+    assert "  \\in//side \\lane[0]_part1  (\n" in tidied
+    assert "unused_bits = { clk, a[7:1], n[1] } ;" in tidied
+    assert "= 1'h0 ;" not in tidied
+    assert complaints(tidied, tmp_path) == set()
+
+
+@pytest.mark.parametrize("instance", ["part p (a, n);", "other #(.W(2)) p (.x(a), .n(n));", "other p (.x(a), .n(n));"])
+def test_pins_of_unknown_direction_are_taken_as_read(instance):
+    text = module("  wire [1:0] n;", f"  {instance}", "  assign y = 2'h0;").replace("input clk;\n  wire clk;\n", "")
+    other = "module part(x, n);\n  input x;\n  wire x;\n  output n;\n  wire n;\n  assign n = x;\nendmodule\n"
+    assert tidy(text + other) == text + other
 
 
 def test_a_name_that_is_taken_is_not_taken_again(tmp_path):
