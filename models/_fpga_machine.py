@@ -10,8 +10,8 @@ from siloom.models._fpga_resources import (
     bits_of,
     buffers,
     dsp_cells,
-    measured_array,
     measured_cell,
+    placed_array,
     require_fit,
 )
 from siloom.models._systolic_array import Core, Run, run_steps
@@ -178,15 +178,23 @@ def _notes(design: FpgaDesign, op: MatMul | Conv, used: dict[str, int]) -> tuple
     if cell is not None:
         how = "of cells measured by synthesis" + (f" ({' and '.join(guessed)} estimated)" if guessed else "")
     notes = [f"resources {how}: {shares}; clock, static power and control are assumed"]
-    placed = (measured_array(design), "an array of this kind reached, placed and routed with a memory port"), (
-        cell, "one cell reached, placed and routed alone"
-    )  # fmt: skip
-    for found, what in placed:
-        if found is not None and found.clock_hz is not None:
-            if found.clock_hz < design.clock_hz:
-                clocks = f"{design.clock_hz / 1e6:.0f} MHz is above the {found.clock_hz / 1e6:.0f} MHz"
-                notes.append(f"the clock of {clocks} that {what}")
-            break
+    if slower := _slower(design):
+        notes.append(f"the clock of {design.clock_hz / 1e6:.0f} MHz is above the {slower}")
     if op.format != design.precision:
         notes.append(f"computed in {design.precision}, the workload asks for {op.format}")
     return tuple(notes)
+
+
+def _slower(design: FpgaDesign) -> str:
+    """What was placed and reached less than the design's clock, an array or else a cell; empty if it reached that."""
+    array, cell = placed_array(design), measured_cell(design)
+    if array is not None:
+        measured = array.measured
+        what = f"an array of this kind of {array.rows} x {array.cols} reached, placed and routed with a memory port"
+    elif cell is not None:
+        measured, what = cell, "one cell reached, placed and routed alone"
+    else:
+        return ""
+    if measured.clock_hz is None or measured.clock_hz >= design.clock_hz:
+        return ""
+    return f"{measured.clock_hz / 1e6:.0f} MHz that {what}"

@@ -12,7 +12,7 @@ memory blocks as their bytes or their width ask for, the larger. Control is an a
 
 Whole arrays that were placed (4 x 4 and 8 x 8 on the ECP5, with a memory port and no operand buffers) take 23 to 29 %
 more LUTs and 9 to 16 % fewer flip-flops than this counts, and the same multipliers. A result's notes say
-what clock they reached.
+what clock such an array reached, where the design's is above it.
 
 Not in it: routing that fails before the last LUT is used, multiplier blocks that hold two products,
 adders inside multiplier blocks, and clocks that a full part does not reach.
@@ -21,6 +21,7 @@ adders inside multiplier blocks, and clocks that a full part does not reach.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from siloom.models._fpga_design import FpgaDesign
 from siloom.models.systolic import SystolicDesign
@@ -59,8 +60,7 @@ def measured_cell(design: FpgaDesign) -> Synthesised | None:
     """The array's cell as it was measured in a part of the design's family; None where it was not."""
     operand = bits_of(design.precision)
     cell = SystolicCell(
-        # Inputs or weights that stay are the same hardware.
-        dataflow="os" if design.dataflow == "os" else "ws",
+        dataflow=_held(design.dataflow),
         a_bits=operand,
         b_bits=operand,
         acc_bits=bits_of(design.accumulator),
@@ -70,21 +70,46 @@ def measured_cell(design: FpgaDesign) -> Synthesised | None:
     return None if part is None else synthesised(part, "systolic_cell", cell.settings_text())
 
 
-def measured_array(design: FpgaDesign) -> Synthesised | None:
-    """A whole array of the design's size and kind as it was placed in a part of its family; None where none was.
+class PlacedArray(NamedTuple):
+    """A whole array of the hardware of ``systolic``, placed with its own drain buffer and memory port."""
 
-    It is the hardware of ``systolic``, whose drain buffer and memory port are its own, not the design's.
+    rows: int
+    cols: int
+    measured: Synthesised
+
+
+def placed_array(design: FpgaDesign) -> PlacedArray | None:
+    """The largest array that was placed, no larger than the design's and of its kind; None where none was.
+
+    Of its kind: in a part of the family, of the same widths, registers and what stays, with all its products in
+    multiplier blocks or in LUTs as the design's are.
     """
     part = MEASURED_IN.get(design.family)
-    if part is None or design.multiplier != "auto":
-        return None
-    fields = ("rows", "cols", "dataflow", "double_buffer", "precision", "accumulator")
-    for settings in synthesised_sizes(part, "systolic"):
+    found = []
+    for settings in [] if part is None else synthesised_sizes(part, "systolic"):
         given = dict(setting.split("=") for setting in settings.split(","))
-        of = {field: given.get(field, str(getattr(SystolicDesign, field))) for field in fields}
-        if of == {field: str(getattr(design, field)) for field in fields}:
-            return synthesised(part, "systolic", settings)
-    return None
+        of = {field: given.get(field, str(getattr(SystolicDesign, field))) for field in _KIND}
+        measured = synthesised(str(part), "systolic", settings)
+        if measured is None or not all(_same(field, value, design) for field, value in of.items()):
+            continue
+        rows, cols = (int(given.get(side, getattr(SystolicDesign, side))) for side in ("rows", "cols"))
+        in_blocks = dsp_cells(design) == design.rows * design.cols
+        if rows <= design.rows and cols <= design.cols and (measured.dsp == rows * cols) == in_blocks:
+            found.append(PlacedArray(rows, cols, measured))
+    return max(found, key=lambda array: array.rows * array.cols, default=None)
+
+
+_KIND = ("dataflow", "double_buffer", "precision", "accumulator")
+
+
+def _same(field: str, value: str, design: FpgaDesign) -> bool:
+    own = str(getattr(design, field))
+    return _held(value) == _held(own) if field == "dataflow" else value == own
+
+
+def _held(dataflow: str) -> str:
+    """Inputs or weights that stay are the same hardware."""
+    return "os" if dataflow == "os" else "ws"
 
 
 def resources(design: FpgaDesign) -> dict[str, int]:

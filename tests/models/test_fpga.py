@@ -149,30 +149,53 @@ def test_cells_in_luts_of_a_part_with_multipliers_stay_an_estimate_and_are_marke
 def test_whole_arrays_that_were_placed_bear_the_sum_of_their_cells_out(side: int) -> None:
     design = Ecp5().design.with_settings("x", {"rows": side, "cols": side})
     assert isinstance(design, FpgaDesign)
-    placed, counted = _fpga_resources.measured_array(design), _fpga_resources.resources(design)
-    assert placed is not None
-    assert placed.dsp == counted["DSP"] == side * side
-    assert 1.2 < placed.lut / counted["LUT"] < 1.3
-    assert 0.83 < placed.ff / counted["FF"] < 0.92
-    other = design.with_settings("x", {"dataflow": "os"})
-    assert isinstance(other, FpgaDesign)
-    assert _fpga_resources.measured_array(other) is None
+    array, counted = _fpga_resources.placed_array(design), _fpga_resources.resources(design)
+    assert array is not None
+    assert array[:2] == (side, side)
+    assert array.measured.dsp == counted["DSP"] == side * side
+    assert 1.2 < array.measured.lut / counted["LUT"] < 1.3
+    assert 0.83 < array.measured.ff / counted["FF"] < 0.92
+
+
+@pytest.mark.parametrize(
+    "settings,size",
+    [
+        ({"rows": 7, "cols": 9}, (4, 4)),
+        ({"rows": 3, "cols": 9}, None),
+        ({}, (8, 8)),  # 12 x 12
+        ({"dataflow": "is", "multiplier": "dsp"}, (8, 8)),
+        ({"dataflow": "os"}, None),
+        ({"double_buffer": False}, None),
+        ({"multiplier": "lut", "rows": 4, "cols": 4}, None),
+        ({"dsps": 0, "rows": 4, "cols": 4}, None),
+        ({"rows": 13, "cols": 13}, None),  # some of its products in LUTs
+    ],
+)
+def test_the_largest_array_of_the_kind_that_was_placed_is_found(
+    settings: dict[str, Any], size: tuple[int, int] | None
+) -> None:
+    design = Ecp5().design.with_settings("x", settings)
+    assert isinstance(design, FpgaDesign)
+    array = _fpga_resources.placed_array(design)
+    assert (array and array[:2]) == size
 
 
 @pytest.mark.parametrize("clock_hz,said", [(100e6, True), (80e6, False)])
 def test_a_clock_beyond_what_such_an_array_reached_is_said(clock_hz: float, said: bool) -> None:
     design = Ecp5().design.with_settings("x", {"rows": 8, "cols": 8, "clock_hz": clock_hz})
     notes = Ecp5(design).run(MatMul(m=4, n=4, k=4, format="int8")).notes
-    assert any("above the 81 MHz that an array of this kind reached" in note for note in notes) == said
+    assert any("above the 81 MHz that an array of this kind of 8 x 8 reached" in note for note in notes) == said
 
 
 def test_a_clock_beyond_what_one_cell_reached_is_said() -> None:
-    cell = _fpga_resources.measured_cell(_design(Ecp5()))
+    design = Ecp5().design.with_settings("x", {"dataflow": "os"})  # no such array was placed
+    assert isinstance(design, FpgaDesign)
+    cell = _fpga_resources.measured_cell(design)
     assert cell is not None
     assert cell.clock_hz is not None
     op = MatMul(m=4, n=4, k=4, format="int8")
     for clock, said in ((cell.clock_hz * 1.01, True), (cell.clock_hz * 0.99, False)):
-        notes = Ecp5(Ecp5().design.with_settings("x", {"clock_hz": clock})).run(op).notes
+        notes = Ecp5(design.with_settings("x", {"clock_hz": clock})).run(op).notes
         assert any("that one cell reached, placed and routed alone" in note for note in notes) == said
 
 
