@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siloom import __version__
-from siloom.sim.errors import InfeasibleError, MissingPartError
+from siloom.sim.errors import MissingPartError, SiloomError
 from siloom.sim.link import DEFAULT
 
 if TYPE_CHECKING:
@@ -63,10 +63,10 @@ def run(
 
     With ``trace`` or ``machines`` the step behind the last is recorded, kept as a file, and simulated: the document's
     ``machines`` are results as of ``siloom run``, with the ``speedup`` over the GPU baseline; ``refused`` says why
-    others have none.
+    others have none (``machine``, ``reason``, ``exit_code``).
 
     Raises:
-        SiloomError: see :func:`siloom.workloads.torch.training.train` and :func:`siloom.step_cost.step_cost`.
+        SiloomError: see :func:`siloom.workloads.torch.training.train`.
     """
     from siloom.workloads.torch.training import train
 
@@ -87,8 +87,8 @@ def run(
     for machine in machines:
         try:
             made["machines"] += step_cost(step, [machine], rest, link or DEFAULT, watch)
-        except InfeasibleError as error:  # what was learned is not lost for it
-            made["refused"].append(str(error))
+        except SiloomError as error:  # what was learned is not lost for it
+            made["refused"].append({"machine": machine, "reason": str(error), "exit_code": error.exit_code})
     return made
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from siloom.commands.given import Json, print_json, suffix, writable
-from siloom.sim.errors import InfeasibleError, UsageError
+from siloom.sim.errors import SiloomError, UsageError
 
 if TYPE_CHECKING:
     from siloom.workloads.torch.plan import Plan
@@ -119,7 +119,9 @@ def train(
         rows = [[one(plan) for plan in of_one] for of_one in plans]
     documents = [runs[0] if seeds == 1 else training.together(runs) for runs in rows]
     made: Any = documents[0] if len(documents) == 1 else {"recipe": documents[0]["recipe"], "rows": documents}
-    if figure is not None and any(document["machines"] for document in documents):
+    refused = [row for document in documents for row in document["refused"]]
+    drawn = any(document["machines"] for document in documents)
+    if figure is not None and drawn:
         from siloom.reports.training_figure import write_training_figure
 
         write_training_figure(documents, figure)
@@ -133,5 +135,8 @@ def train(
         from siloom.show_training import show_training
 
         show_training(documents)
-    if refused := [said for document in documents for said in document["refused"]]:
-        raise InfeasibleError(refused[0])
+    if refused:
+        reasons = list(dict.fromkeys(row["reason"] for row in refused))
+        error = SiloomError("; ".join([*reasons, *([f"{figure} is not drawn"] if figure and not drawn else [])]))
+        error.exit_code = refused[0]["exit_code"]
+        raise error

@@ -209,17 +209,36 @@ def test_a_step_is_recorded_and_costs_on_machines_what_run_says(siloom: Call) ->
 @needs_torch
 @pytest.mark.parametrize("more", [(), ("--seeds", "2"), ("--figure", "f.svg")], ids=["one", "seeds", "figure"])
 def test_what_was_learned_is_told_though_a_machine_runs_nothing_of_it(siloom: Call, more: tuple[str, ...]) -> None:
-    asked = ("train", "digits", "--steps", "2", "--machine", "elsa", "--machine", "systolic", "--json", *more)
-    code, out, err = siloom(*asked)
-    assert code == 3
+    asked = ("train", "digits", "--steps", "2", "--json", *more)
+    code, out, err = siloom(*asked, "--machine", "elsa", "--machine", "systolic")
     said = "elsa: supports none of elementwise, matmul, reduce; it runs Attention"
-    assert err.splitlines()[-1].endswith(said)
+    assert (code, err.splitlines()[-1]) == (3, f"siloom: {said}")
     found = json.loads(out)
-    assert found["refused"] == [said]
+    assert found["refused"] == [{"machine": "elsa", "reason": said, "exit_code": 3}]
     assert [row["machine"] for row in found["machines"]] == ["systolic"]
     assert 0.0 < found["final_loss"] < 5.0
-    code, out, _ = siloom("train", "digits", "--steps", "2", "--machine", "elsa", "--json", *more)
+    assert Path("f.svg").is_file() == ("--figure" in more)
+    Path("f.svg").unlink(missing_ok=True)
+    code, out, err = siloom(*asked, "--machine", "elsa", "--machine", "sanger")
     assert (code, json.loads(out)["machines"]) == (3, [])
+    assert "; sanger: supports none of" in err.splitlines()[-1]
+    assert ("; f.svg is not drawn" in err) == ("--figure" in more)
+    assert not Path("f.svg").exists()
+
+
+@needs_torch
+def test_what_was_learned_is_told_though_a_machine_of_the_user_s_breaks(siloom: Call) -> None:
+    Path("broken.py").write_text(
+        "from siloom.models.systolic import Systolic\n"
+        "class Broken(Systolic):\n"
+        "    name = 'broken'\n"
+        "    def run(self, op, *, values=False):\n"
+        "        raise KeyError('of its own')\n"
+    )
+    code, out, err = siloom("train", "digits", "--steps", "2", "--machine", "./broken.py", "--json")
+    assert code == 4
+    assert "broken.py" in err.splitlines()[-1]
+    assert json.loads(out)["steps"] == 2
 
 
 @needs_torch
