@@ -1,7 +1,7 @@
 """A DRAM channel's state in one array, and the steps that the controller's loop makes on it.
 
-The array holds scalars (of the two queues, that which is served and, ``OTHER`` places on, the other), then
-rows of banks, groups, ranks and places in the queues. A queue has 64 places in a ring, so that one word
+The array holds scalars (of the two queues, that which is served and, ``OTHER`` places on, the other), what is
+counted, then rows of banks, groups, ranks and places in the queues. A queue has 64 places in a ring, so that one word
 masks its requests and the oldest of a mask is its lowest bit after a rotation by the queue's head.
 Masks of banks are words too. Refusals, limits and meaning: :mod:`siloom.sim.engine.dram_controller`.
 """
@@ -40,12 +40,11 @@ and ``FINISH``, the end of the last data."""
 OTHER = 16
 BASE = 40  # the clock that those of lanes are counted from
 STALE = 41  # ``COLUMNS`` are to be set anew
-_COUNTED = 42
-COUNTED = slice(_COUNTED, _COUNTED + len(COUNTS))  # what is counted, in the order of ``COUNTS``
+COUNTED = slice(42, 42 + len(COUNTS))  # what is counted, in the order of ``COUNTS``
 (
     HITS, MISSES, CONFLICTS, ACTIVATES, REFRESHES, READS, WRITES, TURNAROUNDS,
     WAIT_REQUEST, WAIT_ROW, WAIT_ACTIVATE, WAIT_REFRESH, WAIT_GROUP, WAIT_TURNAROUND,
-) = range(_COUNTED, _COUNTED + len(COUNTS))  # fmt: skip
+) = range(COUNTED.start, COUNTED.stop)  # fmt: skip
 OPEN = 64
 ROW_READY = OPEN + MAX_BANKS  # when the open row was activated
 ACT_AT = ROW_READY + MAX_BANKS  # no activation before this
@@ -112,6 +111,7 @@ def new_channels(timing: Timing, firsts: NDArray[np.int64]) -> NDArray[np.int64]
     states[:, LAST] = _LONG_AGO
     states[:, ROW_READY:ACT_AT] = _LONG_AGO
     states[:, OPEN:ROW_READY] = -1
+    states[:, FOUND:WHY] = HITS
     states[:, COLUMN_AT:ACT_TURN] = _LONG_AGO
     ranks = 1 << timing.rank_bits
     for rank in range(ranks):
