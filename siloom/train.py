@@ -83,7 +83,6 @@ def run(
     if trace is not None:
         save_trace(step, trace)
         made["trace"] = str(trace)
-    made["machines"] = []
     for machine in machines:
         try:
             made["machines"] += step_cost(step, [machine], rest, link or DEFAULT, watch)
@@ -133,6 +132,7 @@ def document(training: Training) -> dict[str, Any]:
         "curve": history.to_dict()["curve"],
         "data": {"hash": training.data.content_hash(), **training.data.facts},
         "trace": None,
+        "machines": [],
         "refused": [],
         "notes": _notes(training),
         "provenance": {"siloom": __version__, "torch": torch.__version__},
@@ -205,7 +205,7 @@ def together(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     row["seeds"] = [run["seed"] for run in runs]
     row["attention"] = [layer for run in runs for layer in run["attention"]]
     row["work"] = [done for run in runs for done in run["work"]]
-    row["machines"] = first.get("machines", [])
+    row["machines"] = first["machines"]
     row["refused"] = first["refused"]
     row["notes"] = list(dict.fromkeys(note for run in runs for note in run["notes"]))
     row["runs"] = [dict(run) for run in runs]
