@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from siloom.sim.engine.dram_mapping import Mapping
+    from siloom.sim.engine.dramsim3 import CommandQueues
 
     T = TypeVar("T", bound=np.generic)
 
 __all__ = [
-    "DEFAULT_MAPPING", "PARTS", "MemoryPart", "Policy", "Served", "address_mapping", "drive", "idle_latency_s", "part",
-    "serve", "stream_bytes_per_s", "write_costs",
+    "DEFAULT_MAPPING", "PARTS", "MemoryPart", "Policy", "Served", "address_mapping", "drive", "drive_dramsim3",
+    "idle_latency_s", "part", "serve", "stream_bytes_per_s", "write_costs",
 ]  # fmt: skip
 
 PARTS: tuple[str, ...] = tuple(dict.fromkeys(owner for owner, _ in table("dram_parts")))
@@ -260,6 +261,49 @@ def drive(
         where, which, address_mapping(found, mapping, parts), found.timing, policy,
         group=group, accepted=accepted, outstanding=outstanding, **limit,
     )  # fmt: skip
+    return Served(found, taken, done, dict(zip(COUNTS, counts.sum(axis=0).tolist(), strict=True)), ends)
+
+
+def drive_dramsim3(
+    name: str,
+    addresses: ArrayLike,
+    writes: ArrayLike = False,
+    *,
+    cycles: int,
+    mapping: str = DEFAULT_MAPPING,
+    queues: CommandQueues | None = None,
+    group: int = 1,
+) -> Served:
+    """Offer a stream as DRAMsim3's drivers do, to the controller of :mod:`siloom.sim.engine.dramsim3`.
+
+    ``counts`` are those of that engine. ``queues``: by default those of DRAMsim3's files. A write that never left
+    the controller's buffer within ``cycles`` is not done. ``channel_cycles`` [channels]: see :class:`Served`.
+
+    Raises:
+        UsageError: no such part.
+        InputError: negative addresses, a limit or a mapping out of range, a part that is refreshed bank by bank.
+    """
+    import numpy as np
+
+    from siloom.sim.engine.dramsim3 import COUNTS, CommandQueues
+    from siloom.sim.engine.dramsim3 import drive as run
+
+    found = part(name)
+    if found.timing.per_bank and found.timing.rfc:
+        raise InputError(f"memory {name}: DRAMsim3's convention has no refresh bank by bank")
+    where, which = _stream(name, addresses, writes)
+    queues = CommandQueues(pairs=int(name.startswith("hbm"))) if queues is None else queues
+    limits = {"group": group, "cycles": cycles, **queues._asdict()}
+    for field, value in limits.items():
+        low = 0 if field in ("cycles", "idle_writes", "pairs") else 1
+        high = 1 if field == "pairs" else NEVER >> 1
+        if not low <= value <= high:
+            raise InputError(f"memory {name}: {field} must be between {low} and {high}, got {value}")
+    mapped = address_mapping(found, mapping)
+    taken, done, counts = run(where, which, found.burst_bytes, mapped, found.timing, queues, group=group, cycles=cycles)
+    ends = np.zeros(found.channels, np.int64)
+    reached = done < NEVER
+    np.maximum.at(ends, (where[reached] >> mapped.channel_at) & (found.channels - 1), done[reached])
     return Served(found, taken, done, dict(zip(COUNTS, counts.sum(axis=0).tolist(), strict=True)), ends)
 
 

@@ -157,7 +157,24 @@ def test_bandwidth_is_within_15_percent_of_dramsim3s(case: str) -> None:
 
 def test_the_report_covers_every_published_case() -> None:
     made = tables(None, lambda _: None)
+    digits = next(made)
+    assert [(row["case"], row["quantity"]) for row in digits.rows] == [(p.case, p.quantity) for p in published("dram")]
+    for row in digits.rows:
+        if not row["unit"]:
+            assert row["simulated"] == row["dramsim3"], row
+        elif row["unit"] == "GB/s":
+            assert row["simulated"] == pytest.approx(row["dramsim3"], abs=0.05), row
+        else:  # of HBM2 the middle of two channels stands there
+            assert row["simulated"] == pytest.approx(row["dramsim3"], rel=0.021 if "hbm2" in row["case"] else 0.002), (
+                row
+            )
     beside = next(made)
+    for row in beside.rows:
+        # Little's law: what is held is what is done a clock times how long it takes.
+        assert row["default_latency"] / row["default_reads_held"] == pytest.approx(
+            row["dramsim3_latency"] / row["dramsim3_reads_held"] * row["dramsim3_gb_per_s"] / row["default_gb_per_s"],
+            rel=0.03,
+        )
     assert [row["case"] for row in beside.rows] == list(dict.fromkeys(p.case for p in published("dram")))
     clocks = next(made)
     for row in clocks.rows:
