@@ -38,7 +38,7 @@ def rtl_emit(
     out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write.")],
     as_json: Json = False,
 ) -> None:
-    """Write Verilog with a README of its ports."""
+    """Write Verilog with a README of its ports, a test bench, the model's vectors, a Makefile and a cocotb test."""
     from siloom.rtl.api import emit
     from siloom.watch import watching
 
@@ -48,7 +48,11 @@ def rtl_emit(
         print_json({"files": [str(f) for f in files]})
     else:
         for file in files:
-            print(file)
+            if file.parent == out:
+                print(file)
+        vectors = [file for file in files if file.parent != out]  # by hundreds, of a machine
+        if vectors:
+            print(f"{out / 'vectors'}: {len(vectors)} files of {len({file.parent for file in vectors})} runs")
 
 
 @rtl_app.command("check")

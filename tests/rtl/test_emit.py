@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("amaranth", reason="the optional part 'rtl' is not installed")
 
+from siloom import cli
 from siloom.rtl import api, emit
 from siloom.rtl.registry import find_blocks, machine_names
 from siloom.sim.errors import InputError, UsageError
@@ -200,6 +201,14 @@ def test_units_are_listed_without_loading_the_optional_parts():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert "'mac'" in done.stdout
     assert "64 2" in done.stdout
+
+
+def test_the_command_names_what_one_reads_and_counts_the_vectors(tmp_path, capsys):
+    assert cli._run(["rtl", "emit", "systolic:rows=2,cols=2", "-o", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    files = [p for p in (tmp_path / "out" / "vectors").rglob("*") if p.is_file()]
+    assert lines[-1] == f"{tmp_path / 'out' / 'vectors'}: {len(files)} files of {len({p.parent for p in files})} runs"
+    assert {Path(line).name for line in lines[:-1]} == {p.name for p in (tmp_path / "out").iterdir() if p.is_file()}
 
 
 def test_lines_of_wide_buses_are_broken(tmp_path):
