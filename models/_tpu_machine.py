@@ -38,6 +38,7 @@ class TpuChip(Machine):
 
     kind = "accelerator"
     operations = (MatMul, Conv, Attention, Elementwise, Reduce)
+    ends_apart = True
 
     design: TpuDesign
 

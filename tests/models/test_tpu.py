@@ -336,6 +336,26 @@ def test_weights_come_from_memory_and_an_operation_alone_keeps_nothing() -> None
         assert alone.traffic_bytes["dram_write"] == 2 * op.batch * 128 * 1024
 
 
+@pytest.mark.parametrize("repeats", [(5,), (2,), (3, 1), (1, 4), (3, 1, 2), (2, 3)])
+def test_repeated_operations_cost_what_they_do_written_out(repeats: tuple[int, ...]) -> None:
+    """The first and the last of a run meet HBM, whether or not they are repetitions of one operation."""
+    ops = [
+        Elementwise(name="first", elements=2**20, format="bf16"),
+        Reduce(name="second", rows=2**10, length=2**10, function="softmax", format="bf16"),
+        MatMul(name="third", m=1024, n=1024, k=1024, format="bf16"),
+    ]
+    pairs = list(zip(ops, repeats, strict=False))
+    short = run_workload(machine("tpu-v4"), Workload("short", tuple(Item(op, times) for op, times in pairs)))
+    long = run_workload(machine("tpu-v4"), Workload("long", tuple(Item(op) for op, n in pairs for _ in range(n))))
+    for of in ("cycles", "seconds", "traffic_bytes", "operations", "stalls", "energy_j"):
+        assert getattr(short, of) == pytest.approx(getattr(long, of), rel=1e-12), of
+    assert sum(row["repeat"] for row in short.rows) == sum(repeats)
+    assert short.coverage["operations"] == 1.0
+    # Not by leaving the ends out: more than so many from between.
+    inner = sum(n * (between("tpu-v4", op).cycles or 0) for op, n in pairs)
+    assert (short.cycles or 0) > inner
+
+
 def test_operands_beyond_the_memory_are_refused() -> None:
     with pytest.raises(InfeasibleError, match=r"tpu-v2: matmul needs 24800000000 bytes .* memory_bytes is 16000000000"):
         machine("tpu-v2").run(MatMul(m=40000, n=100000, k=80000 - 2 * 10**4, format="bf16"))
