@@ -68,9 +68,9 @@ def run_dense(label: str, design: GpuDesign, op: MatMul | Conv | Attention | Ele
     elif isinstance(op, Attention):
         run = _attention(board, design, op, stored)
     elif isinstance(op, Elementwise):
-        run = _streaming(elementwise(board, design.call_overhead_s, op, stored))
+        run = _streaming(elementwise(board, design.kernel_overhead_s, op, stored))
     else:
-        run = _streaming(reduction(board, design.call_overhead_s, op, stored))
+        run = _streaming(reduction(board, design.kernel_overhead_s, op, stored))
     return _result(label, design, board, op, run, stored)
 
 
@@ -174,8 +174,8 @@ def _streaming(found: KernelEstimate, *notes: str) -> _Run:
         multiply_adds=found.multiplies,
         other_operations=found.adds - found.multiplies,
         notes=(
-            "modelled: roofline of bytes, fp32 and special-function peaks; the cost of a call is that of the "
-            "fitted products, the rest is not fitted",
+            "modelled: bytes at streaming bandwidth or the work of fp32 and special-function units, not fitted; only "
+            "the cost of a call is measured (A100)",
             *notes,
         ),
     )
@@ -196,7 +196,7 @@ def _algorithm(board: DenseBoard, design: GpuDesign, op: Attention) -> str:
 def _attention(board: DenseBoard, design: GpuDesign, op: Attention, stored: str) -> _Run:
     op = replace(op, format=stored)
     algorithm = _algorithm(board, design, op)
-    found = run_attention(board, op, algorithm)
+    found = run_attention(board, op, algorithm, layout_copies=design.layout_copies)
     macs = found.tensor_flops // 2
     return _Run(
         parts=found.parts,
