@@ -24,6 +24,7 @@ class Gpu(Machine):
 
     kind = "gpu"
     operations = (SpGEMM, SpMM, SDDMM, MatMul, Conv, Attention, Elementwise, Reduce)
+    ends_apart = ("first",)  # the host's one wait is told with it
 
     design: GpuDesign
 

@@ -38,7 +38,7 @@ class TpuChip(Machine):
 
     kind = "accelerator"
     operations = (MatMul, Conv, Attention, Elementwise, Reduce)
-    ends_apart = True
+    ends_apart = ("first", "last")  # they meet HBM
 
     design: TpuDesign
 

@@ -43,9 +43,9 @@ class Machine(ABC):
     ``kind`` groups machines for readers (accelerator, gpu, cpu, fpga); ``operations`` names the
     operation types it may support; ``variants`` gives further names as settings of the same design.
     ``summary`` is one line with the source. ``bound_one_by_one`` names fields of numbers by which tables are read, so
-    that :meth:`bound` takes one value of them at a time. ``ends_apart`` says that the first and the last operation of
-    a run cost other than the same between its like; where they are repeated, their first and last repetition are
-    then items of their own in :meth:`run_in_order`, so that a repeated operation costs what it does written out.
+    that :meth:`bound` takes one value of them at a time. ``ends_apart`` says that the ``first`` or the ``last``
+    operation of a run costs other than the same between its like; where it is repeated, its first or last repetition
+    is then an item of its own in :meth:`run_in_order`, so that a repeated operation costs what it does written out.
     """
 
     name: ClassVar[str]
@@ -55,7 +55,7 @@ class Machine(ABC):
     design_type: ClassVar[type[Design]]
     variants: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     bound_one_by_one: ClassVar[tuple[str, ...]] = ()
-    ends_apart: ClassVar[bool] = False
+    ends_apart: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, design: Design | None = None, label: str | None = None) -> None:
         """Take a design (default: the published one) and the name results are shown under."""
@@ -264,8 +264,8 @@ def _ends_apart(chosen: Sequence[tuple[Item, Machine]]) -> list[tuple[Item, Mach
         lasts[id(runner)] = place
     out: list[tuple[Item, Machine]] = []
     for place, (item, runner) in enumerate(chosen):
-        before = runner.ends_apart and item.repeat > 1 and place == firsts[id(runner)]
-        after = runner.ends_apart and item.repeat > 1 + before and place == lasts[id(runner)]
+        before = "first" in runner.ends_apart and item.repeat > 1 and place == firsts[id(runner)]
+        after = "last" in runner.ends_apart and item.repeat > 1 + before and place == lasts[id(runner)]
         for repeat in (1 if before else 0, item.repeat - before - after, 1 if after else 0):
             if repeat:
                 out.append((replace(item, repeat=repeat), runner))

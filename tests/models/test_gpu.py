@@ -291,6 +291,15 @@ def test_few_rows_leave_multiprocessors_idle() -> None:
     assert "few_rows" not in result("a100", Reduce(rows=1, length=2**20)).stalls
 
 
+def test_a_wait_is_not_rounded_up_for_every_repetition() -> None:
+    ops = ((Reduce(rows=64, length=64, function="softmax"), 24), (MatMul(m=64, n=64, k=64), 7))
+    for pairs in (ops, ops[::-1], ops[:1]):
+        short = run_workload(machine("v100"), Workload("short", tuple(Item(op, times) for op, times in pairs)))
+        long = run_workload(machine("v100"), Workload("long", tuple(Item(op) for op, n in pairs for _ in range(n))))
+        assert (short.cycles, short.stalls) == (long.cycles, long.stalls)
+        assert short.energy_j == pytest.approx(long.energy_j, rel=1e-12)
+
+
 def test_a_kernel_alone_costs_less_to_call_than_a_library_but_a_workload_no_less_than_its_parts() -> None:
     soft, product = Reduce(rows=64, length=64, function="softmax"), MatMul(m=64, n=64, k=64)
     made = design("a100")

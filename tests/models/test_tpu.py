@@ -356,6 +356,15 @@ def test_repeated_operations_cost_what_they_do_written_out(repeats: tuple[int, .
     assert (short.cycles or 0) > inner
 
 
+def test_the_host_brings_and_takes_as_many_bytes_for_repetitions_as_for_operations_written_out() -> None:
+    op = MatMul(m=37, n=100, k=267, format="int8")
+    short = run_workload(machine("tpu-v1"), Workload("short", (Item(op, 24),)))
+    long = run_workload(machine("tpu-v1"), Workload("long", (Item(op),) * 24))
+    assert short.traffic_bytes["host_read"] == long.traffic_bytes["host_read"] == 37 * 267
+    assert short.traffic_bytes["host_write"] == long.traffic_bytes["host_write"] == 37 * 100
+    assert short.cycles == pytest.approx(long.cycles, abs=22)  # a mean's cycle is rounded up
+
+
 def test_operands_beyond_the_memory_are_refused() -> None:
     with pytest.raises(InfeasibleError, match=r"tpu-v2: matmul needs 24800000000 bytes .* memory_bytes is 16000000000"):
         machine("tpu-v2").run(MatMul(m=40000, n=100000, k=80000 - 2 * 10**4, format="bf16"))
