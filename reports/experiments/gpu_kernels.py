@@ -2,6 +2,7 @@
 
 Products of another sweep than the fitted one, softmax, and two functions that went through PyTorch's compiler: their
 calls cost some 40 us on the host, which the model does not charge, so what a doubling of the work adds is told too.
+Last the products and softmax of a Transformer's layer, of the sizes that they have there.
 """
 
 from __future__ import annotations
@@ -39,6 +40,16 @@ _NOTES = {
     ),
     "gelu": ("a compiled function's call takes some 48 us on the host, which hides short kernels: not charged.",),
 }
+_LAYER = {
+    "prefill": (
+        "A quarter of a layer of GPT-3 on an A100: 8 x 2048 tokens",
+        "Q K' takes as long as if nothing hid the writing of its results, which the model hides behind the products.",
+    ),
+    "decode": (
+        "A quarter of a layer of GPT-3 on an A100: one token more of 3072",
+        "products of few rows, which stream their weights or keys.",
+    ),
+}
 
 
 def simulated(row: Published) -> Result:
@@ -47,12 +58,17 @@ def simulated(row: Published) -> Result:
 
 
 def of_kind(kind: str) -> list[Published]:
-    """The published rows of a kernel, as ``softmax``, in the order of their table."""
-    return [row for row in published("gpu_kernels") if kind in row.case]
+    """The published rows of a kernel's sweep, as ``softmax``, in the order of their table."""
+    return [row for row in published("gpu_kernels") if kind in row.case and row.quantity == "time"]
+
+
+def of_layer(phase: str) -> list[Published]:
+    """The kernels of a layer that were measured, in ``prefill`` or ``decode``."""
+    return [row for row in published("gpu_kernels") if row.quantity == phase]
 
 
 def tables(matrices: Path | None, watch: Callable[[str], None]) -> Iterator[Table]:
-    """One table a kernel; no matrices are used."""
+    """A table for each kernel's sweep, and one for each phase of a layer; no matrices are used."""
     for kind, title in _TITLES.items():
         watch(title)
         rows = of_kind(kind)
@@ -68,6 +84,13 @@ def tables(matrices: Path | None, watch: Callable[[str], None]) -> Iterator[Tabl
         for line, told in zip(lines, added, strict=bool(added)):
             line["added_measured_us"], line["added_simulated_us"] = (told[1], told[0]) if told else (None, None)
         yield Table(title, lines, (*notes, *_NOTES[kind]))
+    for phase, (title, note) in _LAYER.items():
+        watch(title)
+        rows = of_layer(phase)
+        found = [simulated(row) for row in rows]
+        errors = [result.seconds * 1e6 / row.value - 1 for row, result in zip(rows, found, strict=True)]
+        said = f"mean error {fmean(map(abs, errors)):.1%}, largest {max(map(abs, errors)):.1%}."
+        yield Table(title, list(map(_line, rows, found, errors)), (said, note))
 
 
 def doublings(rows: Sequence[Published], found: Sequence[Result]) -> list[tuple[float, float] | None]:
