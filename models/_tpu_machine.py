@@ -49,15 +49,18 @@ class TpuChip(Machine):
             InputError: more work than can be counted.
             InfeasibleError: a VMEM too small for one fold of the array, operands beyond the memory.
         """
-        return self._run(op, resident=False)
+        return self._run(Item(op), resident=False)
 
     def run_in_order(self, items: Sequence[Item], *, values: bool = False) -> Sequence[Result]:
-        """Between the first operation and the last, activations stay in CMEM where it holds them."""
-        last = len(items) - 1
-        return [self._run(item.op, resident=0 < place < last) for place, item in enumerate(items)]
+        """Between the first operation and the last, activations stay in CMEM where it holds them.
 
-    def _run(self, op: Operation, *, resident: bool) -> Result:
-        design = self.design
+        What gradients and the optimizer want again much later crosses HBM: ``saved`` results and ``recalled`` operands.
+        """
+        last = len(items) - 1
+        return [self._run(item, resident=0 < place < last) for place, item in enumerate(items)]
+
+    def _run(self, item: Item, *, resident: bool) -> Result:
+        design, op = self.design, item.op
         precision = precision_of(design, op)
         needed = format_bytes(precision, activations(op) + weights(op))
         if needed > design.memory_bytes:
@@ -66,7 +69,7 @@ class TpuChip(Machine):
                 f"memory_bytes is {design.memory_bytes:.0f}"
             )
         try:
-            run = run_operation(design, op, precision, resident=resident)
+            run = run_operation(design, item, precision, resident=resident)
         except InfeasibleError as error:
             raise InfeasibleError(
                 f"{self.label}: vmem_bytes must hold what the arrays work on, got {design.vmem_bytes} B ({error})"

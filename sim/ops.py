@@ -582,14 +582,23 @@ class Collective(Operation):
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One operation of a workload and how often it is run."""
+    """One operation of a workload and how often it is run.
+
+    ``saved``: its result is wanted again long after the next operation, as a forward pass's by the gradients and
+    these by the optimizer. ``recalled``: operands that such a result is (of an :class:`Elementwise`, numbers an
+    element): the rest was made just before. A machine that keeps on chip what passes from one operation to the
+    next reads both.
+    """
 
     op: Operation
     repeat: int = 1
+    saved: bool = False
+    recalled: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse an operation that is not run."""
+        """Refuse an operation that is not run, or one with less than no operands."""
         _positive(self.op.name or self.op.kind, self, "repeat")
+        _not_negative(self.op.name or self.op.kind, self, "recalled")
 
 
 @dataclass(frozen=True, eq=False)
@@ -617,5 +626,7 @@ class Workload:
     @cached_property
     def content_hash(self) -> str:
         """Hash of all operations, their data and repeats (16 hex digits)."""
-        text = json.dumps([[item.op.describe(), item.repeat] for item in self.items], sort_keys=True)
+        kept = ([item.saved, item.recalled] if item.saved or item.recalled else [] for item in self.items)
+        listed = [[item.op.describe(), item.repeat, *more] for item, more in zip(self.items, kept, strict=True)]
+        text = json.dumps(listed, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

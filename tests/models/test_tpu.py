@@ -316,6 +316,54 @@ def test_vector_work_on_wide_numbers_moves_all_their_bytes(name: str) -> None:
     assert softmax.traffic_bytes["dram_read"] == softmax.traffic_bytes["dram_write"] == 4 * 10**6
 
 
+def test_scores_that_neither_vmem_nor_cmem_holds_cross_hbm() -> None:
+    """Q, K, V and O of 16384 tokens fit CMEM; their scores, 1 GiB, are written and read twice over."""
+    op = Attention(seq=2**14, heads=2, dim=64, format="bf16")
+    scores = 2 * 2 * 2**28
+    found = between("tpu-v4", op)
+    assert (found.traffic_bytes["dram_read"], found.traffic_bytes["dram_write"]) == (2 * scores, 2 * scores)
+    roomy = between("tpu-v4:cmem_bytes=4294967296", op)
+    assert (roomy.traffic_bytes["dram_read"], roomy.traffic_bytes["dram_write"]) == (0, 0)
+    assert roomy.seconds < found.seconds
+    # Backward: S and dP out, in and out as P' and dS, and in again for dV (one), dQ and dK (the other, twice).
+    back = between("tpu-v4", replace(op, direction="bwd"))
+    assert (back.traffic_bytes["dram_read"], back.traffic_bytes["dram_write"]) == (5 * scores, 4 * scores)
+
+
+def test_what_a_training_step_wants_again_crosses_hbm() -> None:
+    """Forward results are written, gradients read them and not what was just made; those of weights are written."""
+    linear = MatMul(m=256, n=1024, k=512, format="bf16", shared=True)
+    dw = MatMul(m=512, n=1024, k=256, format="bf16")
+    dx = Elementwise(elements=2**16, reads=2, function="gelu_backward", format="bf16")
+    norm = Reduce(rows=256, length=512, function="layernorm", format="bf16")
+    back = Attention(seq=256, heads=4, dim=128, direction="bwd", format="bf16")
+    qkv = 256 * 4 * 128
+    for item, read, written in (
+        (Item(linear, saved=True), 512 * 1024, 256 * 1024),
+        (Item(dw, saved=True, recalled=1), 256 * 512, 512 * 1024),
+        (Item(dx, recalled=1), 2**16, 0),
+        (Item(dx, recalled=2, saved=True), 2 * 2**16, 2**16),
+        (Item(norm, saved=True), 0, 256 * 512),
+        (Item(replace(back, direction="fwd"), saved=True), 0, qkv),
+        (Item(back, recalled=1), 4 * qkv, 0),
+    ):
+        found = machine("tpu-v4").run_in_order([item] * 3)[1].traffic_bytes
+        assert (found["dram_read"], found["dram_write"]) == (2 * read, 2 * written), item
+        bare = machine("tpu-v4:cmem_bytes=0").run_in_order([item] * 3)[1].traffic_bytes
+        assert bare == machine("tpu-v4:cmem_bytes=0").run(item.op).traffic_bytes
+        assert found["dram_read"] + found["dram_write"] <= bare["dram_read"] + bare["dram_write"]
+
+
+def test_a_training_step_writes_all_that_its_forward_pass_keeps() -> None:
+    chip, step = machine("tpu-v4"), load("bert-base:seq=128,batch=2,training=1")
+    bare = replace(step, items=tuple(Item(item.op, item.repeat) for item in step.items))
+    less, more = (run_workload(chip, workload).traffic_bytes["dram_write"] for workload in (bare, step))
+    inner = step.items[1:-1]
+    assert sum(item.saved for item in inner) > 20
+    kept = (item for item in inner if item.saved and not between("tpu-v4", item.op).traffic_bytes["dram_write"])
+    assert more - less == sum(item.repeat * chip.run(item.op).traffic_bytes["dram_write"] for item in kept)
+
+
 def test_cmem_holds_no_optimizers_state() -> None:
     """DeiT-tiny's state would fit, but a step begins and ends with it in memory."""
     step = load("deit-tiny:batch=1,training=1")
