@@ -87,7 +87,8 @@ def _operand_bytes(board: DenseBoard, design: GpuDesign, op: Operation, stored: 
         standard = _algorithm(board, design, op) == "standard"
         scores = op.scores if standard else 0
         drawn = scores if op.dropout else 0  # which were dropped, a byte each
-        return format_bytes(stored, op.elements_in + op.elements_out + _SCORE_TENSORS * scores) + drawn
+        copied = op.q_elements + 2 * op.kv_elements if standard and design.layout_copies else 0
+        return format_bytes(stored, op.elements_in + op.elements_out + copied + _SCORE_TENSORS * scores) + drawn
     if isinstance(op, Elementwise):
         return format_bytes(stored, op.elements * (op.reads + op.writes))
     if isinstance(op, Reduce):
@@ -152,7 +153,7 @@ def _convolution(board: DenseBoard, design: GpuDesign, op: Conv, stored: str) ->
         batch=op.groups,
         stored=stored,
         computed=board.computed_in(stored),
-        a_elements=op.batch * op.c * op.h * op.w,
+        a_elements=op.touched,
     )
     run = _of_gemm(board, design, problem, (_fit_note(), "convolution as an implicit product: no unfolded copy"))
     if op.groups == 1:

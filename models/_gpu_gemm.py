@@ -69,12 +69,13 @@ class GemmProblem:
     stored: str
     computed: str
     skips24: bool = False
-    a_elements: int = 0
+    a_elements: int | None = None
 
     @property
     def a_bytes(self) -> float:
         """Bytes of A in memory."""
-        return (self.a_elements or self.batch * self.m * self.k) * FORMAT_BITS[self.stored] / 8
+        elements = self.batch * self.m * self.k if self.a_elements is None else self.a_elements
+        return elements * FORMAT_BITS[self.stored] / 8
 
     @property
     def b_element_bytes(self) -> float:

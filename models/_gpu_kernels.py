@@ -131,7 +131,7 @@ def direct_convolution(board: DenseBoard, call_s: float, op: Conv, number_format
     """A grouped convolution on the ordinary fp32 units, its input read once."""
     rows, cols = op.out_hw
     read = {
-        "a": float(format_bytes(number_format, op.batch * op.c * op.h * op.w)),
+        "a": float(format_bytes(number_format, op.touched)),
         "b": float(format_bytes(number_format, op.k * (op.c // op.groups) * op.r * op.s)),
     }
     written = {"c": float(format_bytes(number_format, op.batch * op.k * rows * cols))}

@@ -458,10 +458,36 @@ class Conv(Operation):
         )
 
     @property
+    def touched_hw(self) -> tuple[int, int]:
+        """Rows and columns of the input that some window has; a stride beyond the window leaves others out."""
+        rows, cols = self.out_hw
+        return (
+            _touched(self.h, self.r, self.stride, self.pad, rows),
+            _touched(self.w, self.s, self.stride, self.pad, cols),
+        )
+
+    @property
+    def touched(self) -> int:
+        """Elements of the input that are used at all."""
+        high, wide = self.touched_hw
+        return self.batch * self.c * high * wide
+
+    @property
     def multiplies(self) -> int:
         """Output elements times r * s * c / groups."""
         rows, cols = self.out_hw
         return self.batch * rows * cols * self.k * self.r * self.s * (self.c // self.groups)
+
+
+def _touched(size: int, window: int, step: int, pad: int, count: int) -> int:
+    """Of ``size`` places those in one of ``count`` windows, the first of which begins ``pad`` before them."""
+    if step <= window:
+        return max(0, min(size, (count - 1) * step + window - pad))
+    # Windows apart: those whole inside, and at each end one that padding cuts.
+    first, last = -(-pad // step), min(count - 1, (size + pad - window) // step)
+    inside = max(0, last - first + 1) * window
+    cut = {at for at in (first - 1, last + 1) if 0 <= at < count and not first <= at <= last}
+    return inside + sum(max(0, min(size, at * step - pad + window) - max(0, at * step - pad)) for at in cut)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -223,6 +223,14 @@ def test_a_pointwise_convolution_is_exactly_its_product() -> None:
     assert (conv.cycles, conv.traffic_bytes) == (product.cycles, product.traffic_bytes)
 
 
+@pytest.mark.parametrize("name", ["a100", "epyc-7763", "systolic"])
+def test_a_stride_beyond_the_window_reads_what_it_uses(name: str) -> None:
+    conv = result(name, Conv(h=56, w=57, c=256, r=1, s=1, k=512, stride=2, batch=8))
+    product = result(name, MatMul(m=8 * 28 * 29, n=512, k=256, shared=True))
+    assert conv.traffic_bytes == product.traffic_bytes
+    assert conv.seconds == pytest.approx(product.seconds, rel=1e-9)
+
+
 def test_depthwise_convolutions_stream() -> None:
     op = Conv(h=112, w=112, c=96, r=3, s=3, k=96, pad=1, groups=96, batch=32)
     found = result("a100", op)
