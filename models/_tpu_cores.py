@@ -40,8 +40,10 @@ def precision_of(design: TpuDesign, op: Operation) -> str:
     return "int8" if form in ("int4", "int8") else "bf16"
 
 
-def run_operation(design: TpuDesign, item: Item, precision: str, *, resident: bool = False) -> Run:
-    """Run one repetition of an operation; ``resident``: what it reads and leaves stays in CMEM where there is room.
+def run_operation(design: TpuDesign, item: Item, precision: str, *, first: bool, last: bool) -> Run:
+    """Run one repetition of an operation; where there is room, operands and result are in CMEM.
+
+    But operands of the ``first`` of a run come from HBM, and the result of the ``last`` goes there.
 
     Raises:
         InputError: an operation of another kind, or more work than can be counted.
@@ -49,8 +51,8 @@ def run_operation(design: TpuDesign, item: Item, precision: str, *, resident: bo
     """
     core = core_of(design, precision)
     steps = lower(item.op, core, precision, layout=partial(_padded, design))
-    if resident:
-        steps = tuple(_kept(design, item, step, precision) for step in steps)
+    if not (first and last):
+        steps = tuple(_kept(design, item, step, precision, first, last) for step in steps)
     return run_steps(core, steps, precision, accumulator_of(precision))
 
 
@@ -72,7 +74,7 @@ def core_of(design: TpuDesign, precision: str) -> Core:
     )
 
 
-def _kept(design: TpuDesign, item: Item, step: Step, precision: str) -> Step:
+def _kept(design: TpuDesign, item: Item, step: Step, precision: str, first: bool, last: bool) -> Step:
     """A step without the traffic of what stays in CMEM."""
     op = item.op
 
@@ -81,43 +83,44 @@ def _kept(design: TpuDesign, item: Item, step: Step, precision: str) -> Step:
 
     if (isinstance(op, Elementwise) and op.state) or not fits(activations(op)):
         return step
-    left = "" if item.saved else "c"
+    leaves = item.saved or last
     if isinstance(op, Attention):
-        return _kept_attention(item, step, left, scores_fit=fits(activations(op) + op.score_products * op.scores))
+        held = fits(activations(op) + op.score_products * op.scores)
+        return _kept_attention(step, recalled=bool(item.recalled), first=first, leaves=leaves, scores_fit=held)
     # B of a matrix product may be weights, which come from HBM; beside a recalled A it is a gradient, just made.
     found = "a" if not item.recalled else "b" if fits(activations(op) + weights(op)) else ""
-    reads = op.reads if isinstance(op, Elementwise) else 1
+    reads = max(1, op.reads if isinstance(op, Elementwise) else 1)
+    come = reads if first else min(reads, item.recalled)
     return replace(
         step,
-        products=tuple(_on_chip(product, found + left) for product in step.products),
+        products=tuple(_on_chip(p, ("" if first else found) + ("" if leaves else "c")) for p in step.products),
         vectors=tuple(
-            replace(
-                work,
-                read_bytes=work.read_bytes * item.recalled // max(1, reads),
-                write_bytes=work.write_bytes if item.saved else 0,
-            )
+            replace(work, read_bytes=work.read_bytes * come // reads, write_bytes=work.write_bytes if leaves else 0)
             for work in step.vectors
         ),
     )
 
 
-def _kept_attention(item: Item, step: Step, left: str, *, scores_fit: bool) -> Step:
+def _kept_attention(step: Step, *, recalled: bool, first: bool, leaves: bool, scores_fit: bool) -> Step:
     """Attention's step: scores may be too many for CMEM where Q, K, V and O are not.
 
-    Backward Q, K, V and O come once where they are recalled; dO was just made.
+    What comes from HBM comes once: all operands of a first operation; backward Q, K, V and O where they are
+    recalled, dO having just been made.
     """
     products = []
     for product in step.products:
         if product.name in ("scores", "dP"):  # Q K', dO V'
-            found = "ab" if not item.recalled else "a" if product.name == "dP" else ""
+            found = "" if first else "ab" if not recalled else "a" if product.name == "dP" else ""
             products.append(_on_chip(product, found + ("c" if scores_fit else "")))
-        else:  # of the scores, or their gradients
-            products.append(_on_chip(product, "b" + left + ("a" if scores_fit else "")))
+        else:  # of the scores, or their gradients; only P V meets an operand that has not come yet
+            found = "" if first and product.name == "output" else "b"
+            products.append(_on_chip(product, found + ("" if leaves else "c") + ("a" if scores_fit else "")))
     vectors = []
     for work in step.vectors:
         moved = 0 if scores_fit else work.write_bytes  # scores in and out; what else is read is O and dO
-        again = (work.read_bytes - work.write_bytes) // 2 if item.recalled else 0
-        vectors.append(replace(work, read_bytes=moved + again, write_bytes=moved))
+        beside = work.read_bytes - work.write_bytes
+        come = beside if first else beside // 2 if recalled else 0
+        vectors.append(replace(work, read_bytes=moved + come, write_bytes=moved))
     return replace(step, products=tuple(products), vectors=tuple(vectors))
 
 

@@ -49,17 +49,18 @@ class TpuChip(Machine):
             InputError: more work than can be counted.
             InfeasibleError: a VMEM too small for one fold of the array, operands beyond the memory.
         """
-        return self._run(Item(op), resident=False)
+        return self._run(Item(op), first=True, last=True)
 
     def run_in_order(self, items: Sequence[Item], *, values: bool = False) -> Sequence[Result]:
-        """Between the first operation and the last, activations stay in CMEM where it holds them.
+        """Between one operation and the next, activations stay in CMEM where it holds them.
 
-        What gradients and the optimizer want again much later crosses HBM: ``saved`` results and ``recalled`` operands.
+        The first reads from HBM, the last writes there; and so does what gradients and the optimizer want again much
+        later: ``saved`` results and ``recalled`` operands.
         """
-        last = len(items) - 1
-        return [self._run(item, resident=0 < place < last) for place, item in enumerate(items)]
+        end = len(items) - 1
+        return [self._run(item, first=place == 0, last=place == end) for place, item in enumerate(items)]
 
-    def _run(self, item: Item, *, resident: bool) -> Result:
+    def _run(self, item: Item, *, first: bool, last: bool) -> Result:
         design, op = self.design, item.op
         precision = precision_of(design, op)
         needed = format_bytes(precision, activations(op) + weights(op))
@@ -69,7 +70,7 @@ class TpuChip(Machine):
                 f"memory_bytes is {design.memory_bytes:.0f}"
             )
         try:
-            run = run_operation(design, item, precision, resident=resident)
+            run = run_operation(design, item, precision, first=first, last=last)
         except InfeasibleError as error:
             raise InfeasibleError(
                 f"{self.label}: vmem_bytes must hold what the arrays work on, got {design.vmem_bytes} B ({error})"
