@@ -123,7 +123,7 @@ def _conv(design: CpuDesign, op: Conv, computed: str) -> Work:
         product, notes = direct, ("grouped convolution by direct loops over channels",)
     return Work(
         compute_s=product,
-        read={"a": op.batch * op.c * op.h * op.w * each, "b": passes * op.k * k * each},
+        read={"a": op.touched * each, "b": passes * op.k * k * each},
         written={"c": c * op.groups},
         operations={"multiplies": op.multiplies, "adds": op.multiplies},
         notes=notes,

@@ -152,7 +152,7 @@ def run_attention(
         op: the operation; in formats that FlashAttention has no kernels for it is computed in a
             16-bit one, and ``notes`` say so.
         algorithm: one of :data:`ALGORITHMS`.
-        layout_copies: whether the standard algorithm copies its operands into another order.
+        layout_copies: whether the standard algorithm copies its operands head by head first.
         costs: constants; those of the cost table by default.
 
     Raises:
@@ -275,7 +275,8 @@ def _standard(board: DenseBoard, op: Attention, layout_copies: bool, costs: Atte
             for name, amount in amounts.items():
                 into[name] = into.get(name, 0.0) + amount
     note = f"standard attention, {len(steps)} kernels, scores in memory; not fitted: " + (
-        f"products at {costs.gemm_efficiency:.0%} of peak, the rest at streaming bandwidth"
+        f"products at {costs.gemm_efficiency:.0%} of peak, softmax by its instructions or, as "
+        "the rest, at streaming bandwidth" + (", Q, K and V copied head by head first" if layout_copies else "")
     )
     return AttentionEstimate(
         algorithm="standard",

@@ -14,15 +14,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from siloom.models._gpu_board import DenseBoard
-from siloom.sim.ops import FORMAT_BITS, Attention, Reduce
-
-SOFTMAX_OPERATIONS = Reduce.FLOPS_EACH["softmax"] - 1
-"""Without the exponential, which is counted apart."""
+from siloom.models._gpu_kernels import softmax_work
+from siloom.sim.ops import FORMAT_BITS, Attention
 
 
 @dataclass(frozen=True)
 class KernelStep:
-    """One kernel: bytes by tensor, tensor-core FLOPs, other operations, exponentials."""
+    """One kernel: bytes by tensor, tensor-core FLOPs, other operations, exponentials, reciprocals, scattered loads.
+
+    ``scattered`` elements lie each in a cache line of its own, beside what the lanes of its warp load.
+    """
 
     name: str
     read: Mapping[str, float]
@@ -30,6 +31,8 @@ class KernelStep:
     flops: int = 0
     other_flops: int = 0
     exps: int = 0
+    reciprocals: int = 0
+    scattered: int = 0
 
     @property
     def bytes_moved(self) -> float:
@@ -40,8 +43,8 @@ class KernelStep:
 def standard_steps(op: Attention, number_format: str, layout_copies: bool = False) -> list[KernelStep]:
     """The kernels of one pass, in order.
 
-    ``layout_copies``: Q, K, V and O are copied between token-major and head-major order, as
-    ``attention_pytorch`` of the FlashAttention benchmarks does.
+    ``layout_copies``: Q, K and V (backward: the gradients) are copied from token-major to head-major order, K
+    transposed besides, as ``attention_pytorch`` of the FlashAttention benchmarks does; its O is left as it comes.
     """
     return _Steps(op, number_format, layout_copies).all()
 
@@ -54,12 +57,17 @@ def step_parts(board: DenseBoard, step: KernelStep, rate_flops: float) -> dict[s
     """
     memory = step.bytes_moved / board.stream_bytes_per_s
     parts = {"launch": board.launch_s, "tensor": step.flops / rate_flops, "memory": memory}
-    busy = {"fp32": step.other_flops / (board.fp32_flops / 2.0), "exp": step.exps / board.exp_per_s}
+    busy = {
+        "fp32": step.other_flops / (board.fp32_flops / 2.0),
+        "exp": (step.exps + step.reciprocals) / board.exp_per_s,
+        # A multiprocessor's L1 cache looks up one line a clock.
+        "lines": step.scattered / (board.sms * board.clock_hz),
+    }
     beyond = max(0.0, math.fsum(busy.values()) - memory)
     if beyond:
         # What exceeds the stream is shared out as the work is.
         scale = beyond / math.fsum(busy.values())
-        parts.update({cause: seconds * scale for cause, seconds in busy.items()})
+        parts.update({cause: seconds * scale for cause, seconds in busy.items() if seconds})
     return parts
 
 
@@ -79,20 +87,23 @@ class _Steps:
     def all(self) -> list[KernelStep]:
         return self.forward() if self.op.direction == "fwd" else self.backward()
 
-    def copy(self, name: str, size: float) -> list[KernelStep]:
-        return [KernelStep(f"copy of {name}", {name: size}, {name: size})] if self.layout_copies else []
+    def copy(self, name: str, size: float, scattered: int = 0) -> list[KernelStep]:
+        step = KernelStep(f"copy of {name}", {name: size}, {name: size}, scattered=scattered)
+        return [step] if self.layout_copies else []
 
     def forward(self) -> list[KernelStep]:
         n, s = self.op.scores, self.s
-        steps = [*self.copy("q", self.q), *self.copy("k", self.kv), *self.copy("v", self.kv)]
+        steps = [*self.copy("q", self.q), *self.copy("k", self.kv, self.op.kv_elements), *self.copy("v", self.kv)]
         steps.append(KernelStep("Q K^T", {"q": self.q, "k": self.kv}, {"s": s}, self.flops))
         if self.op.causal or self.op.mask:
             steps.append(KernelStep("mask", {"s": s, "mask": self.mask}, {"s": s}, other_flops=n))
-        steps.append(KernelStep("softmax", {"s": s}, {"p": s}, 0, SOFTMAX_OPERATIONS * n, n))
+        each = softmax_work(self.op.seq)
+        counts = (each.ordinary * n, each.exponentials * n, each.reciprocals * n)
+        steps.append(KernelStep("softmax", {"s": s}, {"p": s}, 0, *counts))
         if self.op.dropout:
             steps.append(KernelStep("dropout", {"p": s}, {"p": s, "drawn": self.drawn}, other_flops=2 * n))
         steps.append(KernelStep("P V", {"p": s, "v": self.kv}, {"o": self.q}, self.flops))
-        return [*steps, *self.copy("o", self.q)]
+        return steps
 
     def backward(self) -> list[KernelStep]:
         n, s = self.op.scores, self.s

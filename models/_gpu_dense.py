@@ -68,9 +68,9 @@ def run_dense(label: str, design: GpuDesign, op: MatMul | Conv | Attention | Ele
     elif isinstance(op, Attention):
         run = _attention(board, design, op, stored)
     elif isinstance(op, Elementwise):
-        run = _streaming(elementwise(board, design.call_overhead_s, op, stored))
+        run = _streaming(elementwise(board, design.kernel_overhead_s, op, stored))
     else:
-        run = _streaming(reduction(board, design.call_overhead_s, op, stored))
+        run = _streaming(reduction(board, design.kernel_overhead_s, op, stored))
     return _result(label, design, board, op, run, stored)
 
 
@@ -87,7 +87,8 @@ def _operand_bytes(board: DenseBoard, design: GpuDesign, op: Operation, stored: 
         standard = _algorithm(board, design, op) == "standard"
         scores = op.scores if standard else 0
         drawn = scores if op.dropout else 0  # which were dropped, a byte each
-        return format_bytes(stored, op.elements_in + op.elements_out + _SCORE_TENSORS * scores) + drawn
+        copied = op.q_elements + 2 * op.kv_elements if standard and design.layout_copies else 0
+        return format_bytes(stored, op.elements_in + op.elements_out + copied + _SCORE_TENSORS * scores) + drawn
     if isinstance(op, Elementwise):
         return format_bytes(stored, op.elements * (op.reads + op.writes))
     if isinstance(op, Reduce):
@@ -152,7 +153,7 @@ def _convolution(board: DenseBoard, design: GpuDesign, op: Conv, stored: str) ->
         batch=op.groups,
         stored=stored,
         computed=board.computed_in(stored),
-        a_elements=op.batch * op.c * op.h * op.w,
+        a_elements=op.touched,
     )
     run = _of_gemm(board, design, problem, (_fit_note(), "convolution as an implicit product: no unfolded copy"))
     if op.groups == 1:
@@ -174,8 +175,8 @@ def _streaming(found: KernelEstimate, *notes: str) -> _Run:
         multiply_adds=found.multiplies,
         other_operations=found.adds - found.multiplies,
         notes=(
-            "modelled: roofline of bytes, fp32 and special-function peaks; the cost of a call is that of the "
-            "fitted products, the rest is not fitted",
+            "modelled: bytes at streaming bandwidth or the work of fp32 and special-function units, not fitted; only "
+            "the cost of a call is measured (A100)",
             *notes,
         ),
     )
@@ -196,7 +197,7 @@ def _algorithm(board: DenseBoard, design: GpuDesign, op: Attention) -> str:
 def _attention(board: DenseBoard, design: GpuDesign, op: Attention, stored: str) -> _Run:
     op = replace(op, format=stored)
     algorithm = _algorithm(board, design, op)
-    found = run_attention(board, op, algorithm)
+    found = run_attention(board, op, algorithm, layout_copies=design.layout_copies)
     macs = found.tensor_flops // 2
     return _Run(
         parts=found.parts,

@@ -128,6 +128,13 @@ class GpuDesign(Design):
         status="assumed",
         choices=("auto", "standard", "flash1", "flash2", "flash3", "masked", "sparse24"),
     )
+    layout_copies: bool = parameter(
+        True,
+        unit="",
+        source="1: standard attention finds Q, K and V token by token, as projections leave them, and copies them head "
+        "by head, K transposed (eager PyTorch); 0: they lie so already. FlashAttention takes either",
+        status="assumed",
+    )
     calls: str = parameter(
         "auto",
         unit="",
@@ -137,6 +144,15 @@ class GpuDesign(Design):
         choices=("auto", "timed", "queued"),
     )
     call_s: float = from_table("gpu_gemm_fit", "cublas", "call_s", low=0.0, high=1.0)
+    kernel_call_s: float = parameter(
+        1.28e-5,
+        unit="s",
+        source="the same of a framework's own kernel, elementwise or normalising: the shortest softmax measured on an "
+        "A100 by the authors of LLMCompass (4096 rows of 32), 13.1 us, less what its bytes take",
+        status="calibrated",
+        low=0.0,
+        high=1.0,
+    )
     math_efficiency: float = from_table("gpu_gemm_fit", "cublas", "math_efficiency", low=0.01, high=1.0)
     operand_bytes_per_clock: float = from_table("gpu_gemm_fit", "cublas", "operand_bytes_per_clock", low=1.0, high=1e6)
     unaligned_share: float = parameter(
@@ -204,8 +220,13 @@ class GpuDesign(Design):
 
     @property
     def call_overhead_s(self) -> float:
-        """What a dense call costs beside its kernel's own time."""
+        """What a dense call of a library costs beside its kernel's own time."""
         return self.launch_s if self.calls == "queued" else self.call_s
+
+    @property
+    def kernel_overhead_s(self) -> float:
+        """The same of a kernel that no library chooses: no more than of one that is chosen."""
+        return self.launch_s if self.calls == "queued" else min(self.kernel_call_s, self.call_s)
 
 
 G = TypeVar("G", bound=GpuDesign)

@@ -69,12 +69,13 @@ class GemmProblem:
     stored: str
     computed: str
     skips24: bool = False
-    a_elements: int = 0
+    a_elements: int | None = None
 
     @property
     def a_bytes(self) -> float:
         """Bytes of A in memory."""
-        return (self.a_elements or self.batch * self.m * self.k) * FORMAT_BITS[self.stored] / 8
+        elements = self.batch * self.m * self.k if self.a_elements is None else self.a_elements
+        return elements * FORMAT_BITS[self.stored] / 8
 
     @property
     def b_element_bytes(self) -> float:
@@ -129,9 +130,9 @@ def estimate_gemm(board: DenseBoard, costs: GemmCosts, problem: GemmProblem) -> 
 
 
 def menu(problem: GemmProblem) -> Iterator[tuple[tuple[int, int], int]]:
-    """Tiles and cuts along k that a library would try: no part of k shorter than eight steps."""
+    """Tiles and cuts along k that a library would try: none of a k that one part of eight steps covers."""
     for split in SPLITS:
-        if split == 1 or problem.k >= split * _MIN_SPLIT_STEPS * k_step(problem.stored):
+        if split == 1 or problem.k > _MIN_SPLIT_STEPS * k_step(problem.stored):
             for tile in TILES:
                 yield tile, split
 
@@ -152,10 +153,12 @@ def estimate_setting(
     waves = -(-tiles // board.sms)
     depth = -(-p.k // (split * step)) * step
     per_clock = board.matmul_flops(p.computed) / (2.0 * board.sms * board.clock_hz) * (2 if p.skips24 else 1)
-    # One step more than the depth: the first operands come before there is anything to multiply.
+    # One step more than the depth: the first operands come before there is anything to multiply. A part of few steps
+    # takes no less than one of eight, so that a longer k, which may be cut more often, is never the faster for it.
     operand_bytes = tm * FORMAT_BITS[p.stored] / 8 + tn * p.b_element_bytes
     filled = depth + step
-    tile_clocks = (filled * (tm * tn / per_clock + operand_bytes / costs.operand_bytes_per_clock)) / (
+    waited = (depth if split == 1 else max(depth, _MIN_SPLIT_STEPS * step)) + step
+    tile_clocks = (waited * (tm * tn / per_clock + operand_bytes / costs.operand_bytes_per_clock)) / (
         costs.math_efficiency
     )
     clock_hz = board.busy_clock_hz(p.computed)

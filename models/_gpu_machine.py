@@ -24,6 +24,7 @@ class Gpu(Machine):
 
     kind = "gpu"
     operations = (SpGEMM, SpMM, SDDMM, MatMul, Conv, Attention, Elementwise, Reduce)
+    ends_apart = ("first",)  # the host's one wait is told with it
 
     design: GpuDesign
 
@@ -71,28 +72,37 @@ class Gpu(Machine):
         queued = type(self)(replace(self.design, calls="queued"), self.label)
         asked = self.design.as_dict()
         results = [queued.run(item.op, values=values) for item in items]
+        wait_s = max((self._wait_s(item.op) for item in items), default=0.0)
         for place, item in enumerate(items):
             if isinstance(item.op, _WAITED_FOR):
-                results[place] = _waited(results[place], self.design, item.repeat)
+                results[place] = _waited(results[place], self.design, item.repeat, wait_s)
                 break
         about = {"design_hash": self.design.content_hash()}
         return [replace(r, design=asked, provenance={**r.provenance, **about}) for r in results]
 
+    def _wait_s(self, op: Operation) -> float:
+        """What an operation's call alone has beyond its launch: a library's, or a kernel's own."""
+        if not isinstance(op, _WAITED_FOR):
+            return 0.0
+        timed = replace(self.design, calls="timed")
+        call_s = timed.call_overhead_s if isinstance(op, MatMul | Conv) else timed.kernel_overhead_s
+        return max(0.0, call_s - self.design.launch_s)
 
-def _waited(result: Result, design: GpuDesign, repeat: int) -> Result:
+
+def _waited(result: Result, design: GpuDesign, repeat: int, wait_s: float) -> Result:
     """One of ``repeat`` repetitions with its share of one wait: the board idles until the host is told."""
-    cycles = math.ceil(max(0.0, design.call_s - design.launch_s) * design.clock_hz / repeat)
-    before, wait_s = result.cycles or 0, cycles / design.clock_hz
+    cycles = math.ceil(wait_s * design.clock_hz / repeat)
+    before, share_s = result.cycles or 0, cycles / design.clock_hz
     seconds = (before + cycles) / design.clock_hz
     first, *others = result.phases
     stalls = {"launch": first.stalls.get("launch", 0) + cycles}
-    called = Phase(first.name, (first.cycles or 0) + cycles, first.seconds + wait_s, {**first.stalls, **stalls})
-    energy = {**result.energy_parts, "idle": result.energy_parts["idle"] + design.idle_w * wait_s}
+    called = Phase(first.name, (first.cycles or 0) + cycles, first.seconds + share_s, {**first.stalls, **stalls})
+    energy = {**result.energy_parts, "idle": result.energy_parts["idle"] + design.idle_w * share_s}
     return replace(
         result,
         seconds=seconds,
         cycles=before + cycles,
-        overhead_s=(result.overhead_s or 0.0) + wait_s,
+        overhead_s=(result.overhead_s or 0.0) + share_s,
         energy_j=math.fsum(energy.values()),
         energy_parts=energy,
         phases=(called, *others),

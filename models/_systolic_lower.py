@@ -102,9 +102,7 @@ def conv_group(op: Conv) -> Product:
     """The product of one group, all images."""
     out_h, out_w = op.out_hw
     depth, step = op.c // op.groups, op.stride
-    # Rows and columns of the input that some window touches; a stride beyond the window leaves gaps.
-    high = min(op.h, (out_h - 1) * step + op.r) if step <= op.r else min(op.h, out_h * op.r)
-    wide = min(op.w, (out_w - 1) * step + op.s) if step <= op.s else min(op.w, out_w * op.s)
+    high, wide = op.touched_hw
     halo = min(high, max(op.r - step, 0)) * wide * depth
     m, k = op.batch * out_h * out_w, op.r * op.s * depth
     touched = min(op.batch * high * wide * depth, m * k)

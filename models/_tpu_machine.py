@@ -38,6 +38,7 @@ class TpuChip(Machine):
 
     kind = "accelerator"
     operations = (MatMul, Conv, Attention, Elementwise, Reduce)
+    ends_apart = ("first", "last")  # they meet HBM
 
     design: TpuDesign
 
@@ -48,15 +49,19 @@ class TpuChip(Machine):
             InputError: more work than can be counted.
             InfeasibleError: a VMEM too small for one fold of the array, operands beyond the memory.
         """
-        return self._run(op, resident=False)
+        return self._run(Item(op), first=True, last=True)
 
     def run_in_order(self, items: Sequence[Item], *, values: bool = False) -> Sequence[Result]:
-        """Between the first operation and the last, activations stay in CMEM where it holds them."""
-        last = len(items) - 1
-        return [self._run(item.op, resident=0 < place < last) for place, item in enumerate(items)]
+        """Between one operation and the next, activations stay in CMEM where it holds them.
 
-    def _run(self, op: Operation, *, resident: bool) -> Result:
-        design = self.design
+        The first reads from HBM, the last writes there; and so does what gradients and the optimizer want again much
+        later: ``saved`` results and ``recalled`` operands.
+        """
+        end = len(items) - 1
+        return [self._run(item, first=place == 0, last=place == end) for place, item in enumerate(items)]
+
+    def _run(self, item: Item, *, first: bool, last: bool) -> Result:
+        design, op = self.design, item.op
         precision = precision_of(design, op)
         needed = format_bytes(precision, activations(op) + weights(op))
         if needed > design.memory_bytes:
@@ -65,7 +70,7 @@ class TpuChip(Machine):
                 f"memory_bytes is {design.memory_bytes:.0f}"
             )
         try:
-            run = run_operation(design, op, precision, resident=resident)
+            run = run_operation(design, item, precision, first=first, last=last)
         except InfeasibleError as error:
             raise InfeasibleError(
                 f"{self.label}: vmem_bytes must hold what the arrays work on, got {design.vmem_bytes} B ({error})"

@@ -2,7 +2,7 @@
 
 Sparse products run cuSPARSE (fitted on an H100) or CUSP, see ``_gpu_spgemm``; dense ones cuBLAS
 (fitted on an A100), see ``_gpu_gemm``; attention one of four kernels, see ``_gpu_attention``; the rest
-are bandwidth-bound kernels, see ``_gpu_dense``. Constants that were fitted on one board are carried
+are kernels bound by bandwidth or arithmetic, see ``_gpu_kernels``. Constants that were fitted on one board are carried
 to the others by multiprocessors, clock, rates and bandwidth; a result's notes say so.
 
 A board's clock falls to ``sustained_clock_share`` while its tensor cores are busy: Hopper's to what FlashAttention's

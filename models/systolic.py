@@ -11,8 +11,10 @@ digit; it knows no memory, no padding and no energy of its own, and its words ha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Self
 
 from siloom.models._systolic_array import (
     ACCUMULATORS,
@@ -111,7 +113,7 @@ class SystolicDesign(Design):
     config: str = parameter(
         "",
         unit="file",
-        source="a SCALE-Sim .cfg, whose sizes and dataflow then replace the fields of their names",
+        source="a SCALE-Sim .cfg, whose sizes and dataflow are those of the fields that are not given beside it",
         status="assumed",
     )
 
@@ -122,8 +124,10 @@ class SystolicDesign(Design):
         """
         super().__post_init__()
         if self.config:
+            defaults = {field.name: field.default for field in fields(self)}
             for name, value in systolic_settings(Path(self.config)).items():
-                object.__setattr__(self, name, value)
+                if getattr(self, name) == defaults[name]:  # what was chosen beside a file stands
+                    object.__setattr__(self, name, value)
             # Taken over: a design stands for itself, wherever it is remade.
             object.__setattr__(self, "config", "")
             super().__post_init__()  # the file's sizes have this design's ranges too
@@ -131,6 +135,19 @@ class SystolicDesign(Design):
         sums = accumulator_of(form) if self.accumulator == "auto" else self.accumulator
         if self.convention == "physical":
             self._require_room(FORMAT_BITS[form], ACCUMULATORS[sums])
+
+    def with_settings(self, owner: str, settings: Mapping[str, object]) -> Self:
+        """A copy with ``settings`` applied; those given beside a ``config`` go before the file's.
+
+        Raises:
+            UsageError: a name that is not a field.
+            InputError: a value that the field's rule refuses, or a file that cannot be read.
+            InfeasibleError: an SRAM that cannot hold one fold of the array twice over.
+        """
+        if settings.get("config"):
+            file = systolic_settings(Path(str(settings["config"])))
+            settings = {**file, **{name: value for name, value in settings.items() if name != "config"}}
+        return super().with_settings(owner, settings)
 
     def _require_room(self, bits: int, sum_bits: int) -> None:
         rows, cols = self.rows, self.cols

@@ -32,6 +32,7 @@ class TpuV1(Machine):
     kind = "accelerator"
     summary = "TPU v1: 256 x 256 8-bit weight-stationary array, DDR3 weights (Jouppi et al., ISCA 2017)"
     operations = (MatMul, Conv, Attention, Elementwise, Reduce)
+    ends_apart = ("first", "last")  # inputs come from the host, results go there
     design_type = TpuV1Design
     design: TpuV1Design
 

@@ -43,7 +43,9 @@ class Machine(ABC):
     ``kind`` groups machines for readers (accelerator, gpu, cpu, fpga); ``operations`` names the
     operation types it may support; ``variants`` gives further names as settings of the same design.
     ``summary`` is one line with the source. ``bound_one_by_one`` names fields of numbers by which tables are read, so
-    that :meth:`bound` takes one value of them at a time.
+    that :meth:`bound` takes one value of them at a time. ``ends_apart`` says that the ``first`` or the ``last``
+    operation of a run costs other than the same between its like; where it is repeated, its first or last repetition
+    is then an item of its own in :meth:`run_in_order`, so that a repeated operation costs what it does written out.
     """
 
     name: ClassVar[str]
@@ -53,6 +55,7 @@ class Machine(ABC):
     design_type: ClassVar[type[Design]]
     variants: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     bound_one_by_one: ClassVar[tuple[str, ...]] = ()
+    ends_apart: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, design: Design | None = None, label: str | None = None) -> None:
         """Take a design (default: the published one) and the name results are shown under."""
@@ -163,9 +166,8 @@ def run_workload(
         asked = next((text for text in map(machine.needs, of_type) if text), f"it runs {can}")
         raise InfeasibleError(f"{machine.label}: supports none of {', '.join(kinds)}; {asked}")
     covered = sum(item.op.flops * item.repeat for item, _, _ in parts)
-    counted = len(parts) + len(missing)
     coverage = {
-        "operations": len(parts) / counted,
+        "operations": len(chosen) / (len(chosen) + len(missing)),
         "flops": covered / total_flops if total_flops and only is None else 1.0,
     }
     if len(parts) == 1 and parts[0][0].repeat == 1:
@@ -237,6 +239,7 @@ def _memory_notes(machine: Machine, workload: Workload) -> tuple[str, ...]:
 
 def _results(chosen: Sequence[tuple[Item, Machine]], values: bool) -> list[Part]:
     """Run each machine's operations in order; what comes back stands in the order of ``chosen``."""
+    chosen = _ends_apart(chosen)
     queues: dict[int, Iterator[Result]] = {}
     for _, runner in chosen:
         if id(runner) not in queues:
@@ -247,6 +250,26 @@ def _results(chosen: Sequence[tuple[Item, Machine]], values: bool) -> list[Part]
         if not isinstance(result, Result):
             raise TypeError(f"run must return a Result, got {type(result).__name__}")
     return parts
+
+
+def _ends_apart(chosen: Sequence[tuple[Item, Machine]]) -> list[tuple[Item, Machine]]:
+    """The same work, the first and last repetition apart where a machine's run would begin or end with a repeated one.
+
+    Repetitions keep their place, so that what is written out and what is repeated come to the same list of costs.
+    """
+    firsts: dict[int, int] = {}
+    lasts: dict[int, int] = {}
+    for place, (_, runner) in enumerate(chosen):
+        firsts.setdefault(id(runner), place)
+        lasts[id(runner)] = place
+    out: list[tuple[Item, Machine]] = []
+    for place, (item, runner) in enumerate(chosen):
+        before = "first" in runner.ends_apart and item.repeat > 1 and place == firsts[id(runner)]
+        after = "last" in runner.ends_apart and item.repeat > 1 + before and place == lasts[id(runner)]
+        for repeat in (1 if before else 0, item.repeat - before - after, 1 if after else 0):
+            if repeat:
+                out.append((replace(item, repeat=repeat), runner))
+    return out
 
 
 def _mean_quality(parts: Sequence[Part]) -> dict[str, float]:

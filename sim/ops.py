@@ -458,10 +458,36 @@ class Conv(Operation):
         )
 
     @property
+    def touched_hw(self) -> tuple[int, int]:
+        """Rows and columns of the input that some window has; a stride beyond the window leaves others out."""
+        rows, cols = self.out_hw
+        return (
+            _touched(self.h, self.r, self.stride, self.pad, rows),
+            _touched(self.w, self.s, self.stride, self.pad, cols),
+        )
+
+    @property
+    def touched(self) -> int:
+        """Elements of the input that are used at all."""
+        high, wide = self.touched_hw
+        return self.batch * self.c * high * wide
+
+    @property
     def multiplies(self) -> int:
         """Output elements times r * s * c / groups."""
         rows, cols = self.out_hw
         return self.batch * rows * cols * self.k * self.r * self.s * (self.c // self.groups)
+
+
+def _touched(size: int, window: int, step: int, pad: int, count: int) -> int:
+    """Of ``size`` places those in one of ``count`` windows, the first of which begins ``pad`` before them."""
+    if step <= window:
+        return max(0, min(size, (count - 1) * step + window - pad))
+    # Windows apart: those whole inside, and at each end one that padding cuts.
+    first, last = -(-pad // step), min(count - 1, (size + pad - window) // step)
+    inside = max(0, last - first + 1) * window
+    cut = {at for at in (first - 1, last + 1) if 0 <= at < count and not first <= at <= last}
+    return inside + sum(max(0, min(size, at * step - pad + window) - max(0, at * step - pad)) for at in cut)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -582,14 +608,23 @@ class Collective(Operation):
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One operation of a workload and how often it is run."""
+    """One operation of a workload and how often it is run.
+
+    ``saved``: its result is wanted again long after the next operation, as a forward pass's by the gradients and
+    these by the optimizer. ``recalled``: operands that such a result is (of an :class:`Elementwise`, numbers an
+    element): the rest was made just before. A machine that keeps on chip what passes from one operation to the
+    next reads both.
+    """
 
     op: Operation
     repeat: int = 1
+    saved: bool = False
+    recalled: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse an operation that is not run."""
+        """Refuse an operation that is not run, or one with less than no operands."""
         _positive(self.op.name or self.op.kind, self, "repeat")
+        _not_negative(self.op.name or self.op.kind, self, "recalled")
 
 
 @dataclass(frozen=True, eq=False)
@@ -617,5 +652,7 @@ class Workload:
     @cached_property
     def content_hash(self) -> str:
         """Hash of all operations, their data and repeats (16 hex digits)."""
-        text = json.dumps([[item.op.describe(), item.repeat] for item in self.items], sort_keys=True)
+        kept = ([item.saved, item.recalled] if item.saved or item.recalled else [] for item in self.items)
+        listed = [[item.op.describe(), item.repeat, *more] for item, more in zip(self.items, kept, strict=True)]
+        text = json.dumps(listed, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from siloom.sim.errors import InputError
-from siloom.sim.ops import Item, Operation
+from siloom.sim.ops import Attention, Conv, Elementwise, Item, MatMul, Operation
 from siloom.workloads.optimizer import optimizer_items
 
 
@@ -116,10 +116,16 @@ def training_step(network: Network, formats: Formats, optimizer: str, *, recompu
     Raises:
         InputError: as :func:`inference`.
     """
-    items = [item for block in network.blocks for item in _forward(network, block, formats, training=True)]
+    items: list[Item] = []
+    for block in network.blocks:
+        own = list(_forward(network, block, formats, training=True))
+        # Of a block that is run again, what leaves it alone is kept.
+        dropped = len(own) - 1 if recompute and block.recomputable else 0
+        items += [replace(item, saved=at >= dropped) for at, item in enumerate(own)]
     for block in reversed(network.blocks):
         if recompute and block.recomputable:
-            items += _forward(network, block, formats, training=True, prefix="recompute.")
+            again = _forward(network, block, formats, training=True, prefix="recompute.")
+            items += [replace(item, saved=True) for item in again]
         items += _backward(network, block, formats)
     items += optimizer_items(optimizer, network.parameters, formats.compute, formats.master)
     return tuple(items)
@@ -135,6 +141,21 @@ def _backward(network: Network, block: Block, formats: Formats) -> Iterator[Item
         yield from _items(network, block, layer, "", lambda one: one.backward(formats))
 
 
+_OF_PARAMETERS = ("dw", "db")
+"""Gradients that wait for the optimizer."""
+
+
+def _recalled(op: Operation) -> int:
+    """Operands of a gradient that the forward pass made: inputs of products, of attention and of functions."""
+    if isinstance(op, MatMul | Conv):
+        return int(op.name == "dw")
+    if isinstance(op, Attention):
+        return int(op.direction == "bwd")
+    if isinstance(op, Elementwise) and op.name == "dx" and op.function.endswith("_backward"):
+        return min(op.reads, 2 if op.function.endswith("_gate_backward") else 1)
+    return 0
+
+
 def _items(
     network: Network, block: Block, layer: Layer, prefix: str, asked: Callable[[Layer], Iterable[Operation]]
 ) -> list[Item]:
@@ -145,6 +166,8 @@ def _items(
             Item(
                 replace(op, name=prefix + (f"{where}.{op.name}" if op.name else where)),
                 block.repeat * layer.repeat,
+                saved=op.name in _OF_PARAMETERS,
+                recalled=_recalled(op),
             )
             for op in asked(layer)
         ]

@@ -223,6 +223,14 @@ def test_a_pointwise_convolution_is_exactly_its_product() -> None:
     assert (conv.cycles, conv.traffic_bytes) == (product.cycles, product.traffic_bytes)
 
 
+@pytest.mark.parametrize("name", ["a100", "epyc-7763", "systolic"])
+def test_a_stride_beyond_the_window_reads_what_it_uses(name: str) -> None:
+    conv = result(name, Conv(h=56, w=57, c=256, r=1, s=1, k=512, stride=2, batch=8))
+    product = result(name, MatMul(m=8 * 28 * 29, n=512, k=256, shared=True))
+    assert conv.traffic_bytes == product.traffic_bytes
+    assert conv.seconds == pytest.approx(product.seconds, rel=1e-9)
+
+
 def test_depthwise_convolutions_stream() -> None:
     op = Conv(h=112, w=112, c=96, r=3, s=3, k=96, pad=1, groups=96, batch=32)
     found = result("a100", op)
@@ -235,28 +243,53 @@ def test_depthwise_convolutions_stream() -> None:
 
 def test_an_elementwise_kernel_is_its_bytes_at_streaming_bandwidth() -> None:
     found = result("v100", Elementwise(elements=10**8, reads=2))
-    call = table("gpu_gemm_fit")["cublas", "call_s"].value
+    call = design("v100").kernel_call_s
     assert found.seconds == pytest.approx(call + 6e8 / (900e9 * 0.88), rel=1e-6)
     assert found.traffic_bytes == {"a": 4 * 10**8, "c": 2 * 10**8, "dram_read": 4 * 10**8, "dram_write": 2 * 10**8}
 
 
 def test_many_operations_an_element_bind_the_units() -> None:
     busy = result("a100", Elementwise(elements=10**8, flops_each=1000))
-    assert busy.stalls["compute"] == pytest.approx(1e11 / board("a100").fp32_flops * 1.41e9, rel=1e-6)
+    # An operation is a lane's clock; a peak counts two for each, which only multiply-adds have.
+    assert busy.stalls["compute"] == pytest.approx(1e11 / (108 * 64), rel=1e-6)
     gelu = result("a100", Elementwise(elements=10**8, function="gelu"))
     assert gelu.operations["exponentials"] == 10**8
 
 
-def test_reductions_leave_what_they_should_and_long_rows_are_read_twice() -> None:
+def test_reductions_leave_what_they_should() -> None:
     total = result("a100", Reduce(rows=4096, length=1024))
     assert total.traffic_bytes["c"] == 2 * 4096
     soft = result("a100", Reduce(rows=4096, length=1024, function="softmax"))
     assert soft.traffic_bytes["a"] == soft.traffic_bytes["c"] == 2 * 4096 * 1024
     assert soft.operations["exponentials"] == 4096 * 1024
-    fits = int(board("a100").smem_bytes) // 4
-    once, twice = (result("a100", Reduce(rows=512, length=fits + more, function="layernorm")) for more in (0, 1))
-    assert twice.traffic_bytes["a"] == 2 * 2 * 512 * (fits + 1)
-    assert once.traffic_bytes["a"] == 2 * 512 * fits
+
+
+@pytest.mark.parametrize(("function", "passes", "blocks"), [("softmax", 3, 4), ("layernorm", 3, 8), ("rmsnorm", 2, 8)])
+def test_long_rows_come_again_from_memory_once_all_that_are_at_work_exceed_the_cache(
+    function: str, passes: int, blocks: int
+) -> None:
+    """``blocks`` rows a multiprocessor at a time, which half of the A100's 40 MiB hold up to a length."""
+    longest = 20 * 2**20 // (2 * 108 * blocks)
+    for length, times in ((1024, 1), (longest, 1), (longest + 1, passes)):
+        found = result("a100", Reduce(rows=4096, length=length, function=function))
+        assert found.traffic_bytes["a"] == times * 2 * 4096 * length, length
+        assert found.traffic_bytes["c"] == 2 * 4096 * length
+    # Few rows are never so many at a time.
+    few = result("a100", Reduce(rows=16, length=longest + 1, function=function))
+    assert few.traffic_bytes["a"] == 2 * 16 * (longest + 1)
+
+
+def test_a_softmax_of_long_rows_is_bound_by_its_instructions_where_lanes_are_few() -> None:
+    """By hand, an element of a row of 4096: read three times, raised twice, divided once, by 64 lanes an SM."""
+    ordinary = (1 + 1) + (1 + 1 + 6 + 1) + (1 + 1 + 6 + 6 + 1)  # convert, maximum; convert, subtract, exp, add; ...
+    clocks = ordinary / 64 + 3 / 16
+    long = result("a100:calls=queued", Reduce(rows=2**14, length=4096, function="softmax"))
+    assert long.cycles == pytest.approx(2**26 / 108 * clocks + 4e-6 * 1.41e9, abs=2)
+    assert long.operations["exponentials"] == 2**27
+    assert "memory" not in long.stalls
+    # Hopper has twice the lanes: of a row in registers, raised once, memory is the limit.
+    short = result("h100:calls=queued", Reduce(rows=2**16, length=1024, function="softmax"))
+    assert short.seconds == pytest.approx(4 * 2**26 / (3350e9 * 0.9) + 4e-6, rel=1e-4)
 
 
 def test_few_rows_leave_multiprocessors_idle() -> None:
@@ -264,6 +297,28 @@ def test_few_rows_leave_multiprocessors_idle() -> None:
     many = result("a100", Reduce(rows=108, length=2**20, function="softmax"))
     assert few.stalls["few_rows"] > 0 and "few_rows" not in many.stalls
     assert "few_rows" not in result("a100", Reduce(rows=1, length=2**20)).stalls
+
+
+def test_a_wait_is_not_rounded_up_for_every_repetition() -> None:
+    ops = ((Reduce(rows=64, length=64, function="softmax"), 24), (MatMul(m=64, n=64, k=64), 7))
+    for pairs in (ops, ops[::-1], ops[:1]):
+        short = run_workload(machine("v100"), Workload("short", tuple(Item(op, times) for op, times in pairs)))
+        long = run_workload(machine("v100"), Workload("long", tuple(Item(op) for op, n in pairs for _ in range(n))))
+        assert (short.cycles, short.stalls) == (long.cycles, long.stalls)
+        assert short.energy_j == pytest.approx(long.energy_j, rel=1e-12)
+
+
+def test_a_kernel_alone_costs_less_to_call_than_a_library_but_a_workload_no_less_than_its_parts() -> None:
+    soft, product = Reduce(rows=64, length=64, function="softmax"), MatMul(m=64, n=64, k=64)
+    made = design("a100")
+    assert result("a100", product).overhead_s == pytest.approx(made.call_s, abs=1e-9)
+    assert result("a100", soft).overhead_s == pytest.approx(made.kernel_call_s, abs=1e-9)
+    # A host that was measured to call libraries faster calls no kernel slower.
+    assert result("a100:call_s=6e-6", soft).overhead_s == pytest.approx(6e-6, abs=1e-9)
+    for ops in ((soft, product), (product, soft), (soft, soft)):
+        whole = run_workload(machine("a100"), Workload("w", tuple(map(Item, ops))))
+        assert whole.seconds >= max(result("a100", op).seconds for op in ops)
+        assert whole.overhead_s == pytest.approx(max(result("a100", op).overhead_s or 0 for op in ops) + 4e-6, abs=3e-9)
 
 
 # --- attention ------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from siloom.models._gpu_attention import (
 from siloom.models._gpu_attention_kernels import LARGEST_DIM, Kernel, Product, flash1_columns, kernel_of
 from siloom.models._gpu_attention_work import busiest, count_work, floor_sum, tile_blocks, visited_blocks
 from siloom.models.gpu import A100Design, H100Design
+from siloom.models.registry import machine
 from siloom.sim.engine.dispatch import greedy
 from siloom.sim.errors import InfeasibleError, InputError
 from siloom.sim.ops import Attention
@@ -204,6 +205,22 @@ def test_a_mask_and_dropout_cost_kernels_of_their_own_or_operations_on_the_chip(
     assert dropped.hbm_bytes - plain.hbm_bytes == 5 * 4 * 16 * 2048**2
     causal, both = (run_attention(H100, replace(op, causal=True, mask=on), "standard") for on in (False, True))
     assert causal.hbm_bytes == both.hbm_bytes  # one tensor masks for both
+
+
+def test_standard_attention_copies_its_operands_head_by_head() -> None:
+    """Q, K and V read and written once more; of K, transposed, every element is a cache line of its own."""
+    op = Attention(seq=512, heads=16, dim=128, batch=32)
+    bare, copied = (run_attention(H100, op, "standard", layout_copies=copies) for copies in (False, True))
+    elements = 32 * 16 * 512 * 128
+    assert copied.hbm_bytes - bare.hbm_bytes == 3 * 2 * 2 * elements
+    streamed = 4 * elements / H100.stream_bytes_per_s
+    lines = elements / (H100.sms * H100.clock_hz)
+    assert lines > streamed
+    assert copied.seconds - bare.seconds == pytest.approx(3 * H100.launch_s + 2 * streamed + lines, rel=1e-9)
+    shared = run_attention(H100, replace(op, kv_heads=2), "standard", layout_copies=True)
+    assert shared.parts["lines"] < 0.2 * copied.parts["lines"]
+    for setting, found in (("", copied), (",layout_copies=0", bare)):
+        assert machine(f"h100:attention=standard{setting}").run(op).seconds == pytest.approx(found.seconds, rel=1e-4)
 
 
 def test_causal_saves_half_at_most() -> None:

@@ -13,6 +13,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from siloom.models._gpu_board import DenseBoard
 from siloom.models._gpu_gemm import (
@@ -26,12 +28,14 @@ from siloom.models._gpu_gemm import (
     k_step,
     menu,
 )
-from siloom.models.gpu import A100Design
+from siloom.models.gpu import A100Design, H100Design, V100Design
 from siloom.reports.reproduce import published
 from siloom.sim.cost import table
 from siloom.workloads.registry import load
 
 A100 = A100Design().dense_board("a100")
+H100 = H100Design().dense_board("h100")
+V100 = V100Design().dense_board("v100")
 FIT = {name: e.value for (_, name), e in table("gpu_gemm_fit").items()}
 COSTS = GemmCosts(FIT["call_s"], FIT["math_efficiency"], FIT["operand_bytes_per_clock"], 0.5)
 FREE = GemmCosts(0.0, 1.0, 1e30, 1.0)
@@ -102,7 +106,8 @@ def plain_time(board: DenseBoard, m: int, n: int, k: int, tile: tuple[int, int],
     """Tiles handed out one by one to the multiprocessor that is free first; no costs but the multiply-adds."""
     tm, tn = tile
     step = K_STEP_BYTES // 2
-    depth = math.ceil(math.ceil(k / split) / step) * step + step
+    steps = math.ceil(math.ceil(k / split) / step)
+    depth = (steps if split == 1 else max(8, steps)) * step + step
     free = [0.0] * board.sms
     for _ in range(math.ceil(m / tm) * math.ceil(n / tn) * split):
         first = free.index(min(free))
@@ -171,9 +176,25 @@ def test_a_deep_product_with_few_tiles_is_cut_along_k() -> None:
 
 
 def test_short_products_are_not_cut() -> None:
-    assert {split for _, split in menu(fp16(64, 64, 255))} == {1}
-    assert {split for _, split in menu(fp16(64, 64, 512))} == {1, 2}
+    assert {split for _, split in menu(fp16(64, 64, 256))} == {1}
+    assert {split for _, split in menu(fp16(64, 64, 257))} == set(SPLITS)
+    # A part is waited for as if it had eight steps: cut in two, 9 to 16 of them cost the same.
+    short, long = (estimate_setting(A100, COSTS, fp16(64, 64, 32 * steps), (64, 64), 2) for steps in (9, 16))
+    assert short.seconds == pytest.approx(long.seconds, rel=1e-12) and short.multiplies < long.multiplies
     assert k_step("fp16") == 32 and k_step("fp32") == 16 and k_step("int4") == 128
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_more_work_never_takes_less_time(data: st.DataObject) -> None:
+    """Sizes in pieces of 16, so that alignment is the same. A longer k may be cut more often."""
+    sizes = {name: 16 * data.draw(st.one_of(st.integers(1, 12), st.integers(1, 300)), name) for name in "mnk"}
+    sizes["batch"] = data.draw(st.integers(1, 6), "batch")
+    name = data.draw(st.sampled_from(sorted(sizes)), "which")
+    more = {**sizes, name: sizes[name] + (1 if name == "batch" else 16) * data.draw(st.integers(1, 20), "more")}
+    for board in (A100, H100, V100):
+        less_s, more_s = (estimate_gemm(board, COSTS, fp16(*of.values())).seconds for of in (sizes, more))
+        assert more_s >= less_s * (1 - 1e-9)
 
 
 def test_a_thin_product_streams_its_weights() -> None:

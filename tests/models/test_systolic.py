@@ -10,13 +10,15 @@ import time
 import numpy as np
 import pytest
 
+import siloom
 from siloom.models._systolic_array import Core, Product, Step, Vector, run_steps
 from siloom.models._systolic_lower import conv_group, groups_side_by_side, lower
 from siloom.models.registry import machine
+from siloom.models.systolic import SystolicDesign
 from siloom.reports.experiments import scalesim
 from siloom.sim.engine.systolic import array_cycles, scalesim_cycles
 from siloom.sim.engine.systolic_cells import multiply
-from siloom.sim.errors import InfeasibleError, InputError
+from siloom.sim.errors import InfeasibleError, InputError, UsageError
 from siloom.sim.machine import run_workload
 from siloom.sim.memory import part, stream_bytes_per_s
 from siloom.sim.ops import Attention, Conv, Elementwise, Item, MatMul, Reduce, Workload
@@ -84,6 +86,23 @@ def test_a_cfg_of_scalesim_sets_the_design(tmp_path):
     assert type(design)(**design.as_dict()) == design
     with pytest.raises(InputError, match=r"absent\.cfg: cannot be read"):
         machine("systolic:config=absent.cfg")
+
+
+def test_what_is_given_beside_a_cfg_goes_before_it(tmp_path):
+    sizes = "ArrayHeight: 256\nArrayWidth: 14\nIfmapSramSzkB: 108\nFilterSramSzkB: 4\nOfmapSramSzkB: 32\n"
+    path = tmp_path / "some.cfg"
+    path.write_text(f"[architecture_presets]\n{sizes}Dataflow : os\n")
+    # 32 rows and ws are the defaults: given, they count as well.
+    by_text = machine(f"systolic:rows=32,config={path},dataflow=ws").design
+    by_call = siloom.machine("systolic", config=str(path), rows=32, dataflow="ws").design
+    for design in (by_text, by_call):
+        assert (design.rows, design.cols, design.dataflow, design.filter_sram_bytes) == (32, 14, "ws", 4096)
+    assert SystolicDesign(config=str(path), rows=8).rows == 8
+    assert machine(f"systolic:config={path},convention=scalesim").design.rows == 256
+    with pytest.raises(InputError, match=r"rows must be at least 1 cells, got 0"):
+        machine(f"systolic:config={path},rows=0")
+    with pytest.raises(UsageError, match="no field 'row'"):
+        machine(f"systolic:config={path},row=8")
 
 
 # The experiment

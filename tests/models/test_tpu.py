@@ -316,6 +316,69 @@ def test_vector_work_on_wide_numbers_moves_all_their_bytes(name: str) -> None:
     assert softmax.traffic_bytes["dram_read"] == softmax.traffic_bytes["dram_write"] == 4 * 10**6
 
 
+def test_the_first_operation_leaves_its_result_in_cmem_and_the_last_finds_its_operands_there() -> None:
+    product = MatMul(m=1024, n=512, k=256, format="bf16", shared=True)
+    softmax = Reduce(rows=1024, length=512, function="softmax", format="bf16")
+    attention = Attention(seq=512, heads=4, dim=128, format="bf16")
+    b, a, c, q = 256 * 512, 1024 * 256, 1024 * 512, 4 * 512 * 128
+    for ops, traffic in (
+        ((product, softmax), [(a + b, 0), (0, c)]),
+        ((softmax, product), [(c, 0), (b, c)]),
+        ((attention, softmax), [(3 * q, 0), (0, c)]),
+        ((softmax, attention), [(c, 0), (0, q)]),
+    ):
+        found = [r.traffic_bytes for r in machine("tpu-v4").run_in_order(tuple(map(Item, ops)))]
+        assert [(t["dram_read"], t["dram_write"]) for t in found] == [(2 * r, 2 * w) for r, w in traffic]
+
+
+def test_scores_that_neither_vmem_nor_cmem_holds_cross_hbm() -> None:
+    """Q, K, V and O of 16384 tokens fit CMEM; their scores, 1 GiB, are written and read twice over."""
+    op = Attention(seq=2**14, heads=2, dim=64, format="bf16")
+    scores = 2 * 2 * 2**28
+    found = between("tpu-v4", op)
+    assert (found.traffic_bytes["dram_read"], found.traffic_bytes["dram_write"]) == (2 * scores, 2 * scores)
+    roomy = between("tpu-v4:cmem_bytes=4294967296", op)
+    assert (roomy.traffic_bytes["dram_read"], roomy.traffic_bytes["dram_write"]) == (0, 0)
+    assert roomy.seconds < found.seconds
+    # Backward: S and dP out, in and out as P' and dS, and in again for dV (one), dQ and dK (the other, twice).
+    back = between("tpu-v4", replace(op, direction="bwd"))
+    assert (back.traffic_bytes["dram_read"], back.traffic_bytes["dram_write"]) == (5 * scores, 4 * scores)
+
+
+def test_what_a_training_step_wants_again_crosses_hbm() -> None:
+    """Forward results are written, gradients read them and not what was just made; those of weights are written."""
+    linear = MatMul(m=256, n=1024, k=512, format="bf16", shared=True)
+    dw = MatMul(m=512, n=1024, k=256, format="bf16")
+    dx = Elementwise(elements=2**16, reads=2, function="gelu_backward", format="bf16")
+    norm = Reduce(rows=256, length=512, function="layernorm", format="bf16")
+    back = Attention(seq=256, heads=4, dim=128, direction="bwd", format="bf16")
+    qkv = 256 * 4 * 128
+    for item, read, written in (
+        (Item(linear, saved=True), 512 * 1024, 256 * 1024),
+        (Item(dw, saved=True, recalled=1), 256 * 512, 512 * 1024),
+        (Item(dx, recalled=1), 2**16, 0),
+        (Item(dx, recalled=2, saved=True), 2 * 2**16, 2**16),
+        (Item(norm, saved=True), 0, 256 * 512),
+        (Item(replace(back, direction="fwd"), saved=True), 0, qkv),
+        (Item(back, recalled=1), 4 * qkv, 0),
+    ):
+        found = machine("tpu-v4").run_in_order([item] * 3)[1].traffic_bytes
+        assert (found["dram_read"], found["dram_write"]) == (2 * read, 2 * written), item
+        bare = machine("tpu-v4:cmem_bytes=0").run_in_order([item] * 3)[1].traffic_bytes
+        assert bare == machine("tpu-v4:cmem_bytes=0").run(item.op).traffic_bytes
+        assert found["dram_read"] + found["dram_write"] <= bare["dram_read"] + bare["dram_write"]
+
+
+def test_a_training_step_writes_all_that_its_forward_pass_keeps() -> None:
+    chip, step = machine("tpu-v4"), load("bert-base:seq=128,batch=2,training=1")
+    bare = replace(step, items=tuple(Item(item.op, item.repeat) for item in step.items))
+    less, more = (run_workload(chip, workload).traffic_bytes["dram_write"] for workload in (bare, step))
+    before = step.items[:-1]  # what the last leaves is written in any case
+    assert sum(item.saved for item in before) > 20
+    kept = (item for item in before if item.saved and not between("tpu-v4", item.op).traffic_bytes["dram_write"])
+    assert more - less == sum(item.repeat * chip.run(item.op).traffic_bytes["dram_write"] for item in kept)
+
+
 def test_cmem_holds_no_optimizers_state() -> None:
     """DeiT-tiny's state would fit, but a step begins and ends with it in memory."""
     step = load("deit-tiny:batch=1,training=1")
@@ -334,6 +397,35 @@ def test_weights_come_from_memory_and_an_operation_alone_keeps_nothing() -> None
         assert (inner.traffic_bytes["dram_read"], inner.traffic_bytes["dram_write"]) == (b_bytes, 0)
         assert alone.traffic_bytes["dram_read"] == b_bytes + 2 * op.batch * 128 * op.k
         assert alone.traffic_bytes["dram_write"] == 2 * op.batch * 128 * 1024
+
+
+@pytest.mark.parametrize("repeats", [(5,), (2,), (3, 1), (1, 4), (3, 1, 2), (2, 3)])
+def test_repeated_operations_cost_what_they_do_written_out(repeats: tuple[int, ...]) -> None:
+    """The first and the last of a run meet HBM, whether or not they are repetitions of one operation."""
+    ops = [
+        Elementwise(name="first", elements=2**20, format="bf16"),
+        Reduce(name="second", rows=2**10, length=2**10, function="softmax", format="bf16"),
+        MatMul(name="third", m=1024, n=1024, k=1024, format="bf16"),
+    ]
+    pairs = list(zip(ops, repeats, strict=False))
+    short = run_workload(machine("tpu-v4"), Workload("short", tuple(Item(op, times) for op, times in pairs)))
+    long = run_workload(machine("tpu-v4"), Workload("long", tuple(Item(op) for op, n in pairs for _ in range(n))))
+    for of in ("cycles", "seconds", "traffic_bytes", "operations", "stalls", "energy_j"):
+        assert getattr(short, of) == pytest.approx(getattr(long, of), rel=1e-12), of
+    assert sum(row["repeat"] for row in short.rows) == sum(repeats)
+    assert short.coverage["operations"] == 1.0
+    # Not by leaving the ends out: more than so many from between.
+    inner = sum(n * (between("tpu-v4", op).cycles or 0) for op, n in pairs)
+    assert (short.cycles or 0) > inner
+
+
+def test_the_host_brings_and_takes_as_many_bytes_for_repetitions_as_for_operations_written_out() -> None:
+    op = MatMul(m=37, n=100, k=267, format="int8")
+    short = run_workload(machine("tpu-v1"), Workload("short", (Item(op, 24),)))
+    long = run_workload(machine("tpu-v1"), Workload("long", (Item(op),) * 24))
+    assert short.traffic_bytes["host_read"] == long.traffic_bytes["host_read"] == 37 * 267
+    assert short.traffic_bytes["host_write"] == long.traffic_bytes["host_write"] == 37 * 100
+    assert short.cycles == pytest.approx(long.cycles, abs=22)  # a mean's cycle is rounded up
 
 
 def test_operands_beyond_the_memory_are_refused() -> None:

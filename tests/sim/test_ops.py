@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 
@@ -246,3 +247,20 @@ def test_bytes_of_dense_operands():
     assert (update.read_bytes, update.write_bytes) == (160, 120)
     row_sums, softmax = (Reduce(rows=2, length=8, function=f) for f in ("sum", "softmax"))
     assert (row_sums.write_bytes, softmax.write_bytes, softmax.flops) == (4, 32, 80)
+
+
+@pytest.mark.parametrize("size", [1, 4, 9, 10])
+@pytest.mark.parametrize("window", [1, 2, 3, 5])
+def test_a_convolution_touches_the_inputs_of_its_windows(size: int, window: int) -> None:
+    checked = 0
+    for stride, pad in itertools.product((1, 2, 3, 4, 7), (0, 1, 2, 5)):
+        if window > size + 2 * pad:
+            continue
+        op = Conv(h=size, w=size + 1, c=4, r=window, s=1, k=2, stride=stride, pad=pad, batch=3, groups=2)
+        rows, cols = op.out_hw
+        high = {i for o in range(rows) for i in range(o * stride - pad, o * stride - pad + window) if 0 <= i < size}
+        wide = {i for o in range(cols) if 0 <= (i := o * stride - pad) < size + 1}
+        assert op.touched_hw == (len(high), len(wide)), op
+        assert op.touched == 3 * 4 * len(high) * len(wide) <= 3 * 4 * size * (size + 1)
+        checked += 1
+    assert checked > 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,8 @@ from siloom.api import run
 from siloom.sim.errors import InputError
 from siloom.sim.ops import Attention, Conv, Elementwise, Item, MatMul, Workload, format_bytes
 from siloom.workloads.convolution import Convolution
-from siloom.workloads.network import Formats
+from siloom.workloads.layers import Activation
+from siloom.workloads.network import Block, Formats, Network, training_step
 from siloom.workloads.registry import load
 
 TRANSFORMERS = ("bert-base", "gpt2", "deit-tiny", "vit-base")
@@ -39,6 +42,37 @@ def test_products_cost_three_times_the_forward_pass_but_for_the_first_layer(name
     assert _multiplies(step, *products) == 3 * _multiplies(forward, *products) - spared
     # FlashAttention recomputes the scores: 2.5 times the forward pass, Dao et al. 2022.
     assert 2 * _multiplies(step, Attention) == 7 * _multiplies(forward, Attention)
+
+
+def test_a_step_tells_what_is_wanted_again_and_what_was_made_long_before() -> None:
+    plain, again = (load(f"gpt2:training=1,batch=2{more}") for more in ("", ",recompute=1"))
+    saved = {item.op.name: item.saved for item in plain.items}
+    recalled = {item.op.name: item.recalled for item in plain.items}
+    assert all(saved[item.op.name] for item in load("gpt2:batch=2").items)
+    assert {name for name, count in recalled.items() if count} == {
+        *(f"layer.{of}.dw" for of in ("qkv", "attention_output", "dense_in", "dense_out")),
+        *(f"layer.{of}.dx" for of in ("norm1", "norm2", "attention", "activation")),
+        "final.norm.dx",
+        "head.vocabulary.dw",
+    }
+    assert set(recalled.values()) == {0, 1}
+    wanted = {name for name, kept in saved.items() if kept and "." in name and name.rsplit(".", 1)[1] in ("dw", "db")}
+    assert wanted == {name for name in saved if name.endswith((".dw", ".db"))}
+    assert not any(kept for name, kept in saved.items() if name.endswith(".dx"))
+    # Run again, a block keeps what leaves it alone; then all that its gradients want.
+    inside = {item.op.name: item.saved for item in again.items if item.op.name.startswith("layer.")}
+    assert [name for name, kept in inside.items() if kept and not name.endswith((".dw", ".db"))] == ["layer.residual2"]
+    assert all(item.saved for item in again.items if item.op.name.startswith("recompute."))
+    assert not any(item.saved or item.recalled for item in load("gpt2").items)
+    assert plain.content_hash != replace(plain, items=tuple(Item(i.op, i.repeat) for i in plain.items)).content_hash
+
+
+def test_a_gated_activation_recalls_both_of_its_inputs() -> None:
+    gate = Activation(64, "silu", gated=True)
+    plain = Activation(64, "silu")
+    network = Network("n", (Block("b", (gate, replace(plain, name="plain"))),))
+    step = training_step(network, Formats("fp16", "fp32"), "none", recompute=False)
+    assert {item.op.name: item.recalled for item in step if item.recalled} == {"b.activation.dx": 2, "b.plain.dx": 1}
 
 
 @pytest.mark.parametrize("name", ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"])
