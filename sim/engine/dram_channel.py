@@ -1,8 +1,12 @@
 """A DRAM channel's state in one array, and the steps that the controller's loop makes on it.
 
 The array holds scalars (of the two queues, that which is served and, ``OTHER`` places on, the other), what is
-counted, then rows of banks, groups, ranks and places in the queues. A queue has 64 places in a ring, so that one word
-masks its requests and the oldest of a mask is its lowest bit after a rotation by the queue's head.
+counted, then rows of banks, groups, ranks and places in the queues. A queue has 128 places in two segments, each masked
+by a word. One segment is filled while those before it are served from the other; ``flip``, 0 or 64, is where the older
+begins, so the oldest of a mask is the lowest bit of the older segment's word or, if that has none, of the other's, and
+a place's age is the place with ``flip`` taken out. No more than 64 requests wait, so a full segment never has to be
+tidied for each new one: only where the younger is full and the older not yet empty, are the few that are left in it
+moved (``join_segments``).
 Masks of banks are words too. Refusals, limits and meaning: :mod:`siloom.sim.engine.dram_controller`.
 """
 
@@ -12,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine.arrays import u
-from siloom.sim.engine.bits import highest_bit, lowest_bit, rotate_right
+from siloom.sim.engine.bits import highest_bit, lowest_bit, popcount
 from siloom.sim.engine.dram_lanes import (
     NO_GAP,
+    PLACE_BITS,
     enter_lane,
     least_key,
     raise_twice_and_least,
@@ -33,10 +38,10 @@ to the clocks until the last column command's burst would end."""
 
 (
     CLOCK, TAKEN, MODE, LAST, LAST_RANK, BUSY_FROM, TURNED, FINISH, TURN_AT, ASKED,
-    HEAD, TAIL, COUNT, LIVE, SERVED, OPEN_HITS, HIT_BANKS,
-) = range(17)  # fmt: skip
+    FLIP, TAIL, COUNT, SERVED, HIT_BANKS,
+) = range(15)  # fmt: skip
 """Scalars. Others read ``CLOCK``, the last event's, ``TAKEN``, the place of the first request not yet taken in,
-and ``FINISH``, the end of the last data."""
+and ``FINISH``, the end of the last data. ``TAIL``: the age, 0 to 128, that the next place given will have."""
 OTHER = 16
 BASE = 40  # the clock that those of lanes are counted from
 STALE = 41  # ``COLUMNS`` are to be set anew
@@ -50,8 +55,7 @@ ROW_READY = OPEN + MAX_BANKS  # when the open row was activated
 ACT_AT = ROW_READY + MAX_BANKS  # no activation before this
 FOUND = ACT_AT + MAX_BANKS  # how the row was found, until its first column command
 WHY = FOUND + MAX_BANKS  # what the activation waited for
-PENDING = WHY + MAX_BANKS  # masks of places in the queue: reads, writes
-COLUMN_AT = PENDING + 2 * MAX_BANKS  # by group
+COLUMN_AT = WHY + MAX_BANKS  # by group
 GROUP_ACT = COLUMN_AT + MAX_BANKS
 LAST_COLUMN = GROUP_ACT + MAX_BANKS  # by group: reads, writes
 RANK_ACT = LAST_COLUMN + 2 * MAX_BANKS
@@ -59,21 +63,25 @@ LAST_ACTS = RANK_ACT + MAX_BANKS  # the last four of each rank
 ACT_TURN = LAST_ACTS + 4 * MAX_BANKS
 REFRESH_AT = ACT_TURN + MAX_BANKS
 REFRESH_BANK = REFRESH_AT + MAX_BANKS
-ROW = REFRESH_BANK + MAX_BANKS  # by place in the queue: reads, writes
-BANK = ROW + 128
-WHO = BANK + 128
-AGE = WHO + 128  # how many came before it
-ALIKE = AGE + 128  # by the row's low 6 bits: masks of places with such rows: reads, writes
+# Masks of places by segment, two of reads, two of writes.
+WRITTEN = 128  # from a word of the reads' to the same of the writes'
+PENDING = REFRESH_BANK + MAX_BANKS  # by bank
+HITS_OF = PENDING + 2 * WRITTEN  # by bank: those whose row is open
+ALIKE = HITS_OF + 2 * WRITTEN  # by the row's low 6 bits: those with such rows, and some that are gone
+LIVE = ALIKE + 2 * WRITTEN  # all
+# By place in the queue, four words each: reads, writes.
+REQUESTS = LIVE + 2 * WRITTEN
+_ROW, _BANK, _WHO, _AGE = range(4)  # age: how many came before it
 # Lanes by bank, of what can go first: no activation before this, and the oldest that waits for a row; no column
 # before this, and the oldest hit. Places are kept up where they are looked at only.
-ACTS = ALIKE + 128
+ACTS = REQUESTS + 8 * WRITTEN
 COLUMNS = ACTS + MAX_BANKS // 2
 GAPS = COLUMNS + MAX_BANKS // 2
 """Lanes of ``MAX_BANKS`` each: no gaps; by group, those after its activation, after its column; by rank, none in it."""
 
-FAR = 1 << 23
-"""So far from the base, lanes are counted from a new one: with a key's 6 bits they must fit 31."""
-BEHIND = 1 << 20
+FAR = 1 << 22
+"""So far from the base, lanes are counted from a new one: with a key's 7 bits they must fit 31."""
+BEHIND = 1 << 19
 """So long before now is a new base: nothing that is waited for was ready as early."""
 
 _GAP_WORDS = MAX_BANKS // 2  # those of most banks, whatever a part has: so a row is found by a shift
@@ -95,7 +103,7 @@ def _gaps(timing: Timing) -> NDArray[np.int64]:
         gap = np.where(same, timing.ccd_s, timing.ccd_r)
         rows.append(np.where(group == here, max(timing.ccd_l, timing.ccd_s), gap))
     rows += [np.where(rank == here, 0, NO_GAP) for here in range(1 << timing.rank_bits)]
-    return (np.concatenate(rows) << 6).astype(np.int32).view(np.int64)
+    return (np.concatenate(rows) << PLACE_BITS).astype(np.int32).view(np.int64)
 
 
 def new_channels(timing: Timing, firsts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -148,19 +156,68 @@ def precharge_of(bank: int, timing: Timing, state: NDArray[np.int64]) -> int:
 
 
 @inline_kernel
-def oldest_place(pending: int, head: int) -> int:
-    """The place of the oldest of a mask of requests."""
-    return int((head + lowest_bit(rotate_right(pending, head & 63))) & 63)
+def row_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
+    """The row that the request at a place asks for."""
+    return int(state[u(REQUESTS + _ROW + 4 * (queue + place))])
+
+
+@inline_kernel
+def bank_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
+    """The bank that it asks for."""
+    return int(state[u(REQUESTS + _BANK + 4 * (queue + place))])
+
+
+@inline_kernel
+def who_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
+    """Its place in the stream."""
+    return int(state[u(REQUESTS + _WHO + 4 * (queue + place))])
+
+
+@inline_kernel
+def age_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
+    """How many of its queue came before it."""
+    return int(state[u(REQUESTS + _AGE + 4 * (queue + place))])
+
+
+@inline_kernel
+def bit_of(place: int) -> int:
+    """The bit of a place in its segment's masks."""
+    return 1 << (place & 63)
+
+
+@inline_kernel
+def oldest_place(masks: int, queue: int, flip: int, state: NDArray[np.int64]) -> int:
+    """The oldest of the requests of the two ``masks`` of a queue, of which one is not 0."""
+    old, young = state[u(masks + queue + flip)], state[u(masks + queue + (flip ^ 64))]
+    return int(lowest_bit(old if old else young) | (flip if old else flip ^ 64))
+
+
+@inline_kernel
+def has_any(masks: int, queue: int, state: NDArray[np.int64]) -> int:
+    """Not 0 if there are requests in the two ``masks`` of a queue."""
+    return int(state[u(masks + queue)] | state[u(masks + queue + 64)])
+
+
+@inline_kernel
+def none_of(masks: int, queue: int, state: NDArray[np.int64]) -> None:
+    """Empty the two ``masks`` of a queue."""
+    state[u(masks + queue)] = state[u(masks + queue + 64)] = 0
+
+
+@inline_kernel
+def oldest_of_all(queue: int, flip: int, state: NDArray[np.int64]) -> int:
+    """The oldest request of a queue that is not empty: there is one in its older segment."""
+    return int(lowest_bit(state[u(LIVE + queue + flip)]) | flip)
 
 
 @inline_kernel
 def ask_for_rows(
-    banks: int, now: int, queue: int, head: int, base: int, timing: Timing, state: NDArray[np.int64]
+    banks: int, now: int, queue: int, flip: int, base: int, timing: Timing, state: NDArray[np.int64]
 ) -> None:
     """As :func:`ask_for_row` for every bank of a mask, for the oldest request to each."""
     while banks:
         bank = lowest_bit(banks)
-        place = oldest_place(state[u(PENDING + queue + bank)], head)
+        place = oldest_place(PENDING + bank, queue, flip, state)
         ask_for_row(bank, 1, precharge_of(bank, timing, state), now, place, base, state)
         banks &= banks - 1
 
@@ -172,66 +229,101 @@ def asked_for(banks: int, queue: int, state: NDArray[np.int64]) -> int:
     left = banks
     while left:
         bank = lowest_bit(left)
-        found |= int(state[u(PENDING + queue + bank)] != 0) << bank
+        found |= int(has_any(PENDING + bank, queue, state) != 0) << bank
         left &= left - 1
     return found
 
 
 @inline_kernel
-def note_oldest(lanes: int, hits: int, banks: int, queue: int, head: int, state: NDArray[np.int64]) -> None:
-    """Set ``lanes`` of a mask of banks to the place of the oldest request among ``hits`` (-1: all) to each."""
+def note_oldest(lanes: int, masks: int, banks: int, queue: int, flip: int, state: NDArray[np.int64]) -> None:
+    """Set ``lanes`` of a mask of banks to the place of the oldest request in each one's ``masks``."""
     while banks:
         bank = lowest_bit(banks)
-        enter_lane(state, lanes, bank, 1, 0, oldest_place(hits & state[u(PENDING + queue + bank)], head))
+        enter_lane(state, lanes, bank, 1, 0, oldest_place(masks + bank, queue, flip, state))
         banks &= banks - 1
 
 
 @inline_kernel
-def matching(slots: int, row: int, queue: int, state: NDArray[np.int64]) -> int:
-    """Those of a mask of one bank's requests that ask for ``row``."""
-    slots &= state[u(ALIKE + queue + (row & 63))]
-    found = 0
-    while slots:
-        if state[u(ROW + queue + lowest_bit(slots))] == row:
-            found |= slots & -slots
-        slots &= slots - 1
-    return found
+def matching(bank: int, row: int, queue: int, own: int, place: int, state: NDArray[np.int64]) -> int:
+    """Make hits of the bank's requests that ask for ``row``, and of no other; return 0 if there are none.
+
+    That at ``place`` is known to be one if ``own`` is its bit, not 0.
+    """
+    here = queue + (place & 64)
+    there = queue + (~place & 64)
+    found, found_there = own, 0
+    left = state[u(PENDING + here + bank)] & state[u(ALIKE + here + (row & 63))] & ~own
+    left_there = state[u(PENDING + there + bank)] & state[u(ALIKE + there + (row & 63))]
+    while left | left_there:
+        if left:
+            if row_of(here, lowest_bit(left), state) == row:
+                found |= left & -left
+            left &= left - 1
+        else:
+            if row_of(there, lowest_bit(left_there), state) == row:
+                found_there |= left_there & -left_there
+            left_there &= left_there - 1
+    state[u(HITS_OF + here + bank)] = found
+    state[u(HITS_OF + there + bank)] = found_there
+    return found | found_there
 
 
 @inline_kernel
-def without(hits: int, banks: int, queue: int, state: NDArray[np.int64]) -> int:
-    """A mask of requests less those to a mask of banks."""
+def lose_hits(banks: int, state: NDArray[np.int64]) -> None:
+    """No request to any bank of a mask is a hit."""
     while banks:
-        hits &= ~state[u(PENDING + queue + lowest_bit(banks))]
+        bank = lowest_bit(banks)
+        none_of(HITS_OF + bank, 0, state)
+        none_of(HITS_OF + bank, WRITTEN, state)
         banks &= banks - 1
-    return hits
+
+
+@inline_kernel
+def begin_segment(queue: int, flip: int, tail: int, state: NDArray[np.int64]) -> tuple[int, int]:
+    """Make ready the segment that the next place is in, of which it is the first; return flip and tail."""
+    if tail == 2 * 64:
+        join_segments(queue, flip, state)
+        flip ^= 64
+        tail = 64
+    at = ALIKE + queue + (flip ^ tail)
+    for alike in range(64):
+        state[u(at + alike)] = 0
+    return flip, tail
 
 
 @kernel
-def close_ranks(queue: int, scalars: int, state: NDArray[np.int64]) -> None:
-    """Move a queue's requests to its end, in order, so that as many places as can be are free behind it.
+def join_segments(queue: int, flip: int, state: NDArray[np.int64]) -> None:
+    """Move a queue's requests in the older segment to the younger one, in order: it has room for all.
 
-    The youngest, up to the last free place, stay where they are: what is free is mostly among the oldest.
+    The youngest stay where they are: what is free is mostly among the oldest.
     """
-    tail = state[TAIL + scalars]
-    live, hits = state[LIVE + scalars], state[OPEN_HITS + scalars]
-    by_age = rotate_right(live, tail & 63)  # the youngest on top
-    gap = highest_bit(~by_age)
-    older = by_age & ((1 << gap) - 1)
-    to = tail - 63 + gap
-    while older:
-        at = highest_bit(older)
-        older ^= 1 << at
-        slot = (tail + at) & 63
+    old, young = state[u(LIVE + queue + flip)], state[u(LIVE + queue + (flip ^ 64))]
+    free = ~young
+    for _ in range(popcount(np.uint64(old)) - 1):
+        free &= free - 1
+    to = int(lowest_bit(free))  # places up to this one will all be taken
+    left = young & ((1 << to) - 1)
+    from_segment = flip ^ 64
+    while True:
+        if not left:
+            if not old:
+                break
+            from_segment, left, old = flip, old, 0
+        at = int(highest_bit(left))
+        left ^= 1 << at
+        move(from_segment + at, (flip ^ 64) + to, queue, state)
         to -= 1
-        new = to & 63
-        bank, row = state[u(BANK + queue + slot)], state[u(ROW + queue + slot)]
-        put(new, state[u(WHO + queue + slot)], row, bank, state[u(AGE + queue + slot)], queue, state)
-        state[u(PENDING + queue + bank)] ^= 1 << slot
-        live ^= (1 << new) | (1 << slot)
-        hit = (hits >> slot) & 1
-        hits ^= (hit << new) | (hit << slot)
-    state[HEAD + scalars], state[LIVE + scalars], state[OPEN_HITS + scalars] = to, live, hits
+
+
+@inline_kernel
+def move(place: int, new: int, queue: int, state: NDArray[np.int64]) -> None:
+    """Give the request at ``place`` another, free one."""
+    bank = bank_of(queue, place, state)
+    hit = (state[u(HITS_OF + queue + (place & 64) + bank)] >> (place & 63)) & 1
+    drop(place, bank, queue, state)
+    state[u(HITS_OF + queue + (place & 64) + bank)] &= ~bit_of(place)
+    put(new, who_of(queue, place, state), row_of(queue, place, state), bank, age_of(queue, place, state), queue, state)
+    state[u(HITS_OF + queue + (new & 64) + bank)] |= hit << (new & 63)
 
 
 @inline_kernel
@@ -314,15 +406,21 @@ def count_acts(base: int, timing: Timing, state: NDArray[np.int64]) -> None:
 
 
 @inline_kernel
-def pick(lanes: int, banks: int, oldest: int, base: int, chunks: int, state: NDArray[np.int64]) -> tuple[int, int]:
+def pick(lanes: int, banks: int, flip: int, base: int, chunks: int, state: NDArray[np.int64]) -> tuple[int, int]:
     """Clock and place of what can go first of a mask of banks, of equals the oldest; of none: NEVER."""
-    best = least_key(state, lanes, chunks, banks, oldest)
-    return base + (best >> 6) if banks else NEVER, (oldest + best) & 63
+    best = least_key(state, lanes, chunks, banks, flip)
+    return taken_apart(best, banks, flip, base)
+
+
+@inline_kernel
+def taken_apart(best: int, banks: int, flip: int, base: int) -> tuple[int, int]:
+    """Clock and place of a mask of banks' least key, as :func:`pick` returns them."""
+    return base + (best >> PLACE_BITS) if banks else NEVER, (best ^ flip) & 127
 
 
 @inline_kernel
 def open_row(
-    bank: int, row: int, at: int, opens: int, first_hit: int, asked: int, oldest: int, base: int, chunks: int,
+    bank: int, row: int, at: int, opens: int, first_hit: int, asked: int, flip: int, base: int, chunks: int,
     timing: Timing, state: NDArray[np.int64],
 ) -> tuple[int, int]:  # fmt: skip
     """Activate ``row`` at clock ``at``, whose oldest hit is at place ``first_hit``; return what :func:`pick` would."""
@@ -347,9 +445,9 @@ def open_row(
     groups = 1 << (timing.rank_bits + timing.group_bits)
     best = raise_twice_and_least(
         state, ACTS, chunks, at - base, GAPS + (1 + group) * _GAP_WORDS, max(window - base, 0),
-        GAPS + (1 + 2 * groups + rank) * _GAP_WORDS, asked, oldest,
+        GAPS + (1 + 2 * groups + rank) * _GAP_WORDS, asked, flip,
     )  # fmt: skip
-    return base + (best >> 6) if asked else NEVER, (oldest + best) & 63
+    return taken_apart(best, asked, flip, base)
 
 
 @inline_kernel
@@ -380,34 +478,42 @@ def count_wait(
 
 
 @inline_kernel
-def put(slot: int, who: int, row: int, bank: int, age: int, queue: int, state: NDArray[np.int64]) -> None:
+def put(place: int, who: int, row: int, bank: int, age: int, queue: int, state: NDArray[np.int64]) -> None:
     """Enter a request in a queue's place."""
-    state[u(ALIKE + queue + (state[u(ROW + queue + slot)] & 63))] &= ~(1 << slot)
-    state[u(ALIKE + queue + (row & 63))] |= 1 << slot
-    state[u(ROW + queue + slot)] = row
-    state[u(BANK + queue + slot)] = bank
-    state[u(WHO + queue + slot)] = who
-    state[u(AGE + queue + slot)] = age
-    state[u(PENDING + queue + bank)] |= 1 << slot
+    at = REQUESTS + 4 * (queue + place)
+    state[u(at + _ROW)] = row
+    state[u(at + _BANK)] = bank
+    state[u(at + _WHO)] = who
+    state[u(at + _AGE)] = age
+    segment, bit = queue + (place & 64), bit_of(place)
+    state[u(LIVE + segment)] |= bit
+    state[u(ALIKE + segment + (row & 63))] |= bit
+    state[u(PENDING + segment + bank)] |= bit
+
+
+@inline_kernel
+def drop(place: int, bank: int, queue: int, state: NDArray[np.int64]) -> None:
+    """Take the request to ``bank`` out of its place."""
+    segment, bit = queue + (place & 64), bit_of(place)
+    state[u(LIVE + segment)] ^= bit
+    state[u(PENDING + segment + bank)] ^= bit
 
 
 @inline_kernel
 def swap_queues(
-    head: int, tail: int, live: int, served: int, hits: int, hit_banks: int, state: NDArray[np.int64]
-) -> tuple[int, int, int, int, int, int]:
+    flip: int, tail: int, served: int, hit_banks: int, state: NDArray[np.int64]
+) -> tuple[int, int, int, int]:
     """Keep the scalars of the queue that was served; return those of the other."""
-    others = (
-        state[HEAD + OTHER], state[TAIL + OTHER], state[LIVE + OTHER], state[SERVED + OTHER],
-        state[OPEN_HITS + OTHER], state[HIT_BANKS + OTHER],
+    others = state[FLIP + OTHER], state[TAIL + OTHER], state[SERVED + OTHER], state[HIT_BANKS + OTHER]
+    state[FLIP + OTHER], state[TAIL + OTHER], state[SERVED + OTHER], state[HIT_BANKS + OTHER] = (
+        flip, tail, served, hit_banks,
     )  # fmt: skip
-    state[HEAD + OTHER], state[TAIL + OTHER], state[LIVE + OTHER] = head, tail, live
-    state[SERVED + OTHER], state[OPEN_HITS + OTHER], state[HIT_BANKS + OTHER] = served, hits, hit_banks
     return others
 
 
 @kernel
 def ask_for_others(
-    asked: int, hit_banks: int, now: int, other: int, head: int, base: int, timing: Timing, state: NDArray[np.int64]
+    asked: int, hit_banks: int, now: int, other: int, flip: int, base: int, timing: Timing, state: NDArray[np.int64]
 ) -> int:
     """Ask for rows for the ``other`` queue from now on, wherever no row is open that either queue hits.
 
@@ -416,24 +522,26 @@ def ask_for_others(
     """
     lanes = state.view(np.int32)
     hit_others = state[HIT_BANKS + OTHER]
-    lost = closed = found = 0
+    closed = found = 0
     # By selection, of all banks, several at once: which are concerned nobody can foretell.
     for bank in range(1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)):
-        row, at, pending = state[u(OPEN + bank)], state[u(ACT_AT + bank)], state[u(PENDING + other + bank)]
+        row, at = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
+        old, young = state[u(PENDING + other + flip + bank)], state[u(PENDING + other + (flip ^ 64) + bank)]
         gone = (asked >> bank) & 1 & int(row >= 0) & int(now > at - timing.rp)
         row = -1 if gone else row
         state[u(OPEN + bank)] = row
-        lost |= pending if gone else 0
+        hits, more_hits = state[u(HITS_OF + other + bank)], state[u(HITS_OF + other + 64 + bank)]
+        state[u(HITS_OF + other + bank)] = 0 if gone else hits
+        state[u(HITS_OF + other + 64 + bank)] = 0 if gone else more_hits
         closed |= gone << bank
-        new = ~(hit_banks >> bank) & (~(hit_others >> bank) | gone) & int(pending != 0) & 1
+        new = ~(hit_banks >> bank) & (~(hit_others >> bank) | gone) & int((old | young) != 0) & 1
         found |= new << bank
         at_new = max(at, now + (timing.rp if row >= 0 else 0))
         state[u(ACT_AT + bank)] = at_new if new else at
         lane = lanes[u(2 * ACTS + bank)]
-        clock = max(lane & np.int32(~63), np.int32((at_new - base) << 6))
-        place = (head + lowest_bit(rotate_right(pending, head & 63))) & 63
+        clock = max(lane & np.int32(-1 << PLACE_BITS), np.int32((at_new - base) << PLACE_BITS))
+        place = lowest_bit(old if old else young) | (flip if old else flip ^ 64)
         lanes[u(2 * ACTS + bank)] = (clock | np.int32(place)) if new else lane
-    state[OPEN_HITS + OTHER] &= ~lost
     state[HIT_BANKS + OTHER] = hit_others & ~closed
     return found
 

@@ -41,7 +41,6 @@ from numpy.typing import NDArray
 
 from siloom.sim.engine import dram_channel as ch
 from siloom.sim.engine.arrays import u
-from siloom.sim.engine.bits import lowest_bit, rotate_right
 from siloom.sim.engine.dram_lanes import LANES, enter_lane, raise_and_least, raise_lanes
 from siloom.sim.engine.dram_timing import MAX_BANKS, NEVER, Policy, Timing
 from siloom.sim.jit import kernel
@@ -77,13 +76,13 @@ def run_channel(
     last, last_rank, busy_from, turned = state[ch.LAST], state[ch.LAST_RANK], state[ch.BUSY_FROM], state[ch.TURNED]
     idle_from = last + timing.burst if last >= 0 else 0
     # The queue that is served: 0 reads, 1 writes; how many are in the other.
-    head, tail, count, live, served = state[ch.HEAD], state[ch.TAIL], state[ch.COUNT], state[ch.LIVE], state[ch.SERVED]
-    hits, hit_banks = state[ch.OPEN_HITS], state[ch.HIT_BANKS]
+    flip, tail, count, served = state[ch.FLIP], state[ch.TAIL], state[ch.COUNT], state[ch.SERVED]
+    hit_banks = state[ch.HIT_BANKS]
     waiting = state[ch.COUNT + ch.OTHER]
     # Banks that are to be opened anew, for this queue or, once ``turn_at`` is set, for the other.
     asked, turn_at = state[ch.ASKED], state[ch.TURN_AT]
 
-    queue = mode << 6
+    queue = mode * ch.WRITTEN
     latency = (timing.cwl if mode else timing.cl) + timing.burst
     recover = timing.cwl + timing.burst + timing.wr + rp if mode else timing.rtp + rp
     opens = timing.rcd_write if mode else timing.rcd_read
@@ -132,48 +131,50 @@ def run_channel(
             if is_open and asked & bank_bit and now > state[u(ch.ACT_AT + bank)] - rp:
                 is_open = False  # its precharge has gone
             if write != mode:
-                if state[ch.TAIL + ch.OTHER] - state[ch.HEAD + ch.OTHER] >= 64:
-                    ch.close_ranks(MAX_BANKS - queue, ch.OTHER, state)
-                    if turn_at != NEVER:
-                        ch.note_oldest(ch.ACTS, -1, asked, MAX_BANKS - queue, state[ch.HEAD + ch.OTHER], state)
+                other = ch.WRITTEN - queue
+                after = state[ch.TAIL + ch.OTHER]
+                if after & 63 == 0:
+                    state[ch.FLIP + ch.OTHER], last_tail = ch.begin_segment(
+                        other, state[ch.FLIP + ch.OTHER], after, state
+                    )
+                    if last_tail != after and turn_at != NEVER:
+                        ch.note_oldest(ch.ACTS, ch.PENDING, asked, other, state[ch.FLIP + ch.OTHER], state)
                         look_acts = True
-                slot = state[ch.TAIL + ch.OTHER] & 63
-                ch.put(slot, who, row, bank, state[ch.SERVED + ch.OTHER] + waiting, MAX_BANKS - queue, state)
-                state[ch.LIVE + ch.OTHER] |= 1 << slot
-                state[ch.TAIL + ch.OTHER] += 1
+                    after = last_tail
+                slot = after ^ state[ch.FLIP + ch.OTHER]
+                ch.put(slot, who, row, bank, state[ch.SERVED + ch.OTHER] + waiting, other, state)
+                state[ch.TAIL + ch.OTHER] = after + 1
                 waiting += 1
                 if is_open:
                     if turn_at != NEVER and asked & bank_bit:
                         asked ^= bank_bit
                         look_acts = True
-                    state[ch.OPEN_HITS + ch.OTHER] |= 1 << slot
+                    state[u(ch.HITS_OF + other + (slot & 64) + bank)] |= ch.bit_of(slot)
                     state[ch.HIT_BANKS + ch.OTHER] |= bank_bit
                 elif turn_at != NEVER and not (hit_banks | asked | state[ch.HIT_BANKS + ch.OTHER]) & bank_bit:
                     asked |= bank_bit
                     ch.ask_for_row(bank, 1, ch.precharge_of(bank, timing, state), now, slot, base, state)
                     look_acts = True
                 continue
-            if tail - head >= 64:
-                state[ch.HEAD], state[ch.TAIL], state[ch.LIVE], state[ch.OPEN_HITS] = head, tail, live, hits
-                ch.close_ranks(queue, 0, state)
-                head, live, hits = state[ch.HEAD], state[ch.LIVE], state[ch.OPEN_HITS]
-                stale = 1
-                if turn_at == NEVER:
-                    ch.note_oldest(ch.ACTS, -1, asked, queue, head, state)
-                look_columns = look_acts = True
-            slot = tail & 63
-            bit = 1 << slot
+            if tail & 63 == 0:
+                before = tail
+                flip, tail = ch.begin_segment(queue, flip, tail, state)
+                if tail != before:
+                    stale = 1
+                    if turn_at == NEVER:
+                        ch.note_oldest(ch.ACTS, ch.PENDING, asked, queue, flip, state)
+                    look_columns = look_acts = True
+            slot = tail ^ flip
             ch.put(slot, who, row, bank, served + count, queue, state)
-            live |= bit
             tail += 1
             count += 1
             if is_open and asked & bank_bit and turn_at == NEVER:
-                is_open = served - state[u(ch.AGE + queue + (head & 63))] < age_cap
+                is_open = served - ch.age_of(queue, ch.oldest_of_all(queue, flip, state), state) < age_cap
             if is_open:
                 if asked & bank_bit:  # but its precharge has not gone yet
                     asked ^= bank_bit
                     look_acts = True
-                hits |= bit
+                state[u(ch.HITS_OF + queue + (slot & 64) + bank)] |= ch.bit_of(slot)
                 if not hit_banks & bank_bit:  # else an older one goes before it
                     hit_banks |= bank_bit
                     enter_lane(state, ch.COLUMNS, bank, 1, 0, slot)
@@ -197,19 +198,19 @@ def run_channel(
             wanted = waiting > 0 and count <= policy.drain_low
         else:
             wanted = waiting >= policy.drain_high or (count == 0 and waiting > 0)
-        if turn_at <= now or (turn_at != NEVER and hits == 0):
+        if turn_at <= now or (turn_at != NEVER and hit_banks == 0):
             # The bus turns.
             mode = 1 - mode
-            queue = mode << 6
+            queue = mode * ch.WRITTEN
             latency = (timing.cwl if mode else timing.cl) + timing.burst
             recover = timing.cwl + timing.burst + timing.wr + rp if mode else timing.rtp + rp
             opens = timing.rcd_write if mode else timing.rcd_read
             room, other_room = other_room, room
             count, waiting = waiting, count
-            head, tail, live, served, hits, hit_banks = ch.swap_queues(head, tail, live, served, hits, hit_banks, state)
+            flip, tail, served, hit_banks = ch.swap_queues(flip, tail, served, hit_banks, state)
             held_back = ch.asked_for(all_banks & ~(hit_banks | asked), queue, state)
             asked |= held_back
-            ch.ask_for_rows(held_back, now, queue, head, base, timing, state)
+            ch.ask_for_rows(held_back, now, queue, flip, base, timing, state)
             ch.turn_bus(mode, timing, state)
             stale = 1
             state[ch.TURNAROUNDS] += 1
@@ -218,21 +219,21 @@ def run_channel(
             look_columns = look_acts = True
             continue  # it may have to turn back
 
-        opening, oldest = queue, head
+        opening, opening_flip = queue, flip
         if turn_at != NEVER:
-            opening, oldest = MAX_BANKS - queue, state[ch.HEAD + ch.OTHER]
+            opening, opening_flip = ch.WRITTEN - queue, state[ch.FLIP + ch.OTHER]
         if look_columns:
             look_columns = False
             if stale:
                 stale = 0
                 ch.count_columns(base, opens, last, last_rank, timing, state)
-                ch.note_oldest(ch.COLUMNS, hits, hit_banks, queue, head, state)
+                ch.note_oldest(ch.COLUMNS, ch.HITS_OF, hit_banks, queue, flip, state)
             # None can go before now: of those that could have, the oldest.
             raise_lanes(state, ch.COLUMNS, chunks, now - base, ch.GAPS)
-            column_at, column_slot = ch.pick(ch.COLUMNS, hit_banks, head, base, chunks, state)
+            column_at, column_slot = ch.pick(ch.COLUMNS, hit_banks, flip, base, chunks, state)
         if look_acts:
             look_acts = False
-            act_at, act_slot = ch.pick(ch.ACTS, asked, oldest, base, chunks, state)
+            act_at, act_slot = ch.pick(ch.ACTS, asked, opening_flip, base, chunks, state)
 
         horizon = min(refresh_at - 1, until)
         while True:  # until something other than an activation is next
@@ -247,37 +248,32 @@ def run_channel(
                 break
 
             at, slot = act_at, act_slot
-            bank = state[u(ch.BANK + opening + slot)]
+            bank, row = ch.bank_of(opening, slot, state), ch.row_of(opening, slot, state)
             bank_bit = 1 << bank
-            row = state[u(ch.ROW + opening + slot)]
             state[ch.ACTIVATES] += 1
             asked ^= bank_bit
-            mine = state[u(ch.PENDING + queue + bank)]
-            own = 1 << slot if turn_at == NEVER else 0
-            found = own | ch.matching(mine & ~own, row, queue, state)
+            found = ch.matching(bank, row, queue, ch.bit_of(slot) if turn_at == NEVER else 0, slot, state)
             first_hit = slot
             if turn_at != NEVER:
-                first_hit = ch.oldest_place(found, head)
+                first_hit = ch.oldest_place(ch.HITS_OF + bank, queue, flip, state)
                 turn_at = min(turn_at, at + (timing.rcd_read if mode else timing.rcd_write))
-            act_at, act_slot = ch.open_row(bank, row, at, opens, first_hit, asked, oldest, base, chunks, timing, state)
+            act_at, act_slot = ch.open_row(
+                bank, row, at, opens, first_hit, asked, opening_flip, base, chunks, timing, state
+            )
             ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state)) if found else NEVER
-            older = ((first_hit - head) & 63) < ((column_slot - head) & 63)
-            sooner = (ready < column_at) | ((ready == column_at) & older)
+            sooner = (ready < column_at) | ((ready == column_at) & (first_hit ^ flip < column_slot ^ flip))
             column_slot = first_hit if sooner else column_slot
             column_at = ready if sooner else column_at
-            hits |= found
             hit_banks |= bank_bit if found else 0
             if waiting:
-                others = state[u(ch.PENDING + MAX_BANKS - queue + bank)]
-                found_others = ch.matching(others, row, MAX_BANKS - queue, state)
-                state[ch.OPEN_HITS + ch.OTHER] = (state[ch.OPEN_HITS + ch.OTHER] & ~others) | found_others
+                found_others = ch.matching(bank, row, ch.WRITTEN - queue, 0, 0, state)
                 hit_others = state[ch.HIT_BANKS + ch.OTHER]
                 state[ch.HIT_BANKS + ch.OTHER] = (hit_others & ~bank_bit) | (bank_bit if found_others else 0)
 
         if wanted:
             # Rows are opened for the other queue from now on; the bus turns when the first could be used.
             asked = ch.ask_for_others(
-                asked, hit_banks, now, MAX_BANKS - queue, state[ch.HEAD + ch.OTHER], base, timing, state
+                asked, hit_banks, now, ch.WRITTEN - queue, state[ch.FLIP + ch.OTHER], base, timing, state
             )
             turn_at = now
             if state[ch.HIT_BANKS + ch.OTHER] == 0:
@@ -297,19 +293,14 @@ def run_channel(
                 look_columns = True
             closed = ch.refresh(refresh_rank, refresh_at, asked, base, timing, state)
             state[ch.REFRESHES] += 1
-            hits = ch.without(hits, hit_banks & closed, queue, state)
-            others = ch.without(
-                state[ch.OPEN_HITS + ch.OTHER], state[ch.HIT_BANKS + ch.OTHER] & closed, MAX_BANKS - queue, state
-            )
-            state[ch.OPEN_HITS + ch.OTHER] = others
+            ch.lose_hits(closed, state)
             hit_banks &= ~closed
             state[ch.HIT_BANKS + ch.OTHER] &= ~closed
-            if turn_at == NEVER:
-                asked |= ch.asked_for(closed, queue, state)
-                ch.note_oldest(ch.ACTS, -1, asked & closed, queue, head, state)
-            else:
-                asked |= ch.asked_for(closed, MAX_BANKS - queue, state)
-                ch.note_oldest(ch.ACTS, -1, asked & closed, MAX_BANKS - queue, state[ch.HEAD + ch.OTHER], state)
+            opening, opening_flip = queue, flip
+            if turn_at != NEVER:
+                opening, opening_flip = ch.WRITTEN - queue, state[ch.FLIP + ch.OTHER]
+            asked |= ch.asked_for(closed, opening, state)
+            ch.note_oldest(ch.ACTS, ch.PENDING, asked & closed, opening, opening_flip, state)
             refresh_rank = ch.next_refresh(timing, state)
             refresh_at = state[u(ch.REFRESH_AT + refresh_rank)]
             look_columns = look_acts = True
@@ -320,76 +311,75 @@ def run_channel(
 
         # A column command.
         now = column_at
-        bit = 1 << column_slot
-        bank = state[u(ch.BANK + queue + column_slot)]
+        bank = ch.bank_of(queue, column_slot, state)
         bank_bit = 1 << bank
         group = bank >> bank_bits
         ch.count_wait(bank, now, opens, last, last_rank, idle_from, busy_from, turned, timing, state)
         turned = 0
         last, last_rank, idle_from = now, group >> group_bits, now + timing.burst
-        state[u(ch.LAST_COLUMN + queue + group)] = now
-        who = state[u(ch.WHO + queue + column_slot)]
+        state[u(ch.LAST_COLUMN + mode * MAX_BANKS + group)] = now
+        who = ch.who_of(queue, column_slot, state)
         done[u(who)] = now + latency
         state[u(state[u(ch.FOUND + bank)])] += 1
         state[u(ch.FOUND + bank)] = ch.HITS
         state[u(ch.ACT_AT + bank)] = max(state[u(ch.ACT_AT + bank)], now + recover)
-        pending = state[u(ch.PENDING + queue + bank)] ^ bit
-        state[u(ch.PENDING + queue + bank)] = pending
-        hits ^= bit
-        live ^= bit
+        ch.drop(column_slot, bank, queue, state)
+        state[u(ch.HITS_OF + queue + (column_slot & 64) + bank)] ^= ch.bit_of(column_slot)
         count -= 1
         served += 1
-        head = head + lowest_bit(rotate_right(live, head & 63)) if live else tail
+        if state[u(ch.LIVE + queue + flip)] == 0 and tail >= 64:
+            flip ^= 64
+            tail -= 64
+        oldest = ch.oldest_of_all(queue, flip, state)
         quick = False
         state[u(ch.COLUMN_AT + group)] = now + timing.ccd_l
-        if hits & pending:
+        if ch.has_any(ch.HITS_OF + bank, queue, state):
             # In a stream the oldest can nearly always go at once. It alone is looked at, as long as that is so.
-            slot = head & 63
-            ready = ch.column_ready(state[u(ch.BANK + queue + slot)], opens, last, last_rank, timing, state)
-            quick = (hits >> slot) & 1 != 0 and ready <= now + timing.ccd_s
+            of = ch.bank_of(queue, oldest, state)
+            ready = ch.column_ready(of, opens, last, last_rank, timing, state)
+            is_hit = (state[u(ch.HITS_OF + queue + (oldest & 64) + of)] >> (oldest & 63)) & 1
+            quick = is_hit != 0 and ready <= now + timing.ccd_s
             if not quick and not stale:
-                enter_lane(state, ch.COLUMNS, bank, 1, 0, ch.oldest_place(hits & pending, head))
+                enter_lane(state, ch.COLUMNS, bank, 1, 0, ch.oldest_place(ch.HITS_OF + bank, queue, flip, state))
         else:
             hit_banks ^= bank_bit
-            oldest = head
+            opening, opening_flip, new = queue, flip, 1
             if turn_at != NEVER:
-                oldest = state[ch.HEAD + ch.OTHER]
-                pending = (
-                    0 if state[ch.HIT_BANKS + ch.OTHER] & bank_bit else state[u(ch.PENDING + MAX_BANKS - queue + bank)]
-                )
-            new = int(pending != 0)  # as foreseeable as above
+                opening, opening_flip = ch.WRITTEN - queue, state[ch.FLIP + ch.OTHER]
+                new = ~(state[ch.HIT_BANKS + ch.OTHER] >> bank) & 1
+            new &= int(ch.has_any(ch.PENDING + bank, opening, state) != 0)  # as foreseeable as above
             asked |= new << bank
-            slot = ch.oldest_place(pending, oldest)
+            slot = ch.oldest_place(ch.PENDING + bank, opening, opening_flip, state)
             ready = ch.ask_for_row(bank, new, rp, now, slot, base, state)
-            age = (slot - oldest) & 63
-            sooner = (ready < act_at) | ((ready == act_at) & (age < ((act_slot - oldest) & 63)))
+            sooner = (ready < act_at) | ((ready == act_at) & (slot ^ opening_flip < act_slot ^ opening_flip))
             act_slot = slot if sooner else act_slot
             act_at = ready if sooner else act_at
-        if served - state[u(ch.AGE + queue + (head & 63))] >= age_cap and live and turn_at == NEVER:
-            bank = state[u(ch.BANK + queue + (head & 63))]
-            if not (hits >> (head & 63)) & 1 and (hit_banks >> bank) & 1:
+        if served - ch.age_of(queue, oldest, state) >= age_cap and count and turn_at == NEVER:
+            bank = ch.bank_of(queue, oldest, state)
+            is_hit = (state[u(ch.HITS_OF + queue + (oldest & 64) + bank)] >> (oldest & 63)) & 1
+            if not is_hit and (hit_banks >> bank) & 1:
                 # Passed often enough: the oldest's bank serves no other row before it.
-                hits &= ~state[u(ch.PENDING + queue + bank)]
+                ch.none_of(ch.HITS_OF + bank, queue, state)
                 hit_banks ^= 1 << bank
                 asked |= 1 << bank
-                ch.ask_for_row(bank, 1, rp, now, head & 63, base, state)
+                ch.ask_for_row(bank, 1, rp, now, oldest, base, state)
                 look_acts = True
         if quick:
-            column_at, column_slot = now + timing.ccd_s, head & 63
+            column_at, column_slot = now + timing.ccd_s, oldest
             stale = 1
         elif stale:
             look_columns = True
         else:
-            best = raise_and_least(state, ch.COLUMNS, chunks, now - base, ch.gaps_after(group, timing), hit_banks, head)
-            column_at, column_slot = base + (best >> 6) if hit_banks else NEVER, (head + best) & 63
+            best = raise_and_least(state, ch.COLUMNS, chunks, now - base, ch.gaps_after(group, timing), hit_banks, flip)
+            column_at, column_slot = ch.taken_apart(best, hit_banks, flip, base)
         if who == stop_done:
             break
 
     state[ch.CLOCK], state[ch.TAKEN], state[ch.MODE], state[ch.BASE] = now, place, mode, base
     state[ch.STALE] = stale
     state[ch.LAST], state[ch.LAST_RANK], state[ch.BUSY_FROM], state[ch.TURNED] = last, last_rank, busy_from, turned
-    state[ch.HEAD], state[ch.TAIL], state[ch.COUNT], state[ch.LIVE], state[ch.SERVED] = head, tail, count, live, served
-    state[ch.OPEN_HITS], state[ch.HIT_BANKS], state[ch.COUNT + ch.OTHER] = hits, hit_banks, waiting
+    state[ch.FLIP], state[ch.TAIL], state[ch.COUNT], state[ch.SERVED] = flip, tail, count, served
+    state[ch.HIT_BANKS], state[ch.COUNT + ch.OTHER] = hit_banks, waiting
     state[ch.ASKED], state[ch.TURN_AT] = asked, turn_at
     state[u(ch.READS + mode)] = served
     state[u(ch.WRITES - mode)] = state[ch.SERVED + ch.OTHER]

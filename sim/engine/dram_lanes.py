@@ -3,7 +3,8 @@
 Which bank can be opened first is asked twice a request. To go from candidate to candidate costs a wrong guess
 each time of where that ends; to look at all of them, in vector registers, does not. Lanes are the 32-bit
 halves of the words of an int64 array, ``LANES`` a chunk; chunk c holds banks from ``LANES * c`` on. Each
-holds a clock after some base and a place in a queue (6 bits). Masks are words, one bit a bank.
+holds a clock after some base and a place in a queue (7 bits). Masks are words, one bit a bank. A queue's places are
+two segments of 64, of which either may be the older: a place's age is the place with ``flip``, 0 or 64, taken out.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from numba.extending import intrinsic
 LANES = 16
 _BITS = 4
 _WORDS = LANES // 2
-_PLACES = 63
+PLACE_BITS = 7
+_PLACES = (1 << PLACE_BITS) - 1
 NO_KEY = (1 << 31) - 1
 """More than any key."""
-NO_GAP = -(1 << 24)
+NO_GAP = -(1 << 23)
 """The gap of lanes that are not to be raised."""
 
 _WORD, _HALF, _MASK = ir.IntType(64), ir.IntType(32), ir.IntType(LANES)
@@ -61,7 +63,7 @@ def _of_two(builder: Any, name: str, left: Any, right: Any) -> Any:
 
 def _clock(builder: Any, value: Any) -> Any:
     """A clock in every lane, at place 0."""
-    return _everywhere(builder, builder.shl(value, ir.Constant(_WORD, 6)))
+    return _everywhere(builder, builder.shl(value, ir.Constant(_WORD, PLACE_BITS)))
 
 
 def _constant(number: int) -> Any:
@@ -84,14 +86,13 @@ def _raised(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunk:
 
 
 def _least(
-    context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any, oldest: Any
+    context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any, flip: Any
 ) -> Any:
     """Raise all chunks; return the least key of the lanes of a mask."""
 
     def keys(chunk: Any) -> Any:
         lanes = _raised(context, builder, kind, array, word, chunk, pairs)
-        ages = builder.and_(builder.sub(lanes, _everywhere(builder, oldest)), _constant(_PLACES))
-        found = builder.or_(builder.and_(lanes, _constant(~_PLACES)), ages)
+        found = builder.xor(lanes, _everywhere(builder, flip))
         return builder.select(_flags(builder, mask, chunk), found, _constant(NO_KEY))
 
     best = cgutils.alloca_once_value(builder, keys(ir.Constant(_WORD, 0)))
@@ -112,12 +113,12 @@ def _least(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def least_key(typing: Any, array: Any, word: Any, chunks: Any, mask: Any, oldest: Any) -> Any:
-    """The least of the keys of the lanes of a mask: clock and age (6 bits); of no lanes: ``NO_KEY``."""
+def least_key(typing: Any, array: Any, word: Any, chunks: Any, mask: Any, flip: Any) -> Any:
+    """The least of the keys of the lanes of a mask: clock and age (7 bits); of no lanes: ``NO_KEY``."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, chunks, mask, oldest = arguments
-        return _least(context, builder, signature.args[0], array, word, chunks, [], mask, oldest)
+        array, word, chunks, mask, flip = arguments
+        return _least(context, builder, signature.args[0], array, word, chunks, [], mask, flip)
 
     return types.int64(array, *[types.int64] * 4), emit
 
@@ -137,13 +138,13 @@ def raise_lanes(typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gap
 
 @intrinsic  # type: ignore[untyped-decorator]
 def raise_and_least(
-    typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, mask: Any, oldest: Any
+    typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, mask: Any, flip: Any
 ) -> Any:
     """:func:`raise_lanes`, then :func:`least_key`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, chunks, clock, gaps, mask, oldest = arguments
-        return _least(context, builder, signature.args[0], array, word, chunks, [(clock, gaps)], mask, oldest)
+        array, word, chunks, clock, gaps, mask, flip = arguments
+        return _least(context, builder, signature.args[0], array, word, chunks, [(clock, gaps)], mask, flip)
 
     return types.int64(array, *[types.int64] * 6), emit
 
@@ -151,14 +152,14 @@ def raise_and_least(
 @intrinsic  # type: ignore[untyped-decorator]
 def raise_twice_and_least(
     typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, second: Any, second_gaps: Any,
-    mask: Any, oldest: Any,
+    mask: Any, flip: Any,
 ) -> Any:  # fmt: skip
     """:func:`raise_lanes` by two clocks, then :func:`least_key`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, chunks, *pairs, mask, oldest = arguments
+        array, word, chunks, *pairs, mask, flip = arguments
         pairs = [pairs[:2], pairs[2:]]
-        return _least(context, builder, signature.args[0], array, word, chunks, pairs, mask, oldest)
+        return _least(context, builder, signature.args[0], array, word, chunks, pairs, mask, flip)
 
     return types.int64(array, *[types.int64] * 8), emit
 
@@ -175,12 +176,12 @@ def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock
         at = _lane(context, builder, signature.args[0], array, word, lane)
         old = builder.load(at, align=4)
         kind = ir.FunctionType(_HALF, [_HALF, _HALF])
-        least = builder.trunc(builder.shl(clock, ir.Constant(_WORD, 6)), _HALF)
+        least = builder.trunc(builder.shl(clock, ir.Constant(_WORD, PLACE_BITS)), _HALF)
         larger = builder.module.declare_intrinsic("llvm.smax.i32", (), kind)
         clocks = builder.call(larger, [builder.and_(old, ir.Constant(_HALF, ~_PLACES)), least])
         new = builder.or_(clocks, builder.trunc(place, _HALF))
         builder.store(builder.select(builder.trunc(wanted, ir.IntType(1)), new, old), at, align=4)
-        return builder.sext(builder.ashr(clocks, ir.Constant(_HALF, 6)), _WORD)
+        return builder.sext(builder.ashr(clocks, ir.Constant(_HALF, PLACE_BITS)), _WORD)
 
     return types.int64(array, *[types.int64] * 5), emit
 
@@ -193,7 +194,7 @@ def set_clock(typing: Any, array: Any, word: Any, lane: Any, clock: Any) -> Any:
         array, word, lane, clock = arguments
         at = _lane(context, builder, signature.args[0], array, word, lane)
         place = builder.and_(builder.load(at, align=4), ir.Constant(_HALF, _PLACES))
-        value = builder.trunc(builder.shl(clock, ir.Constant(_WORD, 6)), _HALF)
+        value = builder.trunc(builder.shl(clock, ir.Constant(_WORD, PLACE_BITS)), _HALF)
         builder.store(builder.or_(value, place), at, align=4)
         return context.get_dummy_value()
 
