@@ -1,12 +1,9 @@
 """A DRAM channel's state in one array, and the steps that the controller's loop makes on it.
 
 The array holds scalars (of the two queues, that which is served and, ``OTHER`` places on, the other), what is
-counted, then rows of banks, groups, ranks and places in the queues. A queue has 128 places in two segments, each masked
-by a word. One segment is filled while those before it are served from the other; ``flip``, 0 or 64, is where the older
-begins, so the oldest of a mask is the lowest bit of the older segment's word or, if that has none, of the other's, and
-a place's age is the place with ``flip`` taken out. No more than 64 requests wait, so a full segment never has to be
-tidied for each new one: only where the younger is full and the older not yet empty, are the few that are left in it
-moved (``join_segments``).
+counted, then rows of banks, groups, ranks and places in the queues. A queue has 128 places, which are given in order and
+masked by two words, so that the oldest of a mask is the lowest bit of the first word that has any. No more than 64
+requests wait, so the last place is given once in 64 requests at most; then all move to the first places (``pack_queue``).
 Masks of banks are words too. Refusals, limits and meaning: :mod:`siloom.sim.engine.dram_controller`.
 """
 
@@ -16,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine.arrays import u
-from siloom.sim.engine.bits import highest_bit, lowest_bit, popcount
+from siloom.sim.engine.bits import lowest_bit
 from siloom.sim.engine.dram_lanes import (
     NO_GAP,
     PLACE_BITS,
@@ -38,10 +35,10 @@ to the clocks until the last column command's burst would end."""
 
 (
     CLOCK, TAKEN, MODE, LAST, LAST_RANK, BUSY_FROM, TURNED, FINISH, TURN_AT, ASKED,
-    FLIP, TAIL, COUNT, SERVED, HIT_BANKS,
-) = range(15)  # fmt: skip
+    TAIL, COUNT, SERVED, HIT_BANKS,
+) = range(14)  # fmt: skip
 """Scalars. Others read ``CLOCK``, the last event's, ``TAKEN``, the place of the first request not yet taken in,
-and ``FINISH``, the end of the last data. ``TAIL``: the age, 0 to 128, that the next place given will have."""
+and ``FINISH``, the end of the last data. ``TAIL``: the next place given."""
 OTHER = 16
 BASE = 40  # the clock that those of lanes are counted from
 STALE = 41  # ``COLUMNS`` are to be set anew
@@ -63,7 +60,7 @@ LAST_ACTS = RANK_ACT + MAX_BANKS  # the last four of each rank
 ACT_TURN = LAST_ACTS + 4 * MAX_BANKS
 REFRESH_AT = ACT_TURN + MAX_BANKS
 REFRESH_BANK = REFRESH_AT + MAX_BANKS
-# Masks of places by segment, two of reads, two of writes.
+# Masks of places: of reads, two words ``MAX_BANKS`` apart, of writes.
 WRITTEN = 128  # from a word of the reads' to the same of the writes'
 PENDING = REFRESH_BANK + MAX_BANKS  # by bank
 HITS_OF = PENDING + 2 * WRITTEN  # by bank: those whose row is open
@@ -186,38 +183,35 @@ def bit_of(place: int) -> int:
 
 
 @inline_kernel
-def oldest_place(masks: int, queue: int, flip: int, state: NDArray[np.int64]) -> int:
-    """The oldest of the requests of the two ``masks`` of a queue, of which one is not 0."""
-    old, young = state[u(masks + queue + flip)], state[u(masks + queue + (flip ^ 64))]
-    return int(lowest_bit(old if old else young) | (flip if old else flip ^ 64))
+def lowest_of(first: int, second: int) -> int:
+    """The lowest place of a mask; of none: 64."""
+    return int(lowest_bit(first) if first else 64 | lowest_bit(second))
+
+
+@inline_kernel
+def oldest_place(masks: int, queue: int, state: NDArray[np.int64]) -> int:
+    """The oldest of the requests of a queue's mask at ``masks``; of none: any place."""
+    return lowest_of(state[u(masks + queue)], state[u(masks + queue + 64)])
 
 
 @inline_kernel
 def has_any(masks: int, queue: int, state: NDArray[np.int64]) -> int:
-    """Not 0 if there are requests in the two ``masks`` of a queue."""
+    """Not 0 if there are requests in a queue's mask."""
     return int(state[u(masks + queue)] | state[u(masks + queue + 64)])
 
 
 @inline_kernel
 def none_of(masks: int, queue: int, state: NDArray[np.int64]) -> None:
-    """Empty the two ``masks`` of a queue."""
+    """Empty a queue's mask."""
     state[u(masks + queue)] = state[u(masks + queue + 64)] = 0
 
 
 @inline_kernel
-def oldest_of_all(queue: int, flip: int, state: NDArray[np.int64]) -> int:
-    """The oldest request of a queue that is not empty: there is one in its older segment."""
-    return int(lowest_bit(state[u(LIVE + queue + flip)]) | flip)
-
-
-@inline_kernel
-def ask_for_rows(
-    banks: int, now: int, queue: int, flip: int, base: int, timing: Timing, state: NDArray[np.int64]
-) -> None:
+def ask_for_rows(banks: int, now: int, queue: int, base: int, timing: Timing, state: NDArray[np.int64]) -> None:
     """As :func:`ask_for_row` for every bank of a mask, for the oldest request to each."""
     while banks:
         bank = lowest_bit(banks)
-        place = oldest_place(PENDING + bank, queue, flip, state)
+        place = oldest_place(PENDING + bank, queue, state)
         ask_for_row(bank, 1, precharge_of(bank, timing, state), now, place, base, state)
         banks &= banks - 1
 
@@ -235,11 +229,11 @@ def asked_for(banks: int, queue: int, state: NDArray[np.int64]) -> int:
 
 
 @inline_kernel
-def note_oldest(lanes: int, masks: int, banks: int, queue: int, flip: int, state: NDArray[np.int64]) -> None:
+def note_oldest(lanes: int, masks: int, banks: int, queue: int, state: NDArray[np.int64]) -> None:
     """Set ``lanes`` of a mask of banks to the place of the oldest request in each one's ``masks``."""
     while banks:
         bank = lowest_bit(banks)
-        enter_lane(state, lanes, bank, 1, 0, oldest_place(masks + bank, queue, flip, state))
+        enter_lane(state, lanes, bank, 1, 0, oldest_place(masks + bank, queue, state))
         banks &= banks - 1
 
 
@@ -278,52 +272,29 @@ def lose_hits(banks: int, state: NDArray[np.int64]) -> None:
         banks &= banks - 1
 
 
-@inline_kernel
-def begin_segment(queue: int, flip: int, tail: int, state: NDArray[np.int64]) -> tuple[int, int]:
-    """Make ready the segment that the next place is in, of which it is the first; return flip and tail."""
-    if tail == 2 * 64:
-        join_segments(queue, flip, state)
-        flip ^= 64
-        tail = 64
-    at = ALIKE + queue + (flip ^ tail)
-    for alike in range(64):
-        state[u(at + alike)] = 0
-    return flip, tail
-
-
 @kernel
-def join_segments(queue: int, flip: int, state: NDArray[np.int64]) -> None:
-    """Move a queue's requests in the older segment to the younger one, in order: it has room for all.
-
-    The youngest stay where they are: what is free is mostly among the oldest.
-    """
-    old, young = state[u(LIVE + queue + flip)], state[u(LIVE + queue + (flip ^ 64))]
-    free = ~young
-    for _ in range(popcount(np.uint64(old)) - 1):
-        free &= free - 1
-    to = int(lowest_bit(free))  # places up to this one will all be taken
-    left = young & ((1 << to) - 1)
-    from_segment = flip ^ 64
-    while True:
-        if not left:
-            if not old:
-                break
-            from_segment, left, old = flip, old, 0
-        at = int(highest_bit(left))
-        left ^= 1 << at
-        move(from_segment + at, (flip ^ 64) + to, queue, state)
-        to -= 1
-
-
-@inline_kernel
-def move(place: int, new: int, queue: int, state: NDArray[np.int64]) -> None:
-    """Give the request at ``place`` another, free one."""
-    bank = bank_of(queue, place, state)
-    hit = (state[u(HITS_OF + queue + (place & 64) + bank)] >> (place & 63)) & 1
-    drop(place, bank, queue, state)
-    state[u(HITS_OF + queue + (place & 64) + bank)] &= ~bit_of(place)
-    put(new, who_of(queue, place, state), row_of(queue, place, state), bank, age_of(queue, place, state), queue, state)
-    state[u(HITS_OF + queue + (new & 64) + bank)] |= hit << (new & 63)
+def pack_queue(queue: int, state: NDArray[np.int64]) -> int:
+    """Move a queue's requests to its first places, in order; return the first that is free."""
+    first, second = state[u(LIVE + queue)], state[u(LIVE + queue + 64)]
+    for word in range(2 * 64):
+        state[u(ALIKE + queue + word)] = state[u(PENDING + queue + word)] = 0
+    state[u(LIVE + queue + 64)] = to = 0
+    while first | second:
+        place = lowest_of(first, second)
+        if first:
+            first &= first - 1
+        else:
+            second &= second - 1
+        at = REQUESTS + 4 * (queue + place)
+        row, bank = state[u(at + _ROW)], state[u(at + _BANK)]
+        hits = queue + bank + (place & 64)
+        hit = (state[u(HITS_OF + hits)] >> (place & 63)) & 1
+        state[u(HITS_OF + hits)] ^= hit << (place & 63)
+        put(to, state[u(at + _WHO)], row, bank, state[u(at + _AGE)], queue, state)
+        state[u(HITS_OF + queue + bank)] |= hit << to
+        to += 1
+    state[u(LIVE + queue)] = (1 << to) - 1
+    return to
 
 
 @inline_kernel
@@ -406,21 +377,20 @@ def count_acts(base: int, timing: Timing, state: NDArray[np.int64]) -> None:
 
 
 @inline_kernel
-def pick(lanes: int, banks: int, flip: int, base: int, chunks: int, state: NDArray[np.int64]) -> tuple[int, int]:
+def pick(lanes: int, banks: int, base: int, chunks: int, state: NDArray[np.int64]) -> tuple[int, int]:
     """Clock and place of what can go first of a mask of banks, of equals the oldest; of none: NEVER."""
-    best = least_key(state, lanes, chunks, banks, flip)
-    return taken_apart(best, banks, flip, base)
+    return taken_apart(least_key(state, lanes, chunks, banks), banks, base)
 
 
 @inline_kernel
-def taken_apart(best: int, banks: int, flip: int, base: int) -> tuple[int, int]:
+def taken_apart(key: int, banks: int, base: int) -> tuple[int, int]:
     """Clock and place of a mask of banks' least key, as :func:`pick` returns them."""
-    return base + (best >> PLACE_BITS) if banks else NEVER, (best ^ flip) & 127
+    return base + (key >> PLACE_BITS) if banks else NEVER, key & 127
 
 
 @inline_kernel
 def open_row(
-    bank: int, row: int, at: int, opens: int, first_hit: int, asked: int, flip: int, base: int, chunks: int,
+    bank: int, row: int, at: int, opens: int, first_hit: int, asked: int, base: int, chunks: int,
     timing: Timing, state: NDArray[np.int64],
 ) -> tuple[int, int]:  # fmt: skip
     """Activate ``row`` at clock ``at``, whose oldest hit is at place ``first_hit``; return what :func:`pick` would."""
@@ -445,9 +415,9 @@ def open_row(
     groups = 1 << (timing.rank_bits + timing.group_bits)
     best = raise_twice_and_least(
         state, ACTS, chunks, at - base, GAPS + (1 + group) * _GAP_WORDS, max(window - base, 0),
-        GAPS + (1 + 2 * groups + rank) * _GAP_WORDS, asked, flip,
+        GAPS + (1 + 2 * groups + rank) * _GAP_WORDS, asked,
     )  # fmt: skip
-    return taken_apart(best, asked, flip, base)
+    return taken_apart(best, asked, base)
 
 
 @inline_kernel
@@ -500,20 +470,16 @@ def drop(place: int, bank: int, queue: int, state: NDArray[np.int64]) -> None:
 
 
 @inline_kernel
-def swap_queues(
-    flip: int, tail: int, served: int, hit_banks: int, state: NDArray[np.int64]
-) -> tuple[int, int, int, int]:
+def swap_queues(tail: int, served: int, hit_banks: int, state: NDArray[np.int64]) -> tuple[int, int, int]:
     """Keep the scalars of the queue that was served; return those of the other."""
-    others = state[FLIP + OTHER], state[TAIL + OTHER], state[SERVED + OTHER], state[HIT_BANKS + OTHER]
-    state[FLIP + OTHER], state[TAIL + OTHER], state[SERVED + OTHER], state[HIT_BANKS + OTHER] = (
-        flip, tail, served, hit_banks,
-    )  # fmt: skip
+    others = state[TAIL + OTHER], state[SERVED + OTHER], state[HIT_BANKS + OTHER]
+    state[TAIL + OTHER], state[SERVED + OTHER], state[HIT_BANKS + OTHER] = tail, served, hit_banks
     return others
 
 
 @kernel
 def ask_for_others(
-    asked: int, hit_banks: int, now: int, other: int, flip: int, base: int, timing: Timing, state: NDArray[np.int64]
+    asked: int, hit_banks: int, now: int, other: int, base: int, timing: Timing, state: NDArray[np.int64]
 ) -> int:
     """Ask for rows for the ``other`` queue from now on, wherever no row is open that either queue hits.
 
@@ -526,7 +492,7 @@ def ask_for_others(
     # By selection, of all banks, several at once: which are concerned nobody can foretell.
     for bank in range(1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)):
         row, at = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
-        old, young = state[u(PENDING + other + flip + bank)], state[u(PENDING + other + (flip ^ 64) + bank)]
+        first, second = state[u(PENDING + other + bank)], state[u(PENDING + other + 64 + bank)]
         gone = (asked >> bank) & 1 & int(row >= 0) & int(now > at - timing.rp)
         row = -1 if gone else row
         state[u(OPEN + bank)] = row
@@ -534,13 +500,13 @@ def ask_for_others(
         state[u(HITS_OF + other + bank)] = 0 if gone else hits
         state[u(HITS_OF + other + 64 + bank)] = 0 if gone else more_hits
         closed |= gone << bank
-        new = ~(hit_banks >> bank) & (~(hit_others >> bank) | gone) & int((old | young) != 0) & 1
+        new = ~(hit_banks >> bank) & (~(hit_others >> bank) | gone) & int((first | second) != 0) & 1
         found |= new << bank
         at_new = max(at, now + (timing.rp if row >= 0 else 0))
         state[u(ACT_AT + bank)] = at_new if new else at
         lane = lanes[u(2 * ACTS + bank)]
         clock = max(lane & np.int32(-1 << PLACE_BITS), np.int32((at_new - base) << PLACE_BITS))
-        place = lowest_bit(old if old else young) | (flip if old else flip ^ 64)
+        place = lowest_of(first, second)
         lanes[u(2 * ACTS + bank)] = (clock | np.int32(place)) if new else lane
     state[HIT_BANKS + OTHER] = hit_others & ~closed
     return found

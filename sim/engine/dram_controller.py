@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from siloom.sim.engine import dram_channel as ch
 from siloom.sim.engine.arrays import u
 from siloom.sim.engine.dram_lanes import LANES, enter_lane, raise_and_least, raise_lanes
-from siloom.sim.engine.dram_timing import MAX_BANKS, NEVER, Policy, Timing
+from siloom.sim.engine.dram_timing import MAX_BANKS, MAX_WINDOW, NEVER, Policy, Timing
 from siloom.sim.jit import kernel
 
 
@@ -76,7 +76,7 @@ def run_channel(
     last, last_rank, busy_from, turned = state[ch.LAST], state[ch.LAST_RANK], state[ch.BUSY_FROM], state[ch.TURNED]
     idle_from = last + timing.burst if last >= 0 else 0
     # The queue that is served: 0 reads, 1 writes; how many are in the other.
-    flip, tail, count, served = state[ch.FLIP], state[ch.TAIL], state[ch.COUNT], state[ch.SERVED]
+    tail, count, served = state[ch.TAIL], state[ch.COUNT], state[ch.SERVED]
     hit_banks = state[ch.HIT_BANKS]
     waiting = state[ch.COUNT + ch.OTHER]
     # Banks that are to be opened anew, for this queue or, once ``turn_at`` is set, for the other.
@@ -132,18 +132,14 @@ def run_channel(
                 is_open = False  # its precharge has gone
             if write != mode:
                 other = ch.WRITTEN - queue
-                after = state[ch.TAIL + ch.OTHER]
-                if after & 63 == 0:
-                    state[ch.FLIP + ch.OTHER], last_tail = ch.begin_segment(
-                        other, state[ch.FLIP + ch.OTHER], after, state
-                    )
-                    if last_tail != after and turn_at != NEVER:
-                        ch.note_oldest(ch.ACTS, ch.PENDING, asked, other, state[ch.FLIP + ch.OTHER], state)
+                if state[ch.TAIL + ch.OTHER] == 2 * MAX_WINDOW:
+                    state[ch.TAIL + ch.OTHER] = ch.pack_queue(other, state)
+                    if turn_at != NEVER:
+                        ch.note_oldest(ch.ACTS, ch.PENDING, asked, other, state)
                         look_acts = True
-                    after = last_tail
-                slot = after ^ state[ch.FLIP + ch.OTHER]
+                slot = state[ch.TAIL + ch.OTHER]
                 ch.put(slot, who, row, bank, state[ch.SERVED + ch.OTHER] + waiting, other, state)
-                state[ch.TAIL + ch.OTHER] = after + 1
+                state[ch.TAIL + ch.OTHER] = slot + 1
                 waiting += 1
                 if is_open:
                     if turn_at != NEVER and asked & bank_bit:
@@ -156,20 +152,18 @@ def run_channel(
                     ch.ask_for_row(bank, 1, ch.precharge_of(bank, timing, state), now, slot, base, state)
                     look_acts = True
                 continue
-            if tail & 63 == 0:
-                before = tail
-                flip, tail = ch.begin_segment(queue, flip, tail, state)
-                if tail != before:
-                    stale = 1
-                    if turn_at == NEVER:
-                        ch.note_oldest(ch.ACTS, ch.PENDING, asked, queue, flip, state)
-                    look_columns = look_acts = True
-            slot = tail ^ flip
+            if tail == 2 * MAX_WINDOW:
+                tail = ch.pack_queue(queue, state)
+                stale = 1
+                if turn_at == NEVER:
+                    ch.note_oldest(ch.ACTS, ch.PENDING, asked, queue, state)
+                look_columns = look_acts = True
+            slot = tail
             ch.put(slot, who, row, bank, served + count, queue, state)
             tail += 1
             count += 1
             if is_open and asked & bank_bit and turn_at == NEVER:
-                is_open = served - ch.age_of(queue, ch.oldest_of_all(queue, flip, state), state) < age_cap
+                is_open = served - ch.age_of(queue, ch.oldest_place(ch.LIVE, queue, state), state) < age_cap
             if is_open:
                 if asked & bank_bit:  # but its precharge has not gone yet
                     asked ^= bank_bit
@@ -207,10 +201,10 @@ def run_channel(
             opens = timing.rcd_write if mode else timing.rcd_read
             room, other_room = other_room, room
             count, waiting = waiting, count
-            flip, tail, served, hit_banks = ch.swap_queues(flip, tail, served, hit_banks, state)
+            tail, served, hit_banks = ch.swap_queues(tail, served, hit_banks, state)
             held_back = ch.asked_for(all_banks & ~(hit_banks | asked), queue, state)
             asked |= held_back
-            ch.ask_for_rows(held_back, now, queue, flip, base, timing, state)
+            ch.ask_for_rows(held_back, now, queue, base, timing, state)
             ch.turn_bus(mode, timing, state)
             stale = 1
             state[ch.TURNAROUNDS] += 1
@@ -219,21 +213,21 @@ def run_channel(
             look_columns = look_acts = True
             continue  # it may have to turn back
 
-        opening, opening_flip = queue, flip
+        opening = queue
         if turn_at != NEVER:
-            opening, opening_flip = ch.WRITTEN - queue, state[ch.FLIP + ch.OTHER]
+            opening = ch.WRITTEN - queue
         if look_columns:
             look_columns = False
             if stale:
                 stale = 0
                 ch.count_columns(base, opens, last, last_rank, timing, state)
-                ch.note_oldest(ch.COLUMNS, ch.HITS_OF, hit_banks, queue, flip, state)
+                ch.note_oldest(ch.COLUMNS, ch.HITS_OF, hit_banks, queue, state)
             # None can go before now: of those that could have, the oldest.
             raise_lanes(state, ch.COLUMNS, chunks, now - base, ch.GAPS)
-            column_at, column_slot = ch.pick(ch.COLUMNS, hit_banks, flip, base, chunks, state)
+            column_at, column_slot = ch.pick(ch.COLUMNS, hit_banks, base, chunks, state)
         if look_acts:
             look_acts = False
-            act_at, act_slot = ch.pick(ch.ACTS, asked, opening_flip, base, chunks, state)
+            act_at, act_slot = ch.pick(ch.ACTS, asked, base, chunks, state)
 
         horizon = min(refresh_at - 1, until)
         while True:  # until something other than an activation is next
@@ -255,13 +249,11 @@ def run_channel(
             found = ch.matching(bank, row, queue, ch.bit_of(slot) if turn_at == NEVER else 0, slot, state)
             first_hit = slot
             if turn_at != NEVER:
-                first_hit = ch.oldest_place(ch.HITS_OF + bank, queue, flip, state)
+                first_hit = ch.oldest_place(ch.HITS_OF + bank, queue, state)
                 turn_at = min(turn_at, at + (timing.rcd_read if mode else timing.rcd_write))
-            act_at, act_slot = ch.open_row(
-                bank, row, at, opens, first_hit, asked, opening_flip, base, chunks, timing, state
-            )
+            act_at, act_slot = ch.open_row(bank, row, at, opens, first_hit, asked, base, chunks, timing, state)
             ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state)) if found else NEVER
-            sooner = (ready < column_at) | ((ready == column_at) & (first_hit ^ flip < column_slot ^ flip))
+            sooner = (ready < column_at) | ((ready == column_at) & (first_hit < column_slot))
             column_slot = first_hit if sooner else column_slot
             column_at = ready if sooner else column_at
             hit_banks |= bank_bit if found else 0
@@ -272,9 +264,7 @@ def run_channel(
 
         if wanted:
             # Rows are opened for the other queue from now on; the bus turns when the first could be used.
-            asked = ch.ask_for_others(
-                asked, hit_banks, now, ch.WRITTEN - queue, state[ch.FLIP + ch.OTHER], base, timing, state
-            )
+            asked = ch.ask_for_others(asked, hit_banks, now, ch.WRITTEN - queue, base, timing, state)
             turn_at = now
             if state[ch.HIT_BANKS + ch.OTHER] == 0:
                 turn_at += rp + (timing.rcd_read if mode else timing.rcd_write)
@@ -296,11 +286,11 @@ def run_channel(
             ch.lose_hits(closed, state)
             hit_banks &= ~closed
             state[ch.HIT_BANKS + ch.OTHER] &= ~closed
-            opening, opening_flip = queue, flip
+            opening = queue
             if turn_at != NEVER:
-                opening, opening_flip = ch.WRITTEN - queue, state[ch.FLIP + ch.OTHER]
+                opening = ch.WRITTEN - queue
             asked |= ch.asked_for(closed, opening, state)
-            ch.note_oldest(ch.ACTS, ch.PENDING, asked & closed, opening, opening_flip, state)
+            ch.note_oldest(ch.ACTS, ch.PENDING, asked & closed, opening, state)
             refresh_rank = ch.next_refresh(timing, state)
             refresh_at = state[u(ch.REFRESH_AT + refresh_rank)]
             look_columns = look_acts = True
@@ -327,10 +317,7 @@ def run_channel(
         state[u(ch.HITS_OF + queue + (column_slot & 64) + bank)] ^= ch.bit_of(column_slot)
         count -= 1
         served += 1
-        if state[u(ch.LIVE + queue + flip)] == 0 and tail >= 64:
-            flip ^= 64
-            tail -= 64
-        oldest = ch.oldest_of_all(queue, flip, state)
+        oldest = ch.oldest_place(ch.LIVE, queue, state)
         quick = False
         state[u(ch.COLUMN_AT + group)] = now + timing.ccd_l
         if ch.has_any(ch.HITS_OF + bank, queue, state):
@@ -340,18 +327,18 @@ def run_channel(
             is_hit = (state[u(ch.HITS_OF + queue + (oldest & 64) + of)] >> (oldest & 63)) & 1
             quick = is_hit != 0 and ready <= now + timing.ccd_s
             if not quick and not stale:
-                enter_lane(state, ch.COLUMNS, bank, 1, 0, ch.oldest_place(ch.HITS_OF + bank, queue, flip, state))
+                enter_lane(state, ch.COLUMNS, bank, 1, 0, ch.oldest_place(ch.HITS_OF + bank, queue, state))
         else:
             hit_banks ^= bank_bit
-            opening, opening_flip, new = queue, flip, 1
+            opening, new = queue, 1
             if turn_at != NEVER:
-                opening, opening_flip = ch.WRITTEN - queue, state[ch.FLIP + ch.OTHER]
+                opening = ch.WRITTEN - queue
                 new = ~(state[ch.HIT_BANKS + ch.OTHER] >> bank) & 1
             new &= int(ch.has_any(ch.PENDING + bank, opening, state) != 0)  # as foreseeable as above
             asked |= new << bank
-            slot = ch.oldest_place(ch.PENDING + bank, opening, opening_flip, state)
+            slot = ch.oldest_place(ch.PENDING + bank, opening, state)
             ready = ch.ask_for_row(bank, new, rp, now, slot, base, state)
-            sooner = (ready < act_at) | ((ready == act_at) & (slot ^ opening_flip < act_slot ^ opening_flip))
+            sooner = (ready < act_at) | ((ready == act_at) & (slot < act_slot))
             act_slot = slot if sooner else act_slot
             act_at = ready if sooner else act_at
         if served - ch.age_of(queue, oldest, state) >= age_cap and count and turn_at == NEVER:
@@ -370,15 +357,15 @@ def run_channel(
         elif stale:
             look_columns = True
         else:
-            best = raise_and_least(state, ch.COLUMNS, chunks, now - base, ch.gaps_after(group, timing), hit_banks, flip)
-            column_at, column_slot = ch.taken_apart(best, hit_banks, flip, base)
+            best = raise_and_least(state, ch.COLUMNS, chunks, now - base, ch.gaps_after(group, timing), hit_banks)
+            column_at, column_slot = ch.taken_apart(best, hit_banks, base)
         if who == stop_done:
             break
 
     state[ch.CLOCK], state[ch.TAKEN], state[ch.MODE], state[ch.BASE] = now, place, mode, base
     state[ch.STALE] = stale
     state[ch.LAST], state[ch.LAST_RANK], state[ch.BUSY_FROM], state[ch.TURNED] = last, last_rank, busy_from, turned
-    state[ch.FLIP], state[ch.TAIL], state[ch.COUNT], state[ch.SERVED] = flip, tail, count, served
+    state[ch.TAIL], state[ch.COUNT], state[ch.SERVED] = tail, count, served
     state[ch.HIT_BANKS], state[ch.COUNT + ch.OTHER] = hit_banks, waiting
     state[ch.ASKED], state[ch.TURN_AT] = asked, turn_at
     state[u(ch.READS + mode)] = served

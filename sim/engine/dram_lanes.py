@@ -3,8 +3,8 @@
 Which bank can be opened first is asked twice a request. To go from candidate to candidate costs a wrong guess
 each time of where that ends; to look at all of them, in vector registers, does not. Lanes are the 32-bit
 halves of the words of an int64 array, ``LANES`` a chunk; chunk c holds banks from ``LANES * c`` on. Each
-holds a clock after some base and a place in a queue (7 bits). Masks are words, one bit a bank. A queue's places are
-two segments of 64, of which either may be the older: a place's age is the place with ``flip``, 0 or 64, taken out.
+holds a clock after some base and a place in a queue (7 bits), together its key; places are in the order of age.
+Masks are words, one bit a bank.
 """
 
 from __future__ import annotations
@@ -85,15 +85,12 @@ def _raised(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunk:
     return new
 
 
-def _least(
-    context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any, flip: Any
-) -> Any:
+def _least(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any) -> Any:
     """Raise all chunks; return the least key of the lanes of a mask."""
 
     def keys(chunk: Any) -> Any:
         lanes = _raised(context, builder, kind, array, word, chunk, pairs)
-        found = builder.xor(lanes, _everywhere(builder, flip))
-        return builder.select(_flags(builder, mask, chunk), found, _constant(NO_KEY))
+        return builder.select(_flags(builder, mask, chunk), lanes, _constant(NO_KEY))
 
     best = cgutils.alloca_once_value(builder, keys(ir.Constant(_WORD, 0)))
 
@@ -113,14 +110,14 @@ def _least(
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def least_key(typing: Any, array: Any, word: Any, chunks: Any, mask: Any, flip: Any) -> Any:
-    """The least of the keys of the lanes of a mask: clock and age (7 bits); of no lanes: ``NO_KEY``."""
+def least_key(typing: Any, array: Any, word: Any, chunks: Any, mask: Any) -> Any:
+    """The least of the keys of the lanes of a mask: clock and place; of no lanes: ``NO_KEY``."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, chunks, mask, flip = arguments
-        return _least(context, builder, signature.args[0], array, word, chunks, [], mask, flip)
+        array, word, chunks, mask = arguments
+        return _least(context, builder, signature.args[0], array, word, chunks, [], mask)
 
-    return types.int64(array, *[types.int64] * 4), emit
+    return types.int64(array, *[types.int64] * 3), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -137,31 +134,29 @@ def raise_lanes(typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gap
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def raise_and_least(
-    typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, mask: Any, flip: Any
-) -> Any:
+def raise_and_least(typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, mask: Any) -> Any:
     """:func:`raise_lanes`, then :func:`least_key`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, chunks, clock, gaps, mask, flip = arguments
-        return _least(context, builder, signature.args[0], array, word, chunks, [(clock, gaps)], mask, flip)
+        array, word, chunks, clock, gaps, mask = arguments
+        return _least(context, builder, signature.args[0], array, word, chunks, [(clock, gaps)], mask)
 
-    return types.int64(array, *[types.int64] * 6), emit
+    return types.int64(array, *[types.int64] * 5), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def raise_twice_and_least(
     typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, second: Any, second_gaps: Any,
-    mask: Any, flip: Any,
+    mask: Any,
 ) -> Any:  # fmt: skip
     """:func:`raise_lanes` by two clocks, then :func:`least_key`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, chunks, *pairs, mask, flip = arguments
+        array, word, chunks, *pairs, mask = arguments
         pairs = [pairs[:2], pairs[2:]]
-        return _least(context, builder, signature.args[0], array, word, chunks, pairs, mask, flip)
+        return _least(context, builder, signature.args[0], array, word, chunks, pairs, mask)
 
-    return types.int64(array, *[types.int64] * 8), emit
+    return types.int64(array, *[types.int64] * 7), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
