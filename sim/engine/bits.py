@@ -56,3 +56,15 @@ def popcount(typing: Any, word: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.int64(types.uint64), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def rare(typing: Any, condition: Any) -> Any:
+    """The same truth, of which the compiler is told that it is rare: registers are kept for what is not."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(1), [ir.IntType(1), ir.IntType(1)])
+        expect = builder.module.declare_intrinsic("llvm.expect", [ir.IntType(1)], kind)
+        return builder.call(expect, [arguments[0], ir.Constant(ir.IntType(1), 0)])
+
+    return types.boolean(types.boolean), emit

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine.arrays import u
-from siloom.sim.engine.bits import lowest_bit
+from siloom.sim.engine.bits import lowest_bit, rare
 from siloom.sim.engine.dram_lanes import (
     NO_GAP,
     PLACE_BITS,
@@ -66,12 +66,13 @@ PENDING = REFRESH_BANK + MAX_BANKS  # by bank
 HITS_OF = PENDING + 2 * WRITTEN  # by bank: those whose row is open
 ALIKE = HITS_OF + 2 * WRITTEN  # by the row's low 6 bits: those with such rows, and some that are gone
 LIVE = ALIKE + 2 * WRITTEN  # all
-# By place in the queue, four words each: reads, writes.
-REQUESTS = LIVE + 2 * WRITTEN
-_ROW, _BANK, _WHO, _AGE = range(4)  # age: how many came before it
+ROW = LIVE + 2 * WRITTEN  # by place in the queue: reads, writes
+BANK = ROW + 2 * WRITTEN
+WHO = BANK + 2 * WRITTEN
+AGE = WHO + 2 * WRITTEN  # how many came before it
 # Lanes by bank, of what can go first: no activation before this, and the oldest that waits for a row; no column
 # before this, and the oldest hit. Places are kept up where they are looked at only.
-ACTS = REQUESTS + 8 * WRITTEN
+ACTS = AGE + 2 * WRITTEN
 COLUMNS = ACTS + MAX_BANKS // 2
 GAPS = COLUMNS + MAX_BANKS // 2
 """Lanes of ``MAX_BANKS`` each: no gaps; by group, those after its activation, after its column; by rank, none in it."""
@@ -155,25 +156,25 @@ def precharge_of(bank: int, timing: Timing, state: NDArray[np.int64]) -> int:
 @inline_kernel
 def row_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
     """The row that the request at a place asks for."""
-    return int(state[u(REQUESTS + _ROW + 4 * (queue + place))])
+    return int(state[u(ROW + queue + place)])
 
 
 @inline_kernel
 def bank_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
     """The bank that it asks for."""
-    return int(state[u(REQUESTS + _BANK + 4 * (queue + place))])
+    return int(state[u(BANK + queue + place)])
 
 
 @inline_kernel
 def who_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
     """Its place in the stream."""
-    return int(state[u(REQUESTS + _WHO + 4 * (queue + place))])
+    return int(state[u(WHO + queue + place)])
 
 
 @inline_kernel
 def age_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
     """How many of its queue came before it."""
-    return int(state[u(REQUESTS + _AGE + 4 * (queue + place))])
+    return int(state[u(AGE + queue + place)])
 
 
 @inline_kernel
@@ -238,28 +239,47 @@ def note_oldest(lanes: int, masks: int, banks: int, queue: int, state: NDArray[n
 
 
 @inline_kernel
-def matching(bank: int, row: int, queue: int, own: int, place: int, state: NDArray[np.int64]) -> int:
-    """Make hits of the bank's requests that ask for ``row``, and of no other; return 0 if there are none.
+def alike(bank: int, row: int, queue: int, half: int, state: NDArray[np.int64]) -> int:
+    """Half (0 or 64) of the mask of the bank's requests that may ask for ``row``."""
+    return int(state[u(PENDING + queue + half + bank)] & state[u(ALIKE + queue + half + (row & 63))])
 
-    That at ``place`` is known to be one if ``own`` is its bit, not 0.
+
+@inline_kernel
+def first_hit(bank: int, row: int, place: int, queue: int, state: NDArray[np.int64]) -> None:
+    """Make hits of the bank's requests that ask for ``row``, as that at ``place`` does; it had none."""
+    here, there = place & 64, ~place & 64
+    if rare((alike(bank, row, queue, here, state) & ~bit_of(place)) | alike(bank, row, queue, there, state) != 0):
+        match_rows(bank, row, queue, state)
+    else:
+        state[u(HITS_OF + queue + here + bank)] = bit_of(place)
+
+
+@inline_kernel
+def other_hits(bank: int, row: int, queue: int, hit_banks: int, state: NDArray[np.int64]) -> int:
+    """Make hits of the bank's requests that ask for ``row``, and of no other; return the mask of banks with hits.
+
+    Mostly there are none, nor were.
     """
-    here = queue + (place & 64)
-    there = queue + (~place & 64)
-    found, found_there = own, 0
-    left = state[u(PENDING + here + bank)] & state[u(ALIKE + here + (row & 63))] & ~own
-    left_there = state[u(PENDING + there + bank)] & state[u(ALIKE + there + (row & 63))]
-    while left | left_there:
-        if left:
-            if row_of(here, lowest_bit(left), state) == row:
+    if rare(alike(bank, row, queue, 0, state) | alike(bank, row, queue, 64, state) | ((hit_banks >> bank) & 1) != 0):
+        found = match_rows(bank, row, queue, state)
+        return (hit_banks & ~(1 << bank)) | ((1 << bank) if found else 0)
+    return hit_banks
+
+
+@kernel
+def match_rows(bank: int, row: int, queue: int, state: NDArray[np.int64]) -> int:
+    """Make hits of the bank's requests that ask for ``row``, and of no other; return 0 if there are none."""
+    any_found = 0
+    for half in range(0, 128, 64):
+        left = alike(bank, row, queue, half, state)
+        found = 0
+        while left:
+            if row_of(queue + half, lowest_bit(left), state) == row:
                 found |= left & -left
             left &= left - 1
-        else:
-            if row_of(there, lowest_bit(left_there), state) == row:
-                found_there |= left_there & -left_there
-            left_there &= left_there - 1
-    state[u(HITS_OF + here + bank)] = found
-    state[u(HITS_OF + there + bank)] = found_there
-    return found | found_there
+        state[u(HITS_OF + queue + half + bank)] = found
+        any_found |= found
+    return any_found
 
 
 @inline_kernel
@@ -285,12 +305,11 @@ def pack_queue(queue: int, state: NDArray[np.int64]) -> int:
             first &= first - 1
         else:
             second &= second - 1
-        at = REQUESTS + 4 * (queue + place)
-        row, bank = state[u(at + _ROW)], state[u(at + _BANK)]
+        row, bank = row_of(queue, place, state), bank_of(queue, place, state)
         hits = queue + bank + (place & 64)
         hit = (state[u(HITS_OF + hits)] >> (place & 63)) & 1
         state[u(HITS_OF + hits)] ^= hit << (place & 63)
-        put(to, state[u(at + _WHO)], row, bank, state[u(at + _AGE)], queue, state)
+        put(to, who_of(queue, place, state), row, bank, age_of(queue, place, state), queue, state)
         state[u(HITS_OF + queue + bank)] |= hit << to
         to += 1
     state[u(LIVE + queue)] = (1 << to) - 1
@@ -450,11 +469,10 @@ def count_wait(
 @inline_kernel
 def put(place: int, who: int, row: int, bank: int, age: int, queue: int, state: NDArray[np.int64]) -> None:
     """Enter a request in a queue's place."""
-    at = REQUESTS + 4 * (queue + place)
-    state[u(at + _ROW)] = row
-    state[u(at + _BANK)] = bank
-    state[u(at + _WHO)] = who
-    state[u(at + _AGE)] = age
+    state[u(ROW + queue + place)] = row
+    state[u(BANK + queue + place)] = bank
+    state[u(WHO + queue + place)] = who
+    state[u(AGE + queue + place)] = age
     segment, bit = queue + (place & 64), bit_of(place)
     state[u(LIVE + segment)] |= bit
     state[u(ALIKE + segment + (row & 63))] |= bit

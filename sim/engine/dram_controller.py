@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 
 from siloom.sim.engine import dram_channel as ch
 from siloom.sim.engine.arrays import u
+from siloom.sim.engine.bits import rare
 from siloom.sim.engine.dram_lanes import LANES, enter_lane, raise_and_least, raise_lanes
 from siloom.sim.engine.dram_timing import MAX_BANKS, MAX_WINDOW, NEVER, Policy, Timing
 from siloom.sim.jit import kernel
@@ -101,7 +102,7 @@ def run_channel(
     look_columns = look_acts = True
 
     while True:
-        if now - base > ch.FAR:
+        if rare(now - base > ch.FAR):
             base = now - ch.BEHIND
             ch.count_acts(base, timing, state)
             stale = 1
@@ -132,7 +133,7 @@ def run_channel(
                 is_open = False  # its precharge has gone
             if write != mode:
                 other = ch.WRITTEN - queue
-                if state[ch.TAIL + ch.OTHER] == 2 * MAX_WINDOW:
+                if rare(state[ch.TAIL + ch.OTHER] == 2 * MAX_WINDOW):
                     state[ch.TAIL + ch.OTHER] = ch.pack_queue(other, state)
                     if turn_at != NEVER:
                         ch.note_oldest(ch.ACTS, ch.PENDING, asked, other, state)
@@ -152,7 +153,7 @@ def run_channel(
                     ch.ask_for_row(bank, 1, ch.precharge_of(bank, timing, state), now, slot, base, state)
                     look_acts = True
                 continue
-            if tail == 2 * MAX_WINDOW:
+            if rare(tail == 2 * MAX_WINDOW):
                 tail = ch.pack_queue(queue, state)
                 stale = 1
                 if turn_at == NEVER:
@@ -192,7 +193,7 @@ def run_channel(
             wanted = waiting > 0 and count <= policy.drain_low
         else:
             wanted = waiting >= policy.drain_high or (count == 0 and waiting > 0)
-        if turn_at <= now or (turn_at != NEVER and hit_banks == 0):
+        if rare(turn_at != NEVER) and rare(turn_at <= now or hit_banks == 0):
             # The bus turns.
             mode = 1 - mode
             queue = mode * ch.WRITTEN
@@ -246,23 +247,24 @@ def run_channel(
             bank_bit = 1 << bank
             state[ch.ACTIVATES] += 1
             asked ^= bank_bit
-            found = ch.matching(bank, row, queue, ch.bit_of(slot) if turn_at == NEVER else 0, slot, state)
-            first_hit = slot
-            if turn_at != NEVER:
-                first_hit = ch.oldest_place(ch.HITS_OF + bank, queue, state)
+            if turn_at == NEVER:
+                found, first = bank_bit, slot
+                ch.first_hit(bank, row, slot, queue, state)
+            else:
+                found = ch.other_hits(bank, row, queue, 0, state)
+                first = ch.oldest_place(ch.HITS_OF + bank, queue, state)
                 turn_at = min(turn_at, at + (timing.rcd_read if mode else timing.rcd_write))
-            act_at, act_slot = ch.open_row(bank, row, at, opens, first_hit, asked, base, chunks, timing, state)
+            act_at, act_slot = ch.open_row(bank, row, at, opens, first, asked, base, chunks, timing, state)
             ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state)) if found else NEVER
-            sooner = (ready < column_at) | ((ready == column_at) & (first_hit < column_slot))
-            column_slot = first_hit if sooner else column_slot
+            sooner = (ready < column_at) | ((ready == column_at) & (first < column_slot))
+            column_slot = first if sooner else column_slot
             column_at = ready if sooner else column_at
-            hit_banks |= bank_bit if found else 0
+            hit_banks |= found
             if waiting:
-                found_others = ch.matching(bank, row, ch.WRITTEN - queue, 0, 0, state)
                 hit_others = state[ch.HIT_BANKS + ch.OTHER]
-                state[ch.HIT_BANKS + ch.OTHER] = (hit_others & ~bank_bit) | (bank_bit if found_others else 0)
+                state[ch.HIT_BANKS + ch.OTHER] = ch.other_hits(bank, row, ch.WRITTEN - queue, hit_others, state)
 
-        if wanted:
+        if rare(wanted):
             # Rows are opened for the other queue from now on; the bus turns when the first could be used.
             asked = ch.ask_for_others(asked, hit_banks, now, ch.WRITTEN - queue, base, timing, state)
             turn_at = now
@@ -270,13 +272,13 @@ def run_channel(
                 turn_at += rp + (timing.rcd_read if mode else timing.rcd_write)
             look_acts = True
             continue
-        if event > horizon:
+        if rare(event > horizon):
             if event < refresh_at or min(event, act_at) == NEVER or refresh_at > until:
                 break
             if count + waiting == 0:
                 refresh_at = ch.skip_refreshes(event, refresh_at, timing, state)
             now = max(now, refresh_at)
-            if now - base > ch.FAR:
+            if rare(now - base > ch.FAR):
                 base = now - ch.BEHIND
                 ch.count_acts(base, timing, state)
                 stale = 1
@@ -341,10 +343,10 @@ def run_channel(
             sooner = (ready < act_at) | ((ready == act_at) & (slot < act_slot))
             act_slot = slot if sooner else act_slot
             act_at = ready if sooner else act_at
-        if served - ch.age_of(queue, oldest, state) >= age_cap and count and turn_at == NEVER:
+        if rare(served - ch.age_of(queue, oldest, state) >= age_cap and count > 0 and turn_at == NEVER):
             bank = ch.bank_of(queue, oldest, state)
             is_hit = (state[u(ch.HITS_OF + queue + (oldest & 64) + bank)] >> (oldest & 63)) & 1
-            if not is_hit and (hit_banks >> bank) & 1:
+            if rare(is_hit == 0 and (hit_banks >> bank) & 1 != 0):
                 # Passed often enough: the oldest's bank serves no other row before it.
                 ch.none_of(ch.HITS_OF + bank, queue, state)
                 hit_banks ^= 1 << bank
