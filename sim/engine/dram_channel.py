@@ -16,9 +16,9 @@ from siloom.sim.engine.arrays import u
 from siloom.sim.engine.bits import lowest_bit, rare
 from siloom.sim.engine.dram_lanes import (
     NO_GAP,
+    NO_KEY,
     PLACE_BITS,
     enter_lane,
-    least_key,
     raise_twice_and_least,
     set_clock,
 )
@@ -82,6 +82,8 @@ FAR = 1 << 22
 BEHIND = 1 << 19
 """So long before now is a new base: nothing that is waited for was ready as early."""
 
+PLACES = (1 << PLACE_BITS) - 1
+"""Those bits of a key that are a place."""
 _GAP_WORDS = MAX_BANKS // 2  # those of most banks, whatever a part has: so a row is found by a shift
 _LONG_AGO = -NEVER
 _REFRESHED = -2  # a row closed by a refresh; -1: by a precharge
@@ -137,14 +139,20 @@ def ask_for_row(
 ) -> int:
     """From ``now`` on the bank is to be opened anew, for the request at ``place``, where ``wanted`` is 1, not 0.
 
-    ``precharge`` is how long that takes before. Return when the bank may be opened; of 0, NEVER.
+    ``precharge`` is how long that takes before. Return the key; of 0, ``NO_KEY``.
     """
     at = state[u(ACT_AT + bank)]
     asked = max(at, now + precharge)
     state[u(ACT_AT + bank)] = asked if wanted else at
     # The lane has been raised by whatever group and rank forbid.
-    ready = enter_lane(state, ACTS, bank, wanted, asked - base, place)
-    return base + ready if wanted else NEVER
+    key = enter_lane(state, ACTS, bank, wanted, asked - base, place)
+    return key if wanted else NO_KEY
+
+
+@inline_kernel
+def key_of(clock: int, place: int) -> int:
+    """A key of a clock, counted from the base, and a place."""
+    return (clock << PLACE_BITS) | place
 
 
 @inline_kernel
@@ -396,23 +404,11 @@ def count_acts(base: int, timing: Timing, state: NDArray[np.int64]) -> None:
 
 
 @inline_kernel
-def pick(lanes: int, banks: int, base: int, chunks: int, state: NDArray[np.int64]) -> tuple[int, int]:
-    """Clock and place of what can go first of a mask of banks, of equals the oldest; of none: NEVER."""
-    return taken_apart(least_key(state, lanes, chunks, banks), banks, base)
-
-
-@inline_kernel
-def taken_apart(key: int, banks: int, base: int) -> tuple[int, int]:
-    """Clock and place of a mask of banks' least key, as :func:`pick` returns them."""
-    return base + (key >> PLACE_BITS) if banks else NEVER, key & 127
-
-
-@inline_kernel
 def open_row(
     bank: int, row: int, at: int, opens: int, first_hit: int, asked: int, base: int, chunks: int,
     timing: Timing, state: NDArray[np.int64],
-) -> tuple[int, int]:  # fmt: skip
-    """Activate ``row`` at clock ``at``, whose oldest hit is at place ``first_hit``; return what :func:`pick` would."""
+) -> int:  # fmt: skip
+    """Activate ``row`` at clock ``at``, whose oldest hit is at place ``first_hit``; return the next activation's key."""
     group = bank >> timing.bank_bits
     rank = group >> timing.group_bits
     before, own = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
@@ -432,11 +428,10 @@ def open_row(
     state[u(RANK_ACT + rank)] = max(at + timing.rrd_s, window)
     enter_lane(state, COLUMNS, bank, 1, at + opens - base, first_hit)
     groups = 1 << (timing.rank_bits + timing.group_bits)
-    best = raise_twice_and_least(
+    return raise_twice_and_least(
         state, ACTS, chunks, at - base, GAPS + (1 + group) * _GAP_WORDS, max(window - base, 0),
         GAPS + (1 + 2 * groups + rank) * _GAP_WORDS, asked,
     )  # fmt: skip
-    return taken_apart(best, asked, base)
 
 
 @inline_kernel

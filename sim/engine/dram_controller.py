@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from siloom.sim.engine import dram_channel as ch
 from siloom.sim.engine.arrays import u
 from siloom.sim.engine.bits import rare
-from siloom.sim.engine.dram_lanes import LANES, enter_lane, raise_and_least, raise_lanes
+from siloom.sim.engine.dram_lanes import LANES, NO_KEY, PLACE_BITS, enter_lane, least_key, raise_and_least, raise_lanes
 from siloom.sim.engine.dram_timing import MAX_BANKS, MAX_WINDOW, NEVER, Policy, Timing
 from siloom.sim.jit import kernel
 
@@ -96,17 +96,16 @@ def run_channel(
     banks = 1 << (timing.rank_bits + group_bits + bank_bits)
     chunks = (LANES - 1 + banks) // LANES
     all_banks = -1 if banks == MAX_BANKS else (1 << banks) - 1
-    # What can go first, and whether to look for it again.
-    column_at = act_at = NEVER
-    column_slot = act_slot = 0
+    # What can go first, an activation as a key, and whether to look for it again; the queue that rows are opened for.
+    column_at, column_slot, act_key = NEVER, 0, NO_KEY
     look_columns = look_acts = True
+    opening = ch.WRITTEN - queue if turn_at != NEVER else queue
+    ahead = opens if turn_at == NEVER else 1
+    horizon = min(refresh_at - 1, until, base + ch.FAR)
+    # The oldest has not been passed ``age_cap`` times before so many are served.
+    cap_at = 0
 
     while True:
-        if rare(now - base > ch.FAR):
-            base = now - ch.BEHIND
-            ch.count_acts(base, timing, state)
-            stale = 1
-            look_columns = True
         # Take in what has arrived.
         arrival = NEVER
         while place < end:
@@ -180,9 +179,8 @@ def run_channel(
                 # Whether it is the first to ask for its bank nobody can foretell: all is done either way.
                 new = int(turn_at == NEVER) & ~((hit_banks | asked) >> bank)
                 asked |= new << bank
-                ready = ch.ask_for_row(bank, new, ch.precharge_of(bank, timing, state), now, slot, base, state)
-                act_slot = slot if ready < act_at else act_slot
-                act_at = min(ready, act_at)
+                key = ch.ask_for_row(bank, new, ch.precharge_of(bank, timing, state), now, slot, base, state)
+                act_key = min(key, act_key)
 
         if place >= stop_taken:
             break
@@ -212,11 +210,9 @@ def run_channel(
             turned = 1
             turn_at = NEVER
             look_columns = look_acts = True
+            opening, ahead, cap_at = queue, opens, 0
             continue  # it may have to turn back
 
-        opening = queue
-        if turn_at != NEVER:
-            opening = ch.WRITTEN - queue
         if look_columns:
             look_columns = False
             if stale:
@@ -225,24 +221,26 @@ def run_channel(
                 ch.note_oldest(ch.COLUMNS, ch.HITS_OF, hit_banks, queue, state)
             # None can go before now: of those that could have, the oldest.
             raise_lanes(state, ch.COLUMNS, chunks, now - base, ch.GAPS)
-            column_at, column_slot = ch.pick(ch.COLUMNS, hit_banks, base, chunks, state)
+            key = least_key(state, ch.COLUMNS, chunks, hit_banks)
+            column_at, column_slot = base + (key >> PLACE_BITS), key & ch.PLACES
         if look_acts:
             look_acts = False
-            act_at, act_slot = ch.pick(ch.ACTS, asked, base, chunks, state)
+            act_key = least_key(state, ch.ACTS, chunks, asked)
 
-        horizon = min(refresh_at - 1, until)
         while True:  # until something other than an activation is next
             # Columns and arrivals go ahead of an earlier activation as long as its row could not serve them.
+            # Of no key, the clock is beyond the horizon.
+            at = base + (act_key >> PLACE_BITS)
             event = min(column_at, arrival, turn_at)
-            if act_at > horizon:
+            if at > horizon:
                 break
-            if wanted:
-                if act_at >= now:
+            if rare(wanted):
+                if at >= now:
                     break
-            elif event <= horizon and act_at + (opens if turn_at == NEVER else 1) > event:
+            elif event <= horizon and at + ahead > event:
                 break
 
-            at, slot = act_at, act_slot
+            slot = act_key & ch.PLACES
             bank, row = ch.bank_of(opening, slot, state), ch.row_of(opening, slot, state)
             bank_bit = 1 << bank
             state[ch.ACTIVATES] += 1
@@ -254,9 +252,9 @@ def run_channel(
                 found = ch.other_hits(bank, row, queue, 0, state)
                 first = ch.oldest_place(ch.HITS_OF + bank, queue, state)
                 turn_at = min(turn_at, at + (timing.rcd_read if mode else timing.rcd_write))
-            act_at, act_slot = ch.open_row(bank, row, at, opens, first, asked, base, chunks, timing, state)
-            ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state)) if found else NEVER
-            sooner = (ready < column_at) | ((ready == column_at) & (first < column_slot))
+            act_key = ch.open_row(bank, row, at, opens, first, asked, base, chunks, timing, state)
+            ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state))
+            sooner = found != 0 and (ready < column_at) | ((ready == column_at) & (first < column_slot))
             column_slot = first if sooner else column_slot
             column_at = ready if sooner else column_at
             hit_banks |= found
@@ -271,9 +269,19 @@ def run_channel(
             if state[ch.HIT_BANKS + ch.OTHER] == 0:
                 turn_at += rp + (timing.rcd_read if mode else timing.rcd_write)
             look_acts = True
+            opening, ahead = ch.WRITTEN - queue, 1
             continue
         if rare(event > horizon):
-            if event < refresh_at or min(event, act_at) == NEVER or refresh_at > until:
+            event = min(column_at if hit_banks else NEVER, arrival, turn_at)
+            soonest = min(event, at if asked else NEVER)
+            if soonest <= min(refresh_at - 1, until):
+                base = soonest - ch.BEHIND
+                ch.count_acts(base, timing, state)
+                stale = 1
+                look_columns = look_acts = True
+                horizon = min(refresh_at - 1, until, base + ch.FAR)
+                continue
+            if event < refresh_at or soonest == NEVER or refresh_at > until:
                 break
             if count + waiting == 0:
                 refresh_at = ch.skip_refreshes(event, refresh_at, timing, state)
@@ -288,13 +296,11 @@ def run_channel(
             ch.lose_hits(closed, state)
             hit_banks &= ~closed
             state[ch.HIT_BANKS + ch.OTHER] &= ~closed
-            opening = queue
-            if turn_at != NEVER:
-                opening = ch.WRITTEN - queue
             asked |= ch.asked_for(closed, opening, state)
             ch.note_oldest(ch.ACTS, ch.PENDING, asked & closed, opening, state)
             refresh_rank = ch.next_refresh(timing, state)
             refresh_at = state[u(ch.REFRESH_AT + refresh_rank)]
+            horizon = min(refresh_at - 1, until, base + ch.FAR)
             look_columns = look_acts = True
             continue
         if arrival <= event or turn_at <= event:
@@ -319,11 +325,11 @@ def run_channel(
         state[u(ch.HITS_OF + queue + (column_slot & 64) + bank)] ^= ch.bit_of(column_slot)
         count -= 1
         served += 1
-        oldest = ch.oldest_place(ch.LIVE, queue, state)
-        quick = False
+        quick, oldest = False, 0
         state[u(ch.COLUMN_AT + group)] = now + timing.ccd_l
         if ch.has_any(ch.HITS_OF + bank, queue, state):
             # In a stream the oldest can nearly always go at once. It alone is looked at, as long as that is so.
+            oldest = ch.oldest_place(ch.LIVE, queue, state)
             of = ch.bank_of(queue, oldest, state)
             ready = ch.column_ready(of, opens, last, last_rank, timing, state)
             is_hit = (state[u(ch.HITS_OF + queue + (oldest & 64) + of)] >> (oldest & 63)) & 1
@@ -332,21 +338,18 @@ def run_channel(
                 enter_lane(state, ch.COLUMNS, bank, 1, 0, ch.oldest_place(ch.HITS_OF + bank, queue, state))
         else:
             hit_banks ^= bank_bit
-            opening, new = queue, 1
-            if turn_at != NEVER:
-                opening = ch.WRITTEN - queue
-                new = ~(state[ch.HIT_BANKS + ch.OTHER] >> bank) & 1
-            new &= int(ch.has_any(ch.PENDING + bank, opening, state) != 0)  # as foreseeable as above
+            new = int(ch.has_any(ch.PENDING + bank, opening, state) != 0)  # as foreseeable as above
+            if rare(turn_at != NEVER):
+                new &= ~(state[ch.HIT_BANKS + ch.OTHER] >> bank)
             asked |= new << bank
             slot = ch.oldest_place(ch.PENDING + bank, opening, state)
-            ready = ch.ask_for_row(bank, new, rp, now, slot, base, state)
-            sooner = (ready < act_at) | ((ready == act_at) & (slot < act_slot))
-            act_slot = slot if sooner else act_slot
-            act_at = ready if sooner else act_at
-        if rare(served - ch.age_of(queue, oldest, state) >= age_cap and count > 0 and turn_at == NEVER):
+            act_key = min(ch.ask_for_row(bank, new, rp, now, slot, base, state), act_key)
+        if rare(served >= cap_at):
+            oldest = ch.oldest_place(ch.LIVE, queue, state)
+            cap_at = age_cap + (ch.age_of(queue, oldest, state) if count else served)
             bank = ch.bank_of(queue, oldest, state)
             is_hit = (state[u(ch.HITS_OF + queue + (oldest & 64) + bank)] >> (oldest & 63)) & 1
-            if rare(is_hit == 0 and (hit_banks >> bank) & 1 != 0):
+            if served >= cap_at and turn_at == NEVER and is_hit == 0 and (hit_banks >> bank) & 1 != 0:
                 # Passed often enough: the oldest's bank serves no other row before it.
                 ch.none_of(ch.HITS_OF + bank, queue, state)
                 hit_banks ^= 1 << bank
@@ -359,8 +362,9 @@ def run_channel(
         elif stale:
             look_columns = True
         else:
-            best = raise_and_least(state, ch.COLUMNS, chunks, now - base, ch.gaps_after(group, timing), hit_banks)
-            column_at, column_slot = ch.taken_apart(best, hit_banks, base)
+            gaps = ch.gaps_after(group, timing)
+            key = raise_and_least(state, ch.COLUMNS, chunks, now - base, gaps, hit_banks)
+            column_at, column_slot = base + (key >> PLACE_BITS), key & ch.PLACES
         if who == stop_done:
             break
 

@@ -163,7 +163,7 @@ def raise_twice_and_least(
 def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock: Any, place: Any) -> Any:
     """Where ``wanted`` is 1, not 0, a lane's clock becomes no less than ``clock`` and its place ``place``.
 
-    Return what the lane's clock is then, or would be.
+    Return the lane's key then, or what it would be.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -176,7 +176,7 @@ def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock
         clocks = builder.call(larger, [builder.and_(old, ir.Constant(_HALF, ~_PLACES)), least])
         new = builder.or_(clocks, builder.trunc(place, _HALF))
         builder.store(builder.select(builder.trunc(wanted, ir.IntType(1)), new, old), at, align=4)
-        return builder.sext(builder.ashr(clocks, ir.Constant(_HALF, PLACE_BITS)), _WORD)
+        return builder.sext(new, _WORD)
 
     return types.int64(array, *[types.int64] * 5), emit
 
