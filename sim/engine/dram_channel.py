@@ -509,9 +509,6 @@ def ask_for_others(
         gone = (asked >> bank) & 1 & int(row >= 0) & int(now > at - timing.rp)
         row = -1 if gone else row
         state[u(OPEN + bank)] = row
-        hits, more_hits = state[u(HITS_OF + other + bank)], state[u(HITS_OF + other + 64 + bank)]
-        state[u(HITS_OF + other + bank)] = 0 if gone else hits
-        state[u(HITS_OF + other + 64 + bank)] = 0 if gone else more_hits
         closed |= gone << bank
         new = ~(hit_banks >> bank) & (~(hit_others >> bank) | gone) & int((first | second) != 0) & 1
         found |= new << bank
@@ -522,6 +519,10 @@ def ask_for_others(
         place = lowest_of(first, second)
         lanes[u(2 * ACTS + bank)] = (clock | np.int32(place)) if new else lane
     state[HIT_BANKS + OTHER] = hit_others & ~closed
+    lost = hit_others & closed
+    while lost:
+        none_of(HITS_OF + lowest_bit(lost), other, state)
+        lost &= lost - 1
     return found
 
 

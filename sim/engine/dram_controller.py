@@ -293,15 +293,18 @@ def run_channel(
                 look_columns = True
             closed = ch.refresh(refresh_rank, refresh_at, asked, base, timing, state)
             state[ch.REFRESHES] += 1
-            ch.lose_hits(closed, state)
-            hit_banks &= ~closed
-            state[ch.HIT_BANKS + ch.OTHER] &= ~closed
+            lost = closed & (hit_banks | state[ch.HIT_BANKS + ch.OTHER])
+            if lost:
+                ch.lose_hits(lost, state)
+                hit_banks &= ~lost
+                state[ch.HIT_BANKS + ch.OTHER] &= ~lost
+                look_columns = True
             asked |= ch.asked_for(closed, opening, state)
             ch.note_oldest(ch.ACTS, ch.PENDING, asked & closed, opening, state)
             refresh_rank = ch.next_refresh(timing, state)
             refresh_at = state[u(ch.REFRESH_AT + refresh_rank)]
             horizon = min(refresh_at - 1, until, base + ch.FAR)
-            look_columns = look_acts = True
+            look_acts = True
             continue
         if arrival <= event or turn_at <= event:
             now = event
