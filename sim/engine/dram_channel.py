@@ -53,10 +53,8 @@ ACT_AT = ROW_READY + MAX_BANKS  # no activation before this
 FOUND = ACT_AT + MAX_BANKS  # how the row was found, until its first column command
 WHY = FOUND + MAX_BANKS  # what the activation waited for
 COLUMN_AT = WHY + MAX_BANKS  # by group
-GROUP_ACT = COLUMN_AT + MAX_BANKS
-LAST_COLUMN = GROUP_ACT + MAX_BANKS  # by group: reads, writes
-RANK_ACT = LAST_COLUMN + 2 * MAX_BANKS
-LAST_ACTS = RANK_ACT + MAX_BANKS  # the last four of each rank
+LAST_COLUMN = COLUMN_AT + MAX_BANKS  # by group: reads, writes
+LAST_ACTS = LAST_COLUMN + 2 * MAX_BANKS  # the last four of each rank
 ACT_TURN = LAST_ACTS + 4 * MAX_BANKS
 REFRESH_AT = ACT_TURN + MAX_BANKS
 REFRESH_BANK = REFRESH_AT + MAX_BANKS
@@ -394,13 +392,13 @@ def count_columns(base: int, opens: int, last: int, last_rank: int, timing: Timi
 
 
 @kernel
-def count_acts(base: int, timing: Timing, state: NDArray[np.int64]) -> None:
-    """Set the clocks of ``ACTS`` likewise."""
-    for bank in range(1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)):
-        group = bank >> timing.bank_bits
-        rank = group >> timing.group_bits
-        ready = max(state[u(ACT_AT + bank)], state[u(GROUP_ACT + group)], state[u(RANK_ACT + rank)])
-        set_clock(state, ACTS, bank, max(ready - base, 0))
+def shift_acts(clocks: int, state: NDArray[np.int64]) -> None:
+    """Count the clocks of ``ACTS`` from a base that is so many clocks later; those long past become 0."""
+    lanes = state.view(np.int32)
+    for bank in range(MAX_BANKS):
+        lane = lanes[u(2 * ACTS + bank)]
+        clock = max((lane >> PLACE_BITS) - min(clocks, 2 * FAR), 0)
+        lanes[u(2 * ACTS + bank)] = np.int32(key_of(clock, lane & PLACES))
 
 
 @inline_kernel
@@ -412,20 +410,17 @@ def open_row(
     group = bank >> timing.bank_bits
     rank = group >> timing.group_bits
     before, own = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
-    shared = max(state[u(GROUP_ACT + group)], state[u(RANK_ACT + rank)])
-    why = WAIT_REFRESH if before == _REFRESHED and at == own else WAIT_ROW
-    state[u(WHY + bank)] = WAIT_ACTIVATE if at == shared and at > own else why
+    # What group and rank forbid alone makes a bank wait for longer than it has to itself.
+    state[u(WHY + bank)] = WAIT_ACTIVATE if at > own else WAIT_REFRESH if before == _REFRESHED else WAIT_ROW
     state[u(FOUND + bank)] = CONFLICTS if before >= 0 else MISSES
     state[u(OPEN + bank)] = row
     state[u(ROW_READY + bank)] = at
     state[u(ACT_AT + bank)] = at + timing.rc
-    state[u(GROUP_ACT + group)] = at + timing.rrd_l
     turn = state[u(ACT_TURN + rank)]
     state[u(LAST_ACTS + 4 * rank + turn)] = at
     turn = (turn + 1) & 3  # the fourth last
     state[u(ACT_TURN + rank)] = turn
     window = state[u(LAST_ACTS + 4 * rank + turn)] + timing.faw
-    state[u(RANK_ACT + rank)] = max(at + timing.rrd_s, window)
     enter_lane(state, COLUMNS, bank, 1, at + opens - base, first_hit)
     groups = 1 << (timing.rank_bits + timing.group_bits)
     return raise_twice_and_least(

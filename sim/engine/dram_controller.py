@@ -275,8 +275,8 @@ def run_channel(
             event = min(column_at if hit_banks else NEVER, arrival, turn_at)
             soonest = min(event, at if asked else NEVER)
             if soonest <= min(refresh_at - 1, until):
+                ch.shift_acts(soonest - ch.BEHIND - base, state)
                 base = soonest - ch.BEHIND
-                ch.count_acts(base, timing, state)
                 stale = 1
                 look_columns = look_acts = True
                 horizon = min(refresh_at - 1, until, base + ch.FAR)
@@ -287,8 +287,8 @@ def run_channel(
                 refresh_at = ch.skip_refreshes(event, refresh_at, timing, state)
             now = max(now, refresh_at)
             if rare(now - base > ch.FAR):
+                ch.shift_acts(now - ch.BEHIND - base, state)
                 base = now - ch.BEHIND
-                ch.count_acts(base, timing, state)
                 stale = 1
                 look_columns = True
             closed = ch.refresh(refresh_rank, refresh_at, asked, base, timing, state)
@@ -323,7 +323,8 @@ def run_channel(
         done[u(who)] = now + latency
         state[u(state[u(ch.FOUND + bank)])] += 1
         state[u(ch.FOUND + bank)] = ch.HITS
-        state[u(ch.ACT_AT + bank)] = max(state[u(ch.ACT_AT + bank)], now + recover)
+        own_at = max(state[u(ch.ACT_AT + bank)], now + recover)  # its precharge may go by now or later
+        state[u(ch.ACT_AT + bank)] = own_at
         ch.drop(column_slot, bank, queue, state)
         state[u(ch.HITS_OF + queue + (column_slot & 64) + bank)] ^= ch.bit_of(column_slot)
         count -= 1
@@ -346,7 +347,8 @@ def run_channel(
                 new &= ~(state[ch.HIT_BANKS + ch.OTHER] >> bank)
             asked |= new << bank
             slot = ch.oldest_place(ch.PENDING + bank, opening, state)
-            act_key = min(ch.ask_for_row(bank, new, rp, now, slot, base, state), act_key)
+            key = enter_lane(state, ch.ACTS, bank, new, own_at - base, slot)
+            act_key = min(key if new else NO_KEY, act_key)
         if rare(served >= cap_at):
             oldest = ch.oldest_place(ch.LIVE, queue, state)
             cap_at = age_cap + (ch.age_of(queue, oldest, state) if count else served)
