@@ -368,8 +368,12 @@ def run_channel(
             look_columns = True
         else:
             gaps = ch.gaps_after(group, timing)
-            key = raise_and_least(state, ch.COLUMNS, chunks, now - base, gaps, hit_banks)
-            column_at, column_slot = base + (key >> PLACE_BITS), key & ch.PLACES
+            if hit_banks:
+                key = raise_and_least(state, ch.COLUMNS, chunks, now - base, gaps, hit_banks)
+                column_at, column_slot = base + (key >> PLACE_BITS), key & ch.PLACES
+            else:  # mostly so where each request has a row of its own
+                raise_lanes(state, ch.COLUMNS, chunks, now - base, gaps)
+                column_at, column_slot = base + (NO_KEY >> PLACE_BITS), ch.PLACES
         if who == stop_done:
             break
 
