@@ -85,6 +85,19 @@ def _raised(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunk:
     return new
 
 
+def _for_others(builder: Any, chunks: Any, do: Any) -> None:
+    """Emit ``do`` for each chunk but the first.
+
+    Spelled out, for the compiler would unroll a loop of unknown length behind tests of that length. Banks are a
+    power of two: there are 1, 2 or 4 chunks.
+    """
+    with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 1)), likely=False):
+        do(ir.Constant(_WORD, 1))
+        with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 2)), likely=False):
+            do(ir.Constant(_WORD, 2))
+            do(ir.Constant(_WORD, 3))
+
+
 def _least(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any) -> Any:
     """Raise all chunks; return the least key of the lanes of a mask."""
 
@@ -94,16 +107,10 @@ def _least(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks:
 
     best = cgutils.alloca_once_value(builder, keys(ir.Constant(_WORD, 0)))
 
-    def look(chunk: int) -> None:
-        builder.store(_of_two(builder, "smin", builder.load(best), keys(ir.Constant(_WORD, chunk))), best)
+    def look(chunk: Any) -> None:
+        builder.store(_of_two(builder, "smin", builder.load(best), keys(chunk)), best)
 
-    # Spelled out, for the compiler would unroll a loop of unknown length behind tests of that length. Banks are a
-    # power of two: there are 1, 2 or 4 chunks.
-    with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 1)), likely=False):
-        look(1)
-        with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 2)), likely=False):
-            look(2)
-            look(3)
+    _for_others(builder, chunks, look)
     kind = ir.FunctionType(_HALF, [_VECTOR])
     reduce = builder.module.declare_intrinsic(f"llvm.vector.reduce.smin.v{LANES}i32", (), kind)
     return builder.sext(builder.call(reduce, [builder.load(best)]), _WORD)
@@ -126,8 +133,12 @@ def raise_lanes(typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gap
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, word, chunks, clock, gaps = arguments
-        with cgutils.for_range(builder, chunks) as loop:
-            _raised(context, builder, signature.args[0], array, word, loop.index, [(clock, gaps)])
+
+        def lift(chunk: Any) -> None:
+            _raised(context, builder, signature.args[0], array, word, chunk, [(clock, gaps)])
+
+        lift(ir.Constant(_WORD, 0))
+        _for_others(builder, chunks, lift)
         return context.get_dummy_value()
 
     return types.void(array, *[types.int64] * 4), emit
