@@ -54,9 +54,8 @@ FOUND = ACT_AT + MAX_BANKS  # how the row was found, until its first column comm
 WHY = FOUND + MAX_BANKS  # what the activation waited for
 COLUMN_AT = WHY + MAX_BANKS  # by group
 LAST_COLUMN = COLUMN_AT + MAX_BANKS  # by group: reads, writes
-LAST_ACTS = LAST_COLUMN + 2 * MAX_BANKS  # the last four of each rank
-ACT_TURN = LAST_ACTS + 4 * MAX_BANKS
-REFRESH_AT = ACT_TURN + MAX_BANKS
+LAST_ACTS = LAST_COLUMN + 2 * MAX_BANKS  # the last three of each rank, four words each, counted from the base
+REFRESH_AT = LAST_ACTS + 4 * MAX_BANKS
 REFRESH_BANK = REFRESH_AT + MAX_BANKS
 # Masks of places: of reads, two words ``MAX_BANKS`` apart, of writes.
 WRITTEN = 128  # from a word of the reads' to the same of the writes'
@@ -118,7 +117,8 @@ def new_channels(timing: Timing, firsts: NDArray[np.int64]) -> NDArray[np.int64]
     states[:, ROW_READY:ACT_AT] = _LONG_AGO
     states[:, OPEN:ROW_READY] = -1
     states[:, FOUND:WHY] = HITS
-    states[:, COLUMN_AT:ACT_TURN] = _LONG_AGO
+    states[:, COLUMN_AT:LAST_ACTS] = _LONG_AGO
+    states[:, LAST_ACTS:REFRESH_AT] = -FAR
     ranks = 1 << timing.rank_bits
     for rank in range(ranks):
         states[:, REFRESH_AT + rank] = timing.refi * (rank + 1) // ranks if timing.rfc else NEVER
@@ -393,7 +393,12 @@ def count_columns(base: int, opens: int, last: int, last_rank: int, timing: Timi
 
 @kernel
 def shift_acts(clocks: int, state: NDArray[np.int64]) -> None:
-    """Count the clocks of ``ACTS`` from a base that is so many clocks later; those long past become 0."""
+    """Count the clocks of ``ACTS`` and ``LAST_ACTS`` from a base that is so many clocks later.
+
+    Those of ``ACTS`` that are long past become 0, the others less than that.
+    """
+    for act in range(4 * MAX_BANKS):
+        state[u(LAST_ACTS + act)] = max(state[u(LAST_ACTS + act)] - clocks, -FAR)
     lanes = state.view(np.int32)
     for bank in range(MAX_BANKS):
         lane = lanes[u(2 * ACTS + bank)]
@@ -416,15 +421,15 @@ def open_row(
     state[u(OPEN + bank)] = row
     state[u(ROW_READY + bank)] = at
     state[u(ACT_AT + bank)] = at + timing.rc
-    turn = state[u(ACT_TURN + rank)]
-    state[u(LAST_ACTS + 4 * rank + turn)] = at
-    turn = (turn + 1) & 3  # the fourth last
-    state[u(ACT_TURN + rank)] = turn
-    window = state[u(LAST_ACTS + 4 * rank + turn)] + timing.faw
+    recent = LAST_ACTS + 4 * rank
+    window = state[u(recent + 2)] + timing.faw  # this one is the fourth
+    state[u(recent + 2)] = state[u(recent + 1)]
+    state[u(recent + 1)] = state[u(recent)]
+    state[u(recent)] = at - base
     enter_lane(state, COLUMNS, bank, 1, at + opens - base, first_hit)
     groups = 1 << (timing.rank_bits + timing.group_bits)
     return raise_twice_and_least(
-        state, ACTS, chunks, at - base, GAPS + (1 + group) * _GAP_WORDS, max(window - base, 0),
+        state, ACTS, chunks, at - base, GAPS + (1 + group) * _GAP_WORDS, window,
         GAPS + (1 + 2 * groups + rank) * _GAP_WORDS, asked,
     )  # fmt: skip
 
