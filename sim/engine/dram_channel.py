@@ -69,7 +69,7 @@ WHO = BANK + 2 * WRITTEN
 AGE = WHO + 2 * WRITTEN  # how many came before it
 # Lanes by bank, of what can go first: no activation before this, and the oldest that waits for a row; no column
 # before this, and the oldest hit. Places are kept up where they are looked at only.
-ACTS = AGE + 2 * WRITTEN
+ACTS = AGE + 2 * WRITTEN + 8  # after a line of a cache that is written where a lane is not wanted
 COLUMNS = ACTS + MAX_BANKS // 2
 GAPS = COLUMNS + MAX_BANKS // 2
 """Lanes of ``MAX_BANKS`` each: no gaps; by group, those after its activation, after its column; by rank, none in it."""

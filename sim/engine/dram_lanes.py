@@ -186,7 +186,9 @@ def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock
         larger = builder.module.declare_intrinsic("llvm.smax.i32", (), kind)
         clocks = builder.call(larger, [builder.and_(old, ir.Constant(_HALF, ~_PLACES)), least])
         new = builder.or_(clocks, builder.trunc(place, _HALF))
-        builder.store(builder.select(builder.trunc(wanted, ir.IntType(1)), new, old), at, align=4)
+        # Not to store the old one again: who next loads the chunk would wait for it.
+        nowhere = _lane(context, builder, signature.args[0], array, word, ir.Constant(_WORD, -1))
+        builder.store(new, builder.select(builder.trunc(wanted, ir.IntType(1)), at, nowhere), align=4)
         return builder.sext(new, _WORD)
 
     return types.int64(array, *[types.int64] * 5), emit
