@@ -408,10 +408,9 @@ def shift_acts(clocks: int, state: NDArray[np.int64]) -> None:
 
 @inline_kernel
 def open_row(
-    bank: int, row: int, at: int, opens: int, first_hit: int, asked: int, base: int, chunks: int,
-    timing: Timing, state: NDArray[np.int64],
-) -> int:  # fmt: skip
-    """Activate ``row`` at clock ``at``, whose oldest hit is at place ``first_hit``; return the next activation's key."""
+    bank: int, row: int, at: int, asked: int, base: int, chunks: int, timing: Timing, state: NDArray[np.int64]
+) -> int:
+    """Activate ``row`` at clock ``at``; return the key of the next activation."""
     group = bank >> timing.bank_bits
     rank = group >> timing.group_bits
     before, own = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
@@ -426,7 +425,6 @@ def open_row(
     state[u(recent + 2)] = state[u(recent + 1)]
     state[u(recent + 1)] = state[u(recent)]
     state[u(recent)] = at - base
-    enter_lane(state, COLUMNS, bank, 1, at + opens - base, first_hit)
     groups = 1 << (timing.rank_bits + timing.group_bits)
     return raise_twice_and_least(
         state, ACTS, chunks, at - base, GAPS + (1 + group) * _GAP_WORDS, window,

@@ -42,7 +42,16 @@ from numpy.typing import NDArray
 from siloom.sim.engine import dram_channel as ch
 from siloom.sim.engine.arrays import u
 from siloom.sim.engine.bits import rare
-from siloom.sim.engine.dram_lanes import LANES, NO_KEY, PLACE_BITS, enter_lane, least_key, raise_and_least, raise_lanes
+from siloom.sim.engine.dram_lanes import (
+    LANES,
+    NO_KEY,
+    PLACE_BITS,
+    enter_lane,
+    least_key,
+    raise_and_least,
+    raise_lanes,
+    set_lane,
+)
 from siloom.sim.engine.dram_timing import MAX_BANKS, MAX_WINDOW, NEVER, Policy, Timing
 from siloom.sim.jit import kernel
 
@@ -171,8 +180,8 @@ def run_channel(
                 state[u(ch.HITS_OF + queue + (slot & 64) + bank)] |= ch.bit_of(slot)
                 if not hit_banks & bank_bit:  # else an older one goes before it
                     hit_banks |= bank_bit
-                    enter_lane(state, ch.COLUMNS, bank, 1, 0, slot)
                     ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state))
+                    set_lane(state, ch.COLUMNS, bank, ch.key_of(ready - base, slot))
                     column_slot = slot if ready < column_at else column_slot
                     column_at = min(ready, column_at)
             else:
@@ -252,8 +261,9 @@ def run_channel(
                 found = ch.other_hits(bank, row, queue, 0, state)
                 first = ch.oldest_place(ch.HITS_OF + bank, queue, state)
                 turn_at = min(turn_at, at + (timing.rcd_read if mode else timing.rcd_write))
-            act_key = ch.open_row(bank, row, at, opens, first, asked, base, chunks, timing, state)
+            act_key = ch.open_row(bank, row, at, asked, base, chunks, timing, state)
             ready = max(now, ch.column_ready(bank, opens, last, last_rank, timing, state))
+            set_lane(state, ch.COLUMNS, bank, ch.key_of(ready - base, first))
             sooner = found != 0 and (ready < column_at) | ((ready == column_at) & (first < column_slot))
             column_slot = first if sooner else column_slot
             column_at = ready if sooner else column_at
@@ -364,16 +374,15 @@ def run_channel(
         if quick:
             column_at, column_slot = now + timing.ccd_s, oldest
             stale = 1
+        elif hit_banks == 0:  # mostly so where each request has a row of its own
+            column_at, column_slot = base + (NO_KEY >> PLACE_BITS), ch.PLACES
+            stale = 0  # no lane is
         elif stale:
             look_columns = True
         else:
             gaps = ch.gaps_after(group, timing)
-            if hit_banks:
-                key = raise_and_least(state, ch.COLUMNS, chunks, now - base, gaps, hit_banks)
-                column_at, column_slot = base + (key >> PLACE_BITS), key & ch.PLACES
-            else:  # mostly so where each request has a row of its own
-                raise_lanes(state, ch.COLUMNS, chunks, now - base, gaps)
-                column_at, column_slot = base + (NO_KEY >> PLACE_BITS), ch.PLACES
+            key = raise_and_least(state, ch.COLUMNS, chunks, now - base, gaps, hit_banks)
+            column_at, column_slot = base + (key >> PLACE_BITS), key & ch.PLACES
         if who == stop_done:
             break
 

@@ -207,3 +207,16 @@ def set_clock(typing: Any, array: Any, word: Any, lane: Any, clock: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, *[types.int64] * 3), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def set_lane(typing: Any, array: Any, word: Any, lane: Any, key: Any) -> Any:
+    """A lane's key becomes ``key``."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, word, lane, key = arguments
+        at = _lane(context, builder, signature.args[0], array, word, lane)
+        builder.store(builder.trunc(key, _HALF), at, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, *[types.int64] * 3), emit
