@@ -20,7 +20,7 @@ from siloom.sim.engine.dram_lanes import (
     PLACE_BITS,
     enter_lane,
     raise_twice_and_least,
-    set_clock,
+    set_lane,
 )
 from siloom.sim.engine.dram_timing import MAX_BANKS, NEVER, Timing
 from siloom.sim.jit import inline_kernel, kernel
@@ -236,11 +236,11 @@ def asked_for(banks: int, queue: int, state: NDArray[np.int64]) -> int:
 
 
 @inline_kernel
-def note_oldest(lanes: int, masks: int, banks: int, queue: int, state: NDArray[np.int64]) -> None:
-    """Set ``lanes`` of a mask of banks to the place of the oldest request in each one's ``masks``."""
+def note_oldest(banks: int, queue: int, state: NDArray[np.int64]) -> None:
+    """Set ``ACTS`` of a mask of banks to the place of the oldest request to each."""
     while banks:
         bank = lowest_bit(banks)
-        enter_lane(state, lanes, bank, 1, 0, oldest_place(masks + bank, queue, state))
+        enter_lane(state, ACTS, bank, 1, 0, oldest_place(PENDING + bank, queue, state))
         banks &= banks - 1
 
 
@@ -383,12 +383,17 @@ def column_ready(bank: int, opens: int, last: int, last_rank: int, timing: Timin
     return int(max(state[u(ROW_READY + bank)] + opens, state[u(COLUMN_AT + group)], last + gap))
 
 
-@kernel
-def count_columns(base: int, opens: int, last: int, last_rank: int, timing: Timing, state: NDArray[np.int64]) -> None:
-    """Set the clocks of ``COLUMNS`` from the channel's own, counted from ``base``; those long past become 0."""
-    for bank in range(1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)):
+@inline_kernel
+def count_columns(
+    banks: int, queue: int, base: int, opens: int, last: int, last_rank: int, timing: Timing,
+    state: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Set ``COLUMNS`` of a mask of banks, each with a hit, from the channel's own; clocks long past become 0."""
+    while banks:
+        bank = lowest_bit(banks)
         ready = column_ready(bank, opens, last, last_rank, timing, state)
-        set_clock(state, COLUMNS, bank, max(ready - base, 0))
+        set_lane(state, COLUMNS, bank, key_of(max(ready - base, 0), oldest_place(HITS_OF + bank, queue, state)))
+        banks &= banks - 1
 
 
 @kernel

@@ -144,7 +144,7 @@ def run_channel(
                 if rare(state[ch.TAIL + ch.OTHER] == 2 * MAX_WINDOW):
                     state[ch.TAIL + ch.OTHER] = ch.pack_queue(other, state)
                     if turn_at != NEVER:
-                        ch.note_oldest(ch.ACTS, ch.PENDING, asked, other, state)
+                        ch.note_oldest(asked, other, state)
                         look_acts = True
                 slot = state[ch.TAIL + ch.OTHER]
                 ch.put(slot, who, row, bank, state[ch.SERVED + ch.OTHER] + waiting, other, state)
@@ -165,7 +165,7 @@ def run_channel(
                 tail = ch.pack_queue(queue, state)
                 stale = 1
                 if turn_at == NEVER:
-                    ch.note_oldest(ch.ACTS, ch.PENDING, asked, queue, state)
+                    ch.note_oldest(asked, queue, state)
                 look_columns = look_acts = True
             slot = tail
             ch.put(slot, who, row, bank, served + count, queue, state)
@@ -226,8 +226,7 @@ def run_channel(
             look_columns = False
             if stale:
                 stale = 0
-                ch.count_columns(base, opens, last, last_rank, timing, state)
-                ch.note_oldest(ch.COLUMNS, ch.HITS_OF, hit_banks, queue, state)
+                ch.count_columns(hit_banks, queue, base, opens, last, last_rank, timing, state)
             # None can go before now: of those that could have, the oldest.
             raise_lanes(state, ch.COLUMNS, chunks, now - base, ch.GAPS)
             key = least_key(state, ch.COLUMNS, chunks, hit_banks)
@@ -310,7 +309,7 @@ def run_channel(
                 state[ch.HIT_BANKS + ch.OTHER] &= ~lost
                 look_columns = True
             asked |= ch.asked_for(closed, opening, state)
-            ch.note_oldest(ch.ACTS, ch.PENDING, asked & closed, opening, state)
+            ch.note_oldest(asked & closed, opening, state)
             refresh_rank = ch.next_refresh(timing, state)
             refresh_at = state[u(ch.REFRESH_AT + refresh_rank)]
             horizon = min(refresh_at - 1, until, base + ch.FAR)

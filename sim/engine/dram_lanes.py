@@ -195,21 +195,6 @@ def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def set_clock(typing: Any, array: Any, word: Any, lane: Any, clock: Any) -> Any:
-    """A lane's clock becomes ``clock``, its place stays."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, lane, clock = arguments
-        at = _lane(context, builder, signature.args[0], array, word, lane)
-        place = builder.and_(builder.load(at, align=4), ir.Constant(_HALF, _PLACES))
-        value = builder.trunc(builder.shl(clock, ir.Constant(_WORD, PLACE_BITS)), _HALF)
-        builder.store(builder.or_(value, place), at, align=4)
-        return context.get_dummy_value()
-
-    return types.void(array, *[types.int64] * 3), emit
-
-
-@intrinsic  # type: ignore[untyped-decorator]
 def set_lane(typing: Any, array: Any, word: Any, lane: Any, key: Any) -> Any:
     """A lane's key becomes ``key``."""
 
