@@ -251,13 +251,16 @@ def alike(bank: int, row: int, queue: int, half: int, state: NDArray[np.int64]) 
 
 
 @inline_kernel
-def first_hit(bank: int, row: int, place: int, queue: int, state: NDArray[np.int64]) -> None:
-    """Make hits of the bank's requests that ask for ``row``, as that at ``place`` does; it had none."""
+def first_hits(bank: int, row: int, place: int, own: int, queue: int, state: NDArray[np.int64]) -> int:
+    """Make hits of the bank's requests that ask for ``row``; it had none. Return 0 if there are none now.
+
+    That at ``place`` is known to be one if ``own`` is its bit, not 0.
+    """
     here, there = place & 64, ~place & 64
-    if rare((alike(bank, row, queue, here, state) & ~bit_of(place)) | alike(bank, row, queue, there, state) != 0):
-        match_rows(bank, row, queue, state)
-    else:
-        state[u(HITS_OF + queue + here + bank)] = bit_of(place)
+    if rare((alike(bank, row, queue, here, state) & ~own) | alike(bank, row, queue, there, state) != 0):
+        return match_rows(bank, row, queue, state)
+    state[u(HITS_OF + queue + here + bank)] = own
+    return own
 
 
 @inline_kernel

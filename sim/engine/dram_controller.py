@@ -253,11 +253,10 @@ def run_channel(
             bank_bit = 1 << bank
             state[ch.ACTIVATES] += 1
             asked ^= bank_bit
-            if turn_at == NEVER:
-                found, first = bank_bit, slot
-                ch.first_hit(bank, row, slot, queue, state)
-            else:
-                found = ch.other_hits(bank, row, queue, 0, state)
+            own = ch.bit_of(slot) if turn_at == NEVER else 0
+            found = bank_bit if ch.first_hits(bank, row, slot, own, queue, state) else 0
+            first = slot
+            if turn_at != NEVER:
                 first = ch.oldest_place(ch.HITS_OF + bank, queue, state)
                 turn_at = min(turn_at, at + (timing.rcd_read if mode else timing.rcd_write))
             act_key = ch.open_row(bank, row, at, asked, base, chunks, timing, state)
