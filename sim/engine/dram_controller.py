@@ -104,7 +104,6 @@ def run_channel(
     base, stale = state[ch.BASE], state[ch.STALE]  # stale: the lanes of columns
     banks = 1 << (timing.rank_bits + group_bits + bank_bits)
     chunks = (LANES - 1 + banks) // LANES
-    all_banks = -1 if banks == MAX_BANKS else (1 << banks) - 1
     # What can go first, an activation as a key, and whether to look for it again; the queue that rows are opened for.
     column_at, column_slot, act_key = NEVER, 0, NO_KEY
     look_columns = look_acts = True
@@ -210,7 +209,8 @@ def run_channel(
             room, other_room = other_room, room
             count, waiting = waiting, count
             tail, served, hit_banks = ch.swap_queues(tail, served, hit_banks, state)
-            held_back = ch.asked_for(all_banks & ~(hit_banks | asked), queue, state)
+            # Elsewhere rows have been asked for since it was to turn.
+            held_back = ch.asked_for(state[ch.HIT_BANKS + ch.OTHER] & ~(hit_banks | asked), queue, state)
             asked |= held_back
             ch.ask_for_rows(held_back, now, queue, base, timing, state)
             ch.turn_bus(mode, timing, state)
