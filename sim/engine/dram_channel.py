@@ -1,9 +1,10 @@
 """A DRAM channel's state in one array, and the steps that the controller's loop makes on it.
 
 The array holds scalars (of the two queues, that which is served and, ``OTHER`` places on, the other), what is
-counted, then rows of banks, groups, ranks and places in the queues. A queue has 128 places, which are given in order and
-masked by two words, so that the oldest of a mask is the lowest bit of the first word that has any. No more than 64
-requests wait, so the last place is given once in 64 requests at most; then all move to the first places (``pack_queue``).
+counted, then rows of banks, groups, ranks and places in the queues. A queue has 128 places, which are given in order,
+so that an older request has a lower place, and masked by two words: the oldest of a mask is the lowest bit of the
+first word that has one. No more than 64 requests wait, so the places run out once in 65 requests at most; then all
+move to the first ones (``pack_queue``).
 Masks of banks are words too. Refusals, limits and meaning: :mod:`siloom.sim.engine.dram_controller`.
 """
 
@@ -18,6 +19,7 @@ from siloom.sim.engine.dram_lanes import (
     NO_GAP,
     NO_KEY,
     PLACE_BITS,
+    PLACES,
     enter_lane,
     raise_twice_and_least,
     set_lane,
@@ -38,10 +40,10 @@ to the clocks until the last column command's burst would end."""
     TAIL, COUNT, SERVED, HIT_BANKS,
 ) = range(14)  # fmt: skip
 """Scalars. Others read ``CLOCK``, the last event's, ``TAKEN``, the place of the first request not yet taken in,
-and ``FINISH``, the end of the last data. ``TAIL``: the next place given."""
+and ``FINISH``, the end of the last data. ``TAIL`` is the next place to be given."""
 OTHER = 16
 BASE = 40  # the clock that those of lanes are counted from
-STALE = 41  # ``COLUMNS`` are to be set anew
+STALE = 41  # ``COLUMNS`` are to be set anew before they are looked at
 COUNTED = slice(42, 42 + len(COUNTS))  # what is counted, in the order of ``COUNTS``
 (
     HITS, MISSES, CONFLICTS, ACTIVATES, REFRESHES, READS, WRITES, TURNAROUNDS,
@@ -57,10 +59,10 @@ LAST_COLUMN = COLUMN_AT + MAX_BANKS  # by group: reads, writes
 LAST_ACTS = LAST_COLUMN + 2 * MAX_BANKS  # the last three of each rank, four words each, counted from the base
 REFRESH_AT = LAST_ACTS + 4 * MAX_BANKS
 REFRESH_BANK = REFRESH_AT + MAX_BANKS
-# Masks of places: of reads, two words ``MAX_BANKS`` apart, of writes.
-WRITTEN = 128  # from a word of the reads' to the same of the writes'
+# Masks of places, each two words 64 apart: of reads, ``WRITTEN`` on of writes.
+WRITTEN = 2 * 64
 PENDING = REFRESH_BANK + MAX_BANKS  # by bank
-HITS_OF = PENDING + 2 * WRITTEN  # by bank: those whose row is open
+HITS_OF = PENDING + 2 * WRITTEN  # by bank: those whose row is open and not to be closed
 ALIKE = HITS_OF + 2 * WRITTEN  # by the row's low 6 bits: those with such rows, and some that are gone
 LIVE = ALIKE + 2 * WRITTEN  # all
 ROW = LIVE + 2 * WRITTEN  # by place in the queue: reads, writes
@@ -68,8 +70,8 @@ BANK = ROW + 2 * WRITTEN
 WHO = BANK + 2 * WRITTEN
 AGE = WHO + 2 * WRITTEN  # how many came before it
 # Lanes by bank, of what can go first: no activation before this, and the oldest that waits for a row; no column
-# before this, and the oldest hit. Places are kept up where they are looked at only.
-ACTS = AGE + 2 * WRITTEN + 8  # after a line of a cache that is written where a lane is not wanted
+# before this, and the oldest hit. Places are kept up where they are looked at only, columns only of banks with hits.
+ACTS = AGE + 2 * WRITTEN + 8  # behind a line of a cache that is written where no lane is to be
 COLUMNS = ACTS + MAX_BANKS // 2
 GAPS = COLUMNS + MAX_BANKS // 2
 """Lanes of ``MAX_BANKS`` each: no gaps; by group, those after its activation, after its column; by rank, none in it."""
@@ -79,8 +81,6 @@ FAR = 1 << 22
 BEHIND = 1 << 19
 """So long before now is a new base: nothing that is waited for was ready as early."""
 
-PLACES = (1 << PLACE_BITS) - 1
-"""Those bits of a key that are a place."""
 _GAP_WORDS = MAX_BANKS // 2  # those of most banks, whatever a part has: so a row is found by a shift
 _LONG_AGO = -NEVER
 _REFRESHED = -2  # a row closed by a refresh; -1: by a precharge
@@ -185,7 +185,7 @@ def age_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
 
 @inline_kernel
 def bit_of(place: int) -> int:
-    """The bit of a place in its segment's masks."""
+    """The bit of a place in its word of a mask."""
     return 1 << (place & 63)
 
 
@@ -279,7 +279,7 @@ def other_hits(bank: int, row: int, queue: int, hit_banks: int, state: NDArray[n
 def match_rows(bank: int, row: int, queue: int, state: NDArray[np.int64]) -> int:
     """Make hits of the bank's requests that ask for ``row``, and of no other; return 0 if there are none."""
     any_found = 0
-    for half in range(0, 128, 64):
+    for half in range(0, WRITTEN, 64):
         left = alike(bank, row, queue, half, state)
         found = 0
         while left:

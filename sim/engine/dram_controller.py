@@ -30,8 +30,9 @@ How it is fast: what can go first is looked up only when something changed it, o
 (:mod:`siloom.sim.engine.dram_lanes`), each with its oldest request; what happens by chance, as whether a bank
 is asked for already, is done by selection, not by branches; and columns and arrivals run ahead of an earlier
 activation by up to tRCD, for its row could not serve them any sooner, and what they ask for is later than it.
-So the two kinds of command alternate as a processor can foretell. The plain reference does none of it and is
-equal.
+So the two kinds of command alternate as a processor can foretell, and where each request has a row of its own, no
+other row is mostly open when a column goes: then no next column is looked for. The plain reference does none of it
+and is equal.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from siloom.sim.engine.dram_lanes import (
     LANES,
     NO_KEY,
     PLACE_BITS,
+    PLACES,
     enter_lane,
     least_key,
     raise_and_least,
@@ -230,7 +232,7 @@ def run_channel(
             # None can go before now: of those that could have, the oldest.
             raise_lanes(state, ch.COLUMNS, chunks, now - base, ch.GAPS)
             key = least_key(state, ch.COLUMNS, chunks, hit_banks)
-            column_at, column_slot = base + (key >> PLACE_BITS), key & ch.PLACES
+            column_at, column_slot = base + (key >> PLACE_BITS), key & PLACES
         if look_acts:
             look_acts = False
             act_key = least_key(state, ch.ACTS, chunks, asked)
@@ -248,7 +250,7 @@ def run_channel(
             elif event <= horizon and at + ahead > event:
                 break
 
-            slot = act_key & ch.PLACES
+            slot = act_key & PLACES
             bank, row = ch.bank_of(opening, slot, state), ch.row_of(opening, slot, state)
             bank_bit = 1 << bank
             state[ch.ACTIVATES] += 1
@@ -373,14 +375,14 @@ def run_channel(
             column_at, column_slot = now + timing.ccd_s, oldest
             stale = 1
         elif hit_banks == 0:  # mostly so where each request has a row of its own
-            column_at, column_slot = base + (NO_KEY >> PLACE_BITS), ch.PLACES
+            column_at, column_slot = base + (NO_KEY >> PLACE_BITS), PLACES
             stale = 0  # no lane is
         elif stale:
             look_columns = True
         else:
             gaps = ch.gaps_after(group, timing)
             key = raise_and_least(state, ch.COLUMNS, chunks, now - base, gaps, hit_banks)
-            column_at, column_slot = base + (key >> PLACE_BITS), key & ch.PLACES
+            column_at, column_slot = base + (key >> PLACE_BITS), key & PLACES
         if who == stop_done:
             break
 

@@ -1,10 +1,10 @@
 """Small integers of every bank side by side, so that a processor looks at sixteen of them at once.
 
-Which bank can be opened first is asked twice a request. To go from candidate to candidate costs a wrong guess
-each time of where that ends; to look at all of them, in vector registers, does not. Lanes are the 32-bit
+Which bank can be opened, or read, first is asked for every request. To go from candidate to candidate costs a
+wrong guess each time of where that ends; to look at all of them, in vector registers, does not. Lanes are the 32-bit
 halves of the words of an int64 array, ``LANES`` a chunk; chunk c holds banks from ``LANES * c`` on. Each
-holds a clock after some base and a place in a queue (7 bits), together its key; places are in the order of age.
-Masks are words, one bit a bank.
+holds a key: a clock after some base and, below it, a place in a queue (7 bits); of equal clocks the oldest request's
+is least, for places are in the order of age. Masks are words, one bit a bank.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ LANES = 16
 _BITS = 4
 _WORDS = LANES // 2
 PLACE_BITS = 7
-_PLACES = (1 << PLACE_BITS) - 1
+PLACES = (1 << PLACE_BITS) - 1
+"""The bits of a key that are a place."""
 NO_KEY = (1 << 31) - 1
 """More than any key."""
 NO_GAP = -(1 << 23)
@@ -74,7 +75,7 @@ def _raised(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunk:
     """Make a chunk's clocks no less than a clock and its gap, of each pair; return the lanes."""
     at = _pointer(context, builder, kind, array, word, chunk)
     new = builder.load(at, align=8)
-    place = builder.and_(new, _constant(_PLACES))
+    place = builder.and_(new, _constant(PLACES))
     for clock, gaps in pairs:
         gap = builder.load(_pointer(context, builder, kind, array, gaps, chunk), align=8)
         # Of equal places, the greater lane has the greater clock.
@@ -174,7 +175,7 @@ def raise_twice_and_least(
 def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock: Any, place: Any) -> Any:
     """Where ``wanted`` is 1, not 0, a lane's clock becomes no less than ``clock`` and its place ``place``.
 
-    Return the lane's key then, or what it would be.
+    Return the lane's key then, or what it would be. What is not wanted goes to the half word before the lanes.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -184,9 +185,9 @@ def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock
         kind = ir.FunctionType(_HALF, [_HALF, _HALF])
         least = builder.trunc(builder.shl(clock, ir.Constant(_WORD, PLACE_BITS)), _HALF)
         larger = builder.module.declare_intrinsic("llvm.smax.i32", (), kind)
-        clocks = builder.call(larger, [builder.and_(old, ir.Constant(_HALF, ~_PLACES)), least])
+        clocks = builder.call(larger, [builder.and_(old, ir.Constant(_HALF, ~PLACES)), least])
         new = builder.or_(clocks, builder.trunc(place, _HALF))
-        # Not to store the old one again: who next loads the chunk would wait for it.
+        # Were the old one stored again, who next loads the chunk would wait for it.
         nowhere = _lane(context, builder, signature.args[0], array, word, ir.Constant(_WORD, -1))
         builder.store(new, builder.select(builder.trunc(wanted, ir.IntType(1)), at, nowhere), align=4)
         return builder.sext(new, _WORD)
