@@ -434,10 +434,11 @@ def open_row(
     state[u(recent + 1)] = state[u(recent)]
     state[u(recent)] = at - base
     groups = 1 << (timing.rank_bits + timing.group_bits)
-    return raise_twice_and_least(
+    key = raise_twice_and_least(
         state, ACTS, chunks, at - base, GAPS + (1 + group) * _GAP_WORDS, window,
         GAPS + (1 + 2 * groups + rank) * _GAP_WORDS, asked,
     )  # fmt: skip
+    return int(key)
 
 
 @inline_kernel
