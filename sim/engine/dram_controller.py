@@ -230,7 +230,7 @@ def run_channel(
                 stale = 0
                 ch.count_columns(hit_banks, queue, base, opens, last, last_rank, timing, state)
             # None can go before now: of those that could have, the oldest.
-            raise_lanes(state, ch.COLUMNS, chunks, now - base, ch.GAPS)
+            raise_lanes(state, ch.COLUMNS, chunks, max(now - base, 0), ch.GAPS)
             key = least_key(state, ch.COLUMNS, chunks, hit_banks)
             column_at, column_slot = base + (key >> PLACE_BITS), key & PLACES
         if look_acts:
