@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine.arrays import u
-from siloom.sim.engine.bits import lowest_bit, rare
+from siloom.sim.engine.bits import lowest_bit, popcount, rare
 from siloom.sim.engine.dram_lanes import (
     NO_GAP,
     NO_KEY,
@@ -305,23 +305,38 @@ def lose_hits(banks: int, state: NDArray[np.int64]) -> None:
 def pack_queue(queue: int, state: NDArray[np.int64]) -> int:
     """Move a queue's requests to its first places, in order; return the first that is free."""
     first, second = state[u(LIVE + queue)], state[u(LIVE + queue + 64)]
-    for word in range(2 * 64):
-        state[u(ALIKE + queue + word)] = state[u(PENDING + queue + word)] = 0
-    state[u(LIVE + queue + 64)] = to = 0
-    while first | second:
-        place = lowest_of(first, second)
-        if first:
-            first &= first - 1
-        else:
-            second &= second - 1
-        row, bank = row_of(queue, place, state), bank_of(queue, place, state)
-        hits = queue + bank + (place & 64)
-        hit = (state[u(HITS_OF + hits)] >> (place & 63)) & 1
-        state[u(HITS_OF + hits)] ^= hit << (place & 63)
-        put(to, who_of(queue, place, state), row, bank, age_of(queue, place, state), queue, state)
-        state[u(HITS_OF + queue + bank)] |= hit << to
-        to += 1
-    state[u(LIVE + queue)] = (1 << to) - 1
+    if first == 0 and popcount(np.uint64(second)) > 16:
+        # As in a stream, which is served in order: all are moved side by side.
+        for place in range(queue, queue + 64):
+            state[u(ROW + place)] = state[u(ROW + 64 + place)]
+            state[u(BANK + place)] = state[u(BANK + 64 + place)]
+            state[u(WHO + place)] = state[u(WHO + 64 + place)]
+            state[u(AGE + place)] = state[u(AGE + 64 + place)]
+        for word in range(queue, queue + 64):
+            state[u(PENDING + word)] = state[u(PENDING + 64 + word)]
+            state[u(HITS_OF + word)] = state[u(HITS_OF + 64 + word)]
+            state[u(ALIKE + word)] = state[u(ALIKE + 64 + word)]
+            state[u(PENDING + 64 + word)] = state[u(HITS_OF + 64 + word)] = state[u(ALIKE + 64 + word)] = 0
+        state[u(LIVE + queue)], state[u(LIVE + queue + 64)] = second, 0
+        return 64
+    for word in range(queue, queue + 2 * 64):
+        state[u(ALIKE + word)] = state[u(PENDING + word)] = 0
+    to = 0
+    for half in range(queue, queue + 2 * 64, 64):
+        left = state[u(LIVE + half)]
+        while left:
+            place = half + lowest_bit(left)
+            row, bank, bit = state[u(ROW + place)], state[u(BANK + place)], 1 << to
+            state[u(ROW + queue + to)], state[u(BANK + queue + to)] = row, bank
+            state[u(WHO + queue + to)], state[u(AGE + queue + to)] = state[u(WHO + place)], state[u(AGE + place)]
+            state[u(PENDING + queue + bank)] |= bit
+            state[u(ALIKE + queue + (row & 63))] |= bit
+            hit = left & -left & state[u(HITS_OF + half + bank)]
+            state[u(HITS_OF + half + bank)] ^= hit
+            state[u(HITS_OF + queue + bank)] |= bit if hit else 0
+            left &= left - 1
+            to += 1
+    state[u(LIVE + queue)], state[u(LIVE + queue + 64)] = (1 << to) - 1, 0
     return to
 
 

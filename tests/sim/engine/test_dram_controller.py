@@ -134,6 +134,9 @@ def test_long_crowded_streams_equal_the_reference_too(window: int, share: float)
         timing = part(name).timing
         run = serve(timing, policy, 0, rng.integers(0, banks, 600), rng.integers(0, 9, 600), rng.random(600) < share)
         assert_equals_reference(run, policy)
+        places = np.arange(600)
+        in_order = serve(timing, policy, 0, places % banks, places // 99, rng.random(600) < share)
+        assert_equals_reference(in_order, policy)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
