@@ -20,6 +20,8 @@ from siloom.sim.engine.dram_driver import replay
 from siloom.sim.memory import Policy, address_mapping, part
 
 PARTS = ("ddr4-2400", "ddr3-2133", "hbm2-2.0", "hbm3-6.4")
+WRITES = (0.0, 1 / 3, 1.0)
+"""Shares of writes."""
 REPEATS = 5
 
 
@@ -51,7 +53,7 @@ def main() -> None:
         found = part(name)
         mapped = address_mapping(found)
         for kind in ("stream", "random"):
-            for share in (0.0, 1 / 3):
+            for share in WRITES:
                 bursts = (
                     np.arange(n) if kind == "stream" else rng.integers(0, found.capacity_bytes // found.burst_bytes, n)
                 )

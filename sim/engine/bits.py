@@ -20,35 +20,6 @@ def lowest_bit(typing: Any, mask: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def highest_bit(typing: Any, mask: Any) -> Any:
-    """Place of the highest bit of an int64 mask that is set; -1 where none is."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        zeros = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
-        return builder.sub(ir.Constant(ir.IntType(64), 63), zeros)
-
-    return types.int64(types.int64), emit
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def rotate_right(typing: Any, mask: Any, places: Any) -> Any:
-    """An int64 mask with bit ``places`` (0 to 63) moved to place 0 and those below it wrapped to the top."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value, places = arguments
-        turn = builder.module.declare_intrinsic("llvm.fshr", [ir.IntType(64)], _funnel())
-        return builder.call(turn, [value, value, places])
-
-    return types.int64(types.int64, types.int64), emit
-
-
-def _funnel() -> Any:
-    """Type of LLVM's funnel shift."""
-    word = ir.IntType(64)
-    return ir.FunctionType(word, [word, word, word])
-
-
-@intrinsic  # type: ignore[untyped-decorator]
 def popcount(typing: Any, word: Any) -> Any:
     """Bits of a uint64 that are set."""
 
@@ -56,3 +27,15 @@ def popcount(typing: Any, word: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.int64(types.uint64), emit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def rare(typing: Any, condition: Any) -> Any:
+    """The same truth, of which the compiler is told that it is rare: registers are kept for what is not."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(1), [ir.IntType(1), ir.IntType(1)])
+        expect = builder.module.declare_intrinsic("llvm.expect", [ir.IntType(1)], kind)
+        return builder.call(expect, [arguments[0], ir.Constant(ir.IntType(1), 0)])
+
+    return types.boolean(types.boolean), emit

@@ -1,8 +1,10 @@
 """A DRAM channel's state in one array, and the steps that the controller's loop makes on it.
 
 The array holds scalars (of the two queues, that which is served and, ``OTHER`` places on, the other), what is
-counted, then rows of banks, groups, ranks and places in the queues. A queue has 64 places in a ring, so that one word
-masks its requests and the oldest of a mask is its lowest bit after a rotation by the queue's head.
+counted, then rows of banks, groups, ranks and places in the queues. A queue has 128 places, which are given in order,
+so that an older request has a lower place, and masked by two words: the oldest of a mask is the lowest bit of the
+first word that has one. No more than 64 requests wait, so the places run out once in 65 requests at most; then all
+move to the first ones (``pack_queue``).
 Masks of banks are words too. Refusals, limits and meaning: :mod:`siloom.sim.engine.dram_controller`.
 """
 
@@ -12,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from siloom.sim.engine.arrays import u
-from siloom.sim.engine.bits import highest_bit, lowest_bit, rotate_right
+from siloom.sim.engine.bits import lowest_bit, popcount, rare
 from siloom.sim.engine.dram_lanes import (
     NO_GAP,
+    NO_KEY,
+    PLACE_BITS,
+    PLACES,
     enter_lane,
-    least_key,
     raise_twice_and_least,
-    set_clock,
+    set_lane,
 )
 from siloom.sim.engine.dram_timing import MAX_BANKS, NEVER, Timing
 from siloom.sim.jit import inline_kernel, kernel
@@ -33,13 +37,13 @@ to the clocks until the last column command's burst would end."""
 
 (
     CLOCK, TAKEN, MODE, LAST, LAST_RANK, BUSY_FROM, TURNED, FINISH, TURN_AT, ASKED,
-    HEAD, TAIL, COUNT, LIVE, SERVED, OPEN_HITS, HIT_BANKS,
-) = range(17)  # fmt: skip
+    TAIL, COUNT, SERVED, HIT_BANKS,
+) = range(14)  # fmt: skip
 """Scalars. Others read ``CLOCK``, the last event's, ``TAKEN``, the place of the first request not yet taken in,
-and ``FINISH``, the end of the last data."""
+and ``FINISH``, the end of the last data. ``TAIL`` is the next place to be given."""
 OTHER = 16
 BASE = 40  # the clock that those of lanes are counted from
-STALE = 41  # ``COLUMNS`` are to be set anew
+STALE = 41  # ``COLUMNS`` are to be set anew before they are looked at
 COUNTED = slice(42, 42 + len(COUNTS))  # what is counted, in the order of ``COUNTS``
 (
     HITS, MISSES, CONFLICTS, ACTIVATES, REFRESHES, READS, WRITES, TURNAROUNDS,
@@ -50,30 +54,31 @@ ROW_READY = OPEN + MAX_BANKS  # when the open row was activated
 ACT_AT = ROW_READY + MAX_BANKS  # no activation before this
 FOUND = ACT_AT + MAX_BANKS  # how the row was found, until its first column command
 WHY = FOUND + MAX_BANKS  # what the activation waited for
-PENDING = WHY + MAX_BANKS  # masks of places in the queue: reads, writes
-COLUMN_AT = PENDING + 2 * MAX_BANKS  # by group
-GROUP_ACT = COLUMN_AT + MAX_BANKS
-LAST_COLUMN = GROUP_ACT + MAX_BANKS  # by group: reads, writes
-RANK_ACT = LAST_COLUMN + 2 * MAX_BANKS
-LAST_ACTS = RANK_ACT + MAX_BANKS  # the last four of each rank
-ACT_TURN = LAST_ACTS + 4 * MAX_BANKS
-REFRESH_AT = ACT_TURN + MAX_BANKS
+COLUMN_AT = WHY + MAX_BANKS  # by group
+LAST_COLUMN = COLUMN_AT + MAX_BANKS  # by group: reads, writes
+LAST_ACTS = LAST_COLUMN + 2 * MAX_BANKS  # the last three of each rank, four words each, counted from the base
+REFRESH_AT = LAST_ACTS + 4 * MAX_BANKS
 REFRESH_BANK = REFRESH_AT + MAX_BANKS
-ROW = REFRESH_BANK + MAX_BANKS  # by place in the queue: reads, writes
-BANK = ROW + 128
-WHO = BANK + 128
-AGE = WHO + 128  # how many came before it
-ALIKE = AGE + 128  # by the row's low 6 bits: masks of places with such rows: reads, writes
+# Masks of places, each two words 64 apart: of reads, ``WRITTEN`` on of writes.
+WRITTEN = 2 * 64
+PENDING = REFRESH_BANK + MAX_BANKS  # by bank
+HITS_OF = PENDING + 2 * WRITTEN  # by bank: those whose row is open and not to be closed
+ALIKE = HITS_OF + 2 * WRITTEN  # by the row's low 6 bits: those with such rows, and some that are gone
+LIVE = ALIKE + 2 * WRITTEN  # all
+ROW = LIVE + 2 * WRITTEN  # by place in the queue: reads, writes
+BANK = ROW + 2 * WRITTEN
+WHO = BANK + 2 * WRITTEN
+AGE = WHO + 2 * WRITTEN  # how many came before it
 # Lanes by bank, of what can go first: no activation before this, and the oldest that waits for a row; no column
-# before this, and the oldest hit. Places are kept up where they are looked at only.
-ACTS = ALIKE + 128
+# before this, and the oldest hit. Places are kept up where they are looked at only, columns only of banks with hits.
+ACTS = AGE + 2 * WRITTEN + 8  # behind a line of a cache that is written where no lane is to be
 COLUMNS = ACTS + MAX_BANKS // 2
 GAPS = COLUMNS + MAX_BANKS // 2
 """Lanes of ``MAX_BANKS`` each: no gaps; by group, those after its activation, after its column; by rank, none in it."""
 
-FAR = 1 << 23
-"""So far from the base, lanes are counted from a new one: with a key's 6 bits they must fit 31."""
-BEHIND = 1 << 20
+FAR = 1 << 22
+"""So far from the base, lanes are counted from a new one: with a key's 7 bits they must fit 31."""
+BEHIND = 1 << 19
 """So long before now is a new base: nothing that is waited for was ready as early."""
 
 _GAP_WORDS = MAX_BANKS // 2  # those of most banks, whatever a part has: so a row is found by a shift
@@ -95,7 +100,7 @@ def _gaps(timing: Timing) -> NDArray[np.int64]:
         gap = np.where(same, timing.ccd_s, timing.ccd_r)
         rows.append(np.where(group == here, max(timing.ccd_l, timing.ccd_s), gap))
     rows += [np.where(rank == here, 0, NO_GAP) for here in range(1 << timing.rank_bits)]
-    return (np.concatenate(rows) << 6).astype(np.int32).view(np.int64)
+    return (np.concatenate(rows) << PLACE_BITS).astype(np.int32).view(np.int64)
 
 
 def new_channels(timing: Timing, firsts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -112,7 +117,8 @@ def new_channels(timing: Timing, firsts: NDArray[np.int64]) -> NDArray[np.int64]
     states[:, ROW_READY:ACT_AT] = _LONG_AGO
     states[:, OPEN:ROW_READY] = -1
     states[:, FOUND:WHY] = HITS
-    states[:, COLUMN_AT:ACT_TURN] = _LONG_AGO
+    states[:, COLUMN_AT:LAST_ACTS] = _LONG_AGO
+    states[:, LAST_ACTS:REFRESH_AT] = -FAR
     ranks = 1 << timing.rank_bits
     for rank in range(ranks):
         states[:, REFRESH_AT + rank] = timing.refi * (rank + 1) // ranks if timing.rfc else NEVER
@@ -131,14 +137,20 @@ def ask_for_row(
 ) -> int:
     """From ``now`` on the bank is to be opened anew, for the request at ``place``, where ``wanted`` is 1, not 0.
 
-    ``precharge`` is how long that takes before. Return when the bank may be opened; of 0, NEVER.
+    ``precharge`` is how long that takes before. Return the key; of 0, ``NO_KEY``.
     """
     at = state[u(ACT_AT + bank)]
     asked = max(at, now + precharge)
     state[u(ACT_AT + bank)] = asked if wanted else at
     # The lane has been raised by whatever group and rank forbid.
-    ready = enter_lane(state, ACTS, bank, wanted, asked - base, place)
-    return base + ready if wanted else NEVER
+    key = enter_lane(state, ACTS, bank, wanted, asked - base, place)
+    return key if wanted else NO_KEY
+
+
+@inline_kernel
+def key_of(clock: int, place: int) -> int:
+    """A key of a clock, counted from the base, and a place."""
+    return (clock << PLACE_BITS) | place
 
 
 @inline_kernel
@@ -148,19 +160,65 @@ def precharge_of(bank: int, timing: Timing, state: NDArray[np.int64]) -> int:
 
 
 @inline_kernel
-def oldest_place(pending: int, head: int) -> int:
-    """The place of the oldest of a mask of requests."""
-    return int((head + lowest_bit(rotate_right(pending, head & 63))) & 63)
+def row_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
+    """The row that the request at a place asks for."""
+    return int(state[u(ROW + queue + place)])
 
 
 @inline_kernel
-def ask_for_rows(
-    banks: int, now: int, queue: int, head: int, base: int, timing: Timing, state: NDArray[np.int64]
-) -> None:
+def bank_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
+    """The bank that it asks for."""
+    return int(state[u(BANK + queue + place)])
+
+
+@inline_kernel
+def who_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
+    """Its place in the stream."""
+    return int(state[u(WHO + queue + place)])
+
+
+@inline_kernel
+def age_of(queue: int, place: int, state: NDArray[np.int64]) -> int:
+    """How many of its queue came before it."""
+    return int(state[u(AGE + queue + place)])
+
+
+@inline_kernel
+def bit_of(place: int) -> int:
+    """The bit of a place in its word of a mask."""
+    return 1 << (place & 63)
+
+
+@inline_kernel
+def lowest_of(first: int, second: int) -> int:
+    """The lowest place of a mask; of none: 64."""
+    return int(lowest_bit(first) if first else 64 | lowest_bit(second))
+
+
+@inline_kernel
+def oldest_place(masks: int, queue: int, state: NDArray[np.int64]) -> int:
+    """The oldest of the requests of a queue's mask at ``masks``; of none: any place."""
+    return lowest_of(state[u(masks + queue)], state[u(masks + queue + 64)])
+
+
+@inline_kernel
+def has_any(masks: int, queue: int, state: NDArray[np.int64]) -> int:
+    """Not 0 if there are requests in a queue's mask."""
+    return int(state[u(masks + queue)] | state[u(masks + queue + 64)])
+
+
+@inline_kernel
+def none_of(masks: int, queue: int, state: NDArray[np.int64]) -> None:
+    """Empty a queue's mask."""
+    state[u(masks + queue)] = state[u(masks + queue + 64)] = 0
+
+
+@inline_kernel
+def ask_for_rows(banks: int, now: int, queue: int, base: int, timing: Timing, state: NDArray[np.int64]) -> None:
     """As :func:`ask_for_row` for every bank of a mask, for the oldest request to each."""
     while banks:
         bank = lowest_bit(banks)
-        place = oldest_place(state[u(PENDING + queue + bank)], head)
+        place = oldest_place(PENDING + bank, queue, state)
         ask_for_row(bank, 1, precharge_of(bank, timing, state), now, place, base, state)
         banks &= banks - 1
 
@@ -172,66 +230,114 @@ def asked_for(banks: int, queue: int, state: NDArray[np.int64]) -> int:
     left = banks
     while left:
         bank = lowest_bit(left)
-        found |= int(state[u(PENDING + queue + bank)] != 0) << bank
+        found |= int(has_any(PENDING + bank, queue, state) != 0) << bank
         left &= left - 1
     return found
 
 
 @inline_kernel
-def note_oldest(lanes: int, hits: int, banks: int, queue: int, head: int, state: NDArray[np.int64]) -> None:
-    """Set ``lanes`` of a mask of banks to the place of the oldest request among ``hits`` (-1: all) to each."""
+def note_oldest(banks: int, queue: int, state: NDArray[np.int64]) -> None:
+    """Set ``ACTS`` of a mask of banks to the place of the oldest request to each."""
     while banks:
         bank = lowest_bit(banks)
-        enter_lane(state, lanes, bank, 1, 0, oldest_place(hits & state[u(PENDING + queue + bank)], head))
+        enter_lane(state, ACTS, bank, 1, 0, oldest_place(PENDING + bank, queue, state))
         banks &= banks - 1
 
 
 @inline_kernel
-def matching(slots: int, row: int, queue: int, state: NDArray[np.int64]) -> int:
-    """Those of a mask of one bank's requests that ask for ``row``."""
-    slots &= state[u(ALIKE + queue + (row & 63))]
-    found = 0
-    while slots:
-        if state[u(ROW + queue + lowest_bit(slots))] == row:
-            found |= slots & -slots
-        slots &= slots - 1
-    return found
+def alike(bank: int, row: int, queue: int, half: int, state: NDArray[np.int64]) -> int:
+    """Half (0 or 64) of the mask of the bank's requests that may ask for ``row``."""
+    return int(state[u(PENDING + queue + half + bank)] & state[u(ALIKE + queue + half + (row & 63))])
 
 
 @inline_kernel
-def without(hits: int, banks: int, queue: int, state: NDArray[np.int64]) -> int:
-    """A mask of requests less those to a mask of banks."""
-    while banks:
-        hits &= ~state[u(PENDING + queue + lowest_bit(banks))]
-        banks &= banks - 1
-    return hits
+def first_hits(bank: int, row: int, place: int, own: int, queue: int, state: NDArray[np.int64]) -> int:
+    """Make hits of the bank's requests that ask for ``row``; it had none. Return 0 if there are none now.
+
+    That at ``place`` is known to be one if ``own`` is its bit, not 0.
+    """
+    here, there = place & 64, ~place & 64
+    if rare((alike(bank, row, queue, here, state) & ~own) | alike(bank, row, queue, there, state) != 0):
+        return match_rows(bank, row, queue, state)
+    state[u(HITS_OF + queue + here + bank)] = own
+    return own
+
+
+@inline_kernel
+def other_hits(bank: int, row: int, queue: int, hit_banks: int, state: NDArray[np.int64]) -> int:
+    """Make hits of the bank's requests that ask for ``row``, and of no other; return the mask of banks with hits.
+
+    Mostly there are none, nor were.
+    """
+    if rare(alike(bank, row, queue, 0, state) | alike(bank, row, queue, 64, state) | ((hit_banks >> bank) & 1) != 0):
+        found = match_rows(bank, row, queue, state)
+        return (hit_banks & ~(1 << bank)) | ((1 << bank) if found else 0)
+    return hit_banks
 
 
 @kernel
-def close_ranks(queue: int, scalars: int, state: NDArray[np.int64]) -> None:
-    """Move a queue's requests to its end, in order, so that as many places as can be are free behind it.
+def match_rows(bank: int, row: int, queue: int, state: NDArray[np.int64]) -> int:
+    """Make hits of the bank's requests that ask for ``row``, and of no other; return 0 if there are none."""
+    any_found = 0
+    for half in range(0, WRITTEN, 64):
+        left = alike(bank, row, queue, half, state)
+        found = 0
+        while left:
+            if row_of(queue + half, lowest_bit(left), state) == row:
+                found |= left & -left
+            left &= left - 1
+        state[u(HITS_OF + queue + half + bank)] = found
+        any_found |= found
+    return any_found
 
-    The youngest, up to the last free place, stay where they are: what is free is mostly among the oldest.
-    """
-    tail = state[TAIL + scalars]
-    live, hits = state[LIVE + scalars], state[OPEN_HITS + scalars]
-    by_age = rotate_right(live, tail & 63)  # the youngest on top
-    gap = highest_bit(~by_age)
-    older = by_age & ((1 << gap) - 1)
-    to = tail - 63 + gap
-    while older:
-        at = highest_bit(older)
-        older ^= 1 << at
-        slot = (tail + at) & 63
-        to -= 1
-        new = to & 63
-        bank, row = state[u(BANK + queue + slot)], state[u(ROW + queue + slot)]
-        put(new, state[u(WHO + queue + slot)], row, bank, state[u(AGE + queue + slot)], queue, state)
-        state[u(PENDING + queue + bank)] ^= 1 << slot
-        live ^= (1 << new) | (1 << slot)
-        hit = (hits >> slot) & 1
-        hits ^= (hit << new) | (hit << slot)
-    state[HEAD + scalars], state[LIVE + scalars], state[OPEN_HITS + scalars] = to, live, hits
+
+@inline_kernel
+def lose_hits(banks: int, state: NDArray[np.int64]) -> None:
+    """No request to any bank of a mask is a hit."""
+    while banks:
+        bank = lowest_bit(banks)
+        none_of(HITS_OF + bank, 0, state)
+        none_of(HITS_OF + bank, WRITTEN, state)
+        banks &= banks - 1
+
+
+@kernel
+def pack_queue(queue: int, state: NDArray[np.int64]) -> int:
+    """Move a queue's requests to its first places, in order; return the first that is free."""
+    first, second = state[u(LIVE + queue)], state[u(LIVE + queue + 64)]
+    if first == 0 and popcount(np.uint64(second)) > 16:
+        # As in a stream, which is served in order: all are moved side by side.
+        for place in range(queue, queue + 64):
+            state[u(ROW + place)] = state[u(ROW + 64 + place)]
+            state[u(BANK + place)] = state[u(BANK + 64 + place)]
+            state[u(WHO + place)] = state[u(WHO + 64 + place)]
+            state[u(AGE + place)] = state[u(AGE + 64 + place)]
+        for word in range(queue, queue + 64):
+            state[u(PENDING + word)] = state[u(PENDING + 64 + word)]
+            state[u(HITS_OF + word)] = state[u(HITS_OF + 64 + word)]
+            state[u(ALIKE + word)] = state[u(ALIKE + 64 + word)]
+            state[u(PENDING + 64 + word)] = state[u(HITS_OF + 64 + word)] = state[u(ALIKE + 64 + word)] = 0
+        state[u(LIVE + queue)], state[u(LIVE + queue + 64)] = second, 0
+        return 64
+    for word in range(queue, queue + 2 * 64):
+        state[u(ALIKE + word)] = state[u(PENDING + word)] = 0
+    to = 0
+    for half in range(queue, queue + 2 * 64, 64):
+        left = state[u(LIVE + half)]
+        while left:
+            place = half + lowest_bit(left)
+            row, bank, bit = state[u(ROW + place)], state[u(BANK + place)], 1 << to
+            state[u(ROW + queue + to)], state[u(BANK + queue + to)] = row, bank
+            state[u(WHO + queue + to)], state[u(AGE + queue + to)] = state[u(WHO + place)], state[u(AGE + place)]
+            state[u(PENDING + queue + bank)] |= bit
+            state[u(ALIKE + queue + (row & 63))] |= bit
+            hit = left & -left & state[u(HITS_OF + half + bank)]
+            state[u(HITS_OF + half + bank)] ^= hit
+            state[u(HITS_OF + queue + bank)] |= bit if hit else 0
+            left &= left - 1
+            to += 1
+    state[u(LIVE + queue)], state[u(LIVE + queue + 64)] = (1 << to) - 1, 0
+    return to
 
 
 @inline_kernel
@@ -295,61 +401,59 @@ def column_ready(bank: int, opens: int, last: int, last_rank: int, timing: Timin
     return int(max(state[u(ROW_READY + bank)] + opens, state[u(COLUMN_AT + group)], last + gap))
 
 
-@kernel
-def count_columns(base: int, opens: int, last: int, last_rank: int, timing: Timing, state: NDArray[np.int64]) -> None:
-    """Set the clocks of ``COLUMNS`` from the channel's own, counted from ``base``; those long past become 0."""
-    for bank in range(1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)):
-        ready = column_ready(bank, opens, last, last_rank, timing, state)
-        set_clock(state, COLUMNS, bank, max(ready - base, 0))
-
-
-@kernel
-def count_acts(base: int, timing: Timing, state: NDArray[np.int64]) -> None:
-    """Set the clocks of ``ACTS`` likewise."""
-    for bank in range(1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)):
-        group = bank >> timing.bank_bits
-        rank = group >> timing.group_bits
-        ready = max(state[u(ACT_AT + bank)], state[u(GROUP_ACT + group)], state[u(RANK_ACT + rank)])
-        set_clock(state, ACTS, bank, max(ready - base, 0))
-
-
 @inline_kernel
-def pick(lanes: int, banks: int, oldest: int, base: int, chunks: int, state: NDArray[np.int64]) -> tuple[int, int]:
-    """Clock and place of what can go first of a mask of banks, of equals the oldest; of none: NEVER."""
-    best = least_key(state, lanes, chunks, banks, oldest)
-    return base + (best >> 6) if banks else NEVER, (oldest + best) & 63
+def count_columns(
+    banks: int, queue: int, base: int, opens: int, last: int, last_rank: int, timing: Timing,
+    state: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Set ``COLUMNS`` of a mask of banks, each with a hit, from the channel's own; clocks long past become 0."""
+    while banks:
+        bank = lowest_bit(banks)
+        ready = column_ready(bank, opens, last, last_rank, timing, state)
+        set_lane(state, COLUMNS, bank, key_of(max(ready - base, 0), oldest_place(HITS_OF + bank, queue, state)))
+        banks &= banks - 1
+
+
+@kernel
+def shift_acts(clocks: int, state: NDArray[np.int64]) -> None:
+    """Count the clocks of ``ACTS`` and ``LAST_ACTS`` from a base that is so many clocks later.
+
+    Those of ``ACTS`` that are long past become 0, the others less than that.
+    """
+    for act in range(4 * MAX_BANKS):
+        state[u(LAST_ACTS + act)] = max(state[u(LAST_ACTS + act)] - clocks, -FAR)
+    lanes = state.view(np.int32)
+    for bank in range(MAX_BANKS):
+        lane = lanes[u(2 * ACTS + bank)]
+        clock = max((lane >> PLACE_BITS) - min(clocks, 2 * FAR), 0)
+        lanes[u(2 * ACTS + bank)] = np.int32(key_of(clock, lane & PLACES))
 
 
 @inline_kernel
 def open_row(
-    bank: int, row: int, at: int, opens: int, first_hit: int, asked: int, oldest: int, base: int, chunks: int,
-    timing: Timing, state: NDArray[np.int64],
-) -> tuple[int, int]:  # fmt: skip
-    """Activate ``row`` at clock ``at``, whose oldest hit is at place ``first_hit``; return what :func:`pick` would."""
+    bank: int, row: int, at: int, asked: int, base: int, chunks: int, timing: Timing, state: NDArray[np.int64]
+) -> int:
+    """Activate ``row`` at clock ``at``; return the key of the next activation."""
     group = bank >> timing.bank_bits
     rank = group >> timing.group_bits
     before, own = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
-    shared = max(state[u(GROUP_ACT + group)], state[u(RANK_ACT + rank)])
-    why = WAIT_REFRESH if before == _REFRESHED and at == own else WAIT_ROW
-    state[u(WHY + bank)] = WAIT_ACTIVATE if at == shared and at > own else why
+    # What group and rank forbid alone makes a bank wait for longer than it has to itself.
+    state[u(WHY + bank)] = WAIT_ACTIVATE if at > own else WAIT_REFRESH if before == _REFRESHED else WAIT_ROW
     state[u(FOUND + bank)] = CONFLICTS if before >= 0 else MISSES
     state[u(OPEN + bank)] = row
     state[u(ROW_READY + bank)] = at
     state[u(ACT_AT + bank)] = at + timing.rc
-    state[u(GROUP_ACT + group)] = at + timing.rrd_l
-    turn = state[u(ACT_TURN + rank)]
-    state[u(LAST_ACTS + 4 * rank + turn)] = at
-    turn = (turn + 1) & 3  # the fourth last
-    state[u(ACT_TURN + rank)] = turn
-    window = state[u(LAST_ACTS + 4 * rank + turn)] + timing.faw
-    state[u(RANK_ACT + rank)] = max(at + timing.rrd_s, window)
-    enter_lane(state, COLUMNS, bank, 1, at + opens - base, first_hit)
+    recent = LAST_ACTS + 4 * rank
+    window = state[u(recent + 2)] + timing.faw  # this one is the fourth
+    state[u(recent + 2)] = state[u(recent + 1)]
+    state[u(recent + 1)] = state[u(recent)]
+    state[u(recent)] = at - base
     groups = 1 << (timing.rank_bits + timing.group_bits)
-    best = raise_twice_and_least(
-        state, ACTS, chunks, at - base, GAPS + (1 + group) * _GAP_WORDS, max(window - base, 0),
-        GAPS + (1 + 2 * groups + rank) * _GAP_WORDS, asked, oldest,
+    key = raise_twice_and_least(
+        state, ACTS, chunks, at - base, GAPS + (1 + group) * _GAP_WORDS, window,
+        GAPS + (1 + 2 * groups + rank) * _GAP_WORDS, asked,
     )  # fmt: skip
-    return base + (best >> 6) if asked else NEVER, (oldest + best) & 63
+    return int(key)
 
 
 @inline_kernel
@@ -380,34 +484,37 @@ def count_wait(
 
 
 @inline_kernel
-def put(slot: int, who: int, row: int, bank: int, age: int, queue: int, state: NDArray[np.int64]) -> None:
+def put(place: int, who: int, row: int, bank: int, age: int, queue: int, state: NDArray[np.int64]) -> None:
     """Enter a request in a queue's place."""
-    state[u(ALIKE + queue + (state[u(ROW + queue + slot)] & 63))] &= ~(1 << slot)
-    state[u(ALIKE + queue + (row & 63))] |= 1 << slot
-    state[u(ROW + queue + slot)] = row
-    state[u(BANK + queue + slot)] = bank
-    state[u(WHO + queue + slot)] = who
-    state[u(AGE + queue + slot)] = age
-    state[u(PENDING + queue + bank)] |= 1 << slot
+    state[u(ROW + queue + place)] = row
+    state[u(BANK + queue + place)] = bank
+    state[u(WHO + queue + place)] = who
+    state[u(AGE + queue + place)] = age
+    segment, bit = queue + (place & 64), bit_of(place)
+    state[u(LIVE + segment)] |= bit
+    state[u(ALIKE + segment + (row & 63))] |= bit
+    state[u(PENDING + segment + bank)] |= bit
 
 
 @inline_kernel
-def swap_queues(
-    head: int, tail: int, live: int, served: int, hits: int, hit_banks: int, state: NDArray[np.int64]
-) -> tuple[int, int, int, int, int, int]:
+def drop(place: int, bank: int, queue: int, state: NDArray[np.int64]) -> None:
+    """Take the request to ``bank`` out of its place."""
+    segment, bit = queue + (place & 64), bit_of(place)
+    state[u(LIVE + segment)] ^= bit
+    state[u(PENDING + segment + bank)] ^= bit
+
+
+@inline_kernel
+def swap_queues(tail: int, served: int, hit_banks: int, state: NDArray[np.int64]) -> tuple[int, int, int]:
     """Keep the scalars of the queue that was served; return those of the other."""
-    others = (
-        state[HEAD + OTHER], state[TAIL + OTHER], state[LIVE + OTHER], state[SERVED + OTHER],
-        state[OPEN_HITS + OTHER], state[HIT_BANKS + OTHER],
-    )  # fmt: skip
-    state[HEAD + OTHER], state[TAIL + OTHER], state[LIVE + OTHER] = head, tail, live
-    state[SERVED + OTHER], state[OPEN_HITS + OTHER], state[HIT_BANKS + OTHER] = served, hits, hit_banks
+    others = state[TAIL + OTHER], state[SERVED + OTHER], state[HIT_BANKS + OTHER]
+    state[TAIL + OTHER], state[SERVED + OTHER], state[HIT_BANKS + OTHER] = tail, served, hit_banks
     return others
 
 
 @kernel
 def ask_for_others(
-    asked: int, hit_banks: int, now: int, other: int, head: int, base: int, timing: Timing, state: NDArray[np.int64]
+    asked: int, hit_banks: int, now: int, other: int, base: int, timing: Timing, state: NDArray[np.int64]
 ) -> int:
     """Ask for rows for the ``other`` queue from now on, wherever no row is open that either queue hits.
 
@@ -416,25 +523,28 @@ def ask_for_others(
     """
     lanes = state.view(np.int32)
     hit_others = state[HIT_BANKS + OTHER]
-    lost = closed = found = 0
+    closed = found = 0
     # By selection, of all banks, several at once: which are concerned nobody can foretell.
     for bank in range(1 << (timing.rank_bits + timing.group_bits + timing.bank_bits)):
-        row, at, pending = state[u(OPEN + bank)], state[u(ACT_AT + bank)], state[u(PENDING + other + bank)]
+        row, at = state[u(OPEN + bank)], state[u(ACT_AT + bank)]
+        first, second = state[u(PENDING + other + bank)], state[u(PENDING + other + 64 + bank)]
         gone = (asked >> bank) & 1 & int(row >= 0) & int(now > at - timing.rp)
         row = -1 if gone else row
         state[u(OPEN + bank)] = row
-        lost |= pending if gone else 0
         closed |= gone << bank
-        new = ~(hit_banks >> bank) & (~(hit_others >> bank) | gone) & int(pending != 0) & 1
+        new = ~(hit_banks >> bank) & (~(hit_others >> bank) | gone) & int((first | second) != 0) & 1
         found |= new << bank
         at_new = max(at, now + (timing.rp if row >= 0 else 0))
         state[u(ACT_AT + bank)] = at_new if new else at
         lane = lanes[u(2 * ACTS + bank)]
-        clock = max(lane & np.int32(~63), np.int32((at_new - base) << 6))
-        place = (head + lowest_bit(rotate_right(pending, head & 63))) & 63
+        clock = max(lane & np.int32(-1 << PLACE_BITS), np.int32((at_new - base) << PLACE_BITS))
+        place = lowest_of(first, second)
         lanes[u(2 * ACTS + bank)] = (clock | np.int32(place)) if new else lane
-    state[OPEN_HITS + OTHER] &= ~lost
     state[HIT_BANKS + OTHER] = hit_others & ~closed
+    lost = hit_others & closed
+    while lost:
+        none_of(HITS_OF + lowest_bit(lost), other, state)
+        lost &= lost - 1
     return found
 
 

@@ -1,9 +1,10 @@
 """Small integers of every bank side by side, so that a processor looks at sixteen of them at once.
 
-Which bank can be opened first is asked twice a request. To go from candidate to candidate costs a wrong guess
-each time of where that ends; to look at all of them, in vector registers, does not. Lanes are the 32-bit
+Which bank can be opened, or read, first is asked for every request. To go from candidate to candidate costs a
+wrong guess each time of where that ends; to look at all of them, in vector registers, does not. Lanes are the 32-bit
 halves of the words of an int64 array, ``LANES`` a chunk; chunk c holds banks from ``LANES * c`` on. Each
-holds a clock after some base and a place in a queue (6 bits). Masks are words, one bit a bank.
+holds a key: a clock after some base and, below it, a place in a queue (7 bits); of equal clocks the oldest request's
+is least, for places are in the order of age. Masks are words, one bit a bank.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from numba.extending import intrinsic
 LANES = 16
 _BITS = 4
 _WORDS = LANES // 2
-_PLACES = 63
+PLACE_BITS = 7
+PLACES = (1 << PLACE_BITS) - 1
+"""The bits of a key that are a place."""
 NO_KEY = (1 << 31) - 1
 """More than any key."""
-NO_GAP = -(1 << 24)
+NO_GAP = -(1 << 23)
 """The gap of lanes that are not to be raised."""
 
 _WORD, _HALF, _MASK = ir.IntType(64), ir.IntType(32), ir.IntType(LANES)
@@ -61,7 +64,7 @@ def _of_two(builder: Any, name: str, left: Any, right: Any) -> Any:
 
 def _clock(builder: Any, value: Any) -> Any:
     """A clock in every lane, at place 0."""
-    return _everywhere(builder, builder.shl(value, ir.Constant(_WORD, 6)))
+    return _everywhere(builder, builder.shl(value, ir.Constant(_WORD, PLACE_BITS)))
 
 
 def _constant(number: int) -> Any:
@@ -72,7 +75,7 @@ def _raised(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunk:
     """Make a chunk's clocks no less than a clock and its gap, of each pair; return the lanes."""
     at = _pointer(context, builder, kind, array, word, chunk)
     new = builder.load(at, align=8)
-    place = builder.and_(new, _constant(_PLACES))
+    place = builder.and_(new, _constant(PLACES))
     for clock, gaps in pairs:
         gap = builder.load(_pointer(context, builder, kind, array, gaps, chunk), align=8)
         # Of equal places, the greater lane has the greater clock.
@@ -83,43 +86,46 @@ def _raised(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunk:
     return new
 
 
-def _least(
-    context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any, oldest: Any
-) -> Any:
+def _for_others(builder: Any, chunks: Any, do: Any) -> None:
+    """Emit ``do`` for each chunk but the first.
+
+    Spelled out, for the compiler would unroll a loop of unknown length behind tests of that length. Banks are a
+    power of two: there are 1, 2 or 4 chunks.
+    """
+    with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 1)), likely=False):
+        do(ir.Constant(_WORD, 1))
+        with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 2)), likely=False):
+            do(ir.Constant(_WORD, 2))
+            do(ir.Constant(_WORD, 3))
+
+
+def _least(context: Any, builder: Any, kind: Any, array: Any, word: Any, chunks: Any, pairs: Any, mask: Any) -> Any:
     """Raise all chunks; return the least key of the lanes of a mask."""
 
     def keys(chunk: Any) -> Any:
         lanes = _raised(context, builder, kind, array, word, chunk, pairs)
-        ages = builder.and_(builder.sub(lanes, _everywhere(builder, oldest)), _constant(_PLACES))
-        found = builder.or_(builder.and_(lanes, _constant(~_PLACES)), ages)
-        return builder.select(_flags(builder, mask, chunk), found, _constant(NO_KEY))
+        return builder.select(_flags(builder, mask, chunk), lanes, _constant(NO_KEY))
 
     best = cgutils.alloca_once_value(builder, keys(ir.Constant(_WORD, 0)))
 
-    def look(chunk: int) -> None:
-        builder.store(_of_two(builder, "smin", builder.load(best), keys(ir.Constant(_WORD, chunk))), best)
+    def look(chunk: Any) -> None:
+        builder.store(_of_two(builder, "smin", builder.load(best), keys(chunk)), best)
 
-    # Spelled out, for the compiler would unroll a loop of unknown length behind tests of that length. Banks are a
-    # power of two: there are 1, 2 or 4 chunks.
-    with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 1)), likely=False):
-        look(1)
-        with builder.if_then(builder.icmp_signed(">", chunks, ir.Constant(_WORD, 2)), likely=False):
-            look(2)
-            look(3)
+    _for_others(builder, chunks, look)
     kind = ir.FunctionType(_HALF, [_VECTOR])
     reduce = builder.module.declare_intrinsic(f"llvm.vector.reduce.smin.v{LANES}i32", (), kind)
     return builder.sext(builder.call(reduce, [builder.load(best)]), _WORD)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def least_key(typing: Any, array: Any, word: Any, chunks: Any, mask: Any, oldest: Any) -> Any:
-    """The least of the keys of the lanes of a mask: clock and age (6 bits); of no lanes: ``NO_KEY``."""
+def least_key(typing: Any, array: Any, word: Any, chunks: Any, mask: Any) -> Any:
+    """The least of the keys of the lanes of a mask: clock and place; of no lanes: ``NO_KEY``."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, chunks, mask, oldest = arguments
-        return _least(context, builder, signature.args[0], array, word, chunks, [], mask, oldest)
+        array, word, chunks, mask = arguments
+        return _least(context, builder, signature.args[0], array, word, chunks, [], mask)
 
-    return types.int64(array, *[types.int64] * 4), emit
+    return types.int64(array, *[types.int64] * 3), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -128,46 +134,48 @@ def raise_lanes(typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gap
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, word, chunks, clock, gaps = arguments
-        with cgutils.for_range(builder, chunks) as loop:
-            _raised(context, builder, signature.args[0], array, word, loop.index, [(clock, gaps)])
+
+        def lift(chunk: Any) -> None:
+            _raised(context, builder, signature.args[0], array, word, chunk, [(clock, gaps)])
+
+        lift(ir.Constant(_WORD, 0))
+        _for_others(builder, chunks, lift)
         return context.get_dummy_value()
 
     return types.void(array, *[types.int64] * 4), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def raise_and_least(
-    typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, mask: Any, oldest: Any
-) -> Any:
+def raise_and_least(typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, mask: Any) -> Any:
     """:func:`raise_lanes`, then :func:`least_key`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, chunks, clock, gaps, mask, oldest = arguments
-        return _least(context, builder, signature.args[0], array, word, chunks, [(clock, gaps)], mask, oldest)
+        array, word, chunks, clock, gaps, mask = arguments
+        return _least(context, builder, signature.args[0], array, word, chunks, [(clock, gaps)], mask)
 
-    return types.int64(array, *[types.int64] * 6), emit
+    return types.int64(array, *[types.int64] * 5), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def raise_twice_and_least(
     typing: Any, array: Any, word: Any, chunks: Any, clock: Any, gaps: Any, second: Any, second_gaps: Any,
-    mask: Any, oldest: Any,
+    mask: Any,
 ) -> Any:  # fmt: skip
     """:func:`raise_lanes` by two clocks, then :func:`least_key`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, chunks, *pairs, mask, oldest = arguments
+        array, word, chunks, *pairs, mask = arguments
         pairs = [pairs[:2], pairs[2:]]
-        return _least(context, builder, signature.args[0], array, word, chunks, pairs, mask, oldest)
+        return _least(context, builder, signature.args[0], array, word, chunks, pairs, mask)
 
-    return types.int64(array, *[types.int64] * 8), emit
+    return types.int64(array, *[types.int64] * 7), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock: Any, place: Any) -> Any:
     """Where ``wanted`` is 1, not 0, a lane's clock becomes no less than ``clock`` and its place ``place``.
 
-    Return what the lane's clock is then, or would be.
+    Return the lane's key then, or what it would be. What is not wanted goes to the half word before the lanes.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -175,26 +183,26 @@ def enter_lane(typing: Any, array: Any, word: Any, lane: Any, wanted: Any, clock
         at = _lane(context, builder, signature.args[0], array, word, lane)
         old = builder.load(at, align=4)
         kind = ir.FunctionType(_HALF, [_HALF, _HALF])
-        least = builder.trunc(builder.shl(clock, ir.Constant(_WORD, 6)), _HALF)
+        least = builder.trunc(builder.shl(clock, ir.Constant(_WORD, PLACE_BITS)), _HALF)
         larger = builder.module.declare_intrinsic("llvm.smax.i32", (), kind)
-        clocks = builder.call(larger, [builder.and_(old, ir.Constant(_HALF, ~_PLACES)), least])
+        clocks = builder.call(larger, [builder.and_(old, ir.Constant(_HALF, ~PLACES)), least])
         new = builder.or_(clocks, builder.trunc(place, _HALF))
-        builder.store(builder.select(builder.trunc(wanted, ir.IntType(1)), new, old), at, align=4)
-        return builder.sext(builder.ashr(clocks, ir.Constant(_HALF, 6)), _WORD)
+        # Were the old one stored again, who next loads the chunk would wait for it.
+        nowhere = _lane(context, builder, signature.args[0], array, word, ir.Constant(_WORD, -1))
+        builder.store(new, builder.select(builder.trunc(wanted, ir.IntType(1)), at, nowhere), align=4)
+        return builder.sext(new, _WORD)
 
     return types.int64(array, *[types.int64] * 5), emit
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def set_clock(typing: Any, array: Any, word: Any, lane: Any, clock: Any) -> Any:
-    """A lane's clock becomes ``clock``, its place stays."""
+def set_lane(typing: Any, array: Any, word: Any, lane: Any, key: Any) -> Any:
+    """A lane's key becomes ``key``."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, word, lane, clock = arguments
+        array, word, lane, key = arguments
         at = _lane(context, builder, signature.args[0], array, word, lane)
-        place = builder.and_(builder.load(at, align=4), ir.Constant(_HALF, _PLACES))
-        value = builder.trunc(builder.shl(clock, ir.Constant(_WORD, 6)), _HALF)
-        builder.store(builder.or_(value, place), at, align=4)
+        builder.store(builder.trunc(key, _HALF), at, align=4)
         return context.get_dummy_value()
 
     return types.void(array, *[types.int64] * 3), emit

@@ -14,6 +14,7 @@ from siloom.sim.engine.dram_controller_reference import serve_reference
 from siloom.sim.engine.dram_driver import drive, replay
 from siloom.sim.engine.dram_mapping import Mapping, mapping, pack
 from siloom.sim.engine.dram_timing import (
+    MAX_BANKS,
     NEVER,
     Policy,
     Timing,
@@ -123,15 +124,29 @@ def test_every_completion_and_count_equals_the_plain_reference(block: int) -> No
         assert_equals_reference(*random_run(seed))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("window", [2, 16, 63, 64])
-def test_long_crowded_streams_equal_the_reference_too(window: int) -> None:
-    # So long and crowded that the ring of a queue is packed again and again.
+def test_long_crowded_streams_equal_the_reference_too(window: int, share: float) -> None:
+    # So long and crowded that the places of a queue run out again and again, of writes alone with all but one taken.
     rng = np.random.default_rng(window)
     policy = Policy(window=window, write_queue=64, drain_high=60, drain_low=5, age_cap=40)
-    for name in ("ddr4-2400", "hbm3-6.4"):
+    for name, banks in (("ddr4-2400", 7), ("ddr4-2400", 16), ("hbm3-6.4", 7), ("hbm3-6.4", 32)):
         timing = part(name).timing
-        run = serve(timing, policy, 0, rng.integers(0, 7, 900), rng.integers(0, 9, 900), rng.random(900) < 0.4)
+        run = serve(timing, policy, 0, rng.integers(0, banks, 600), rng.integers(0, 9, 600), rng.random(600) < share)
         assert_equals_reference(run, policy)
+        places = np.arange(600)
+        in_order = serve(timing, policy, 0, places % banks, places // 99, rng.random(600) < share)
+        assert_equals_reference(in_order, policy)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_part_of_64_banks_equals_the_reference_too(share: float) -> None:
+    rng = np.random.default_rng(7)
+    timing = HBM3._replace(bank_bits=3)
+    assert timing.banks == MAX_BANKS
+    for rows in (2, 1000):
+        run = serve(timing, POLICY, 0, rng.integers(0, 64, 900), rng.integers(0, rows, 900), rng.random(900) < share)
+        assert_equals_reference(run, POLICY)
 
 
 @pytest.mark.parametrize("pause,refreshed", [(1 << 22, True), (1 << 24, True), (1 << 40, False), (1 << 52, False)])
