@@ -1,7 +1,8 @@
 """Measure a CUDA GPU and fit the GPU model to it; with torch, or with CuPy where torch is absent.
 
 Written against the documented interfaces of torch and CuPy and **not yet run on a GPU**: the tests
-cover the fit on synthetic timings, a stand-in for the device, and every way of having no GPU.
+cover the fit on synthetic timings, every call to a real torch with only its device and events replaced, and
+every way of having no GPU.
 
 The model is that of the nearest board of ``gpu.py`` (same compute capability, else the next lower)
 with what the device tells of itself. Fitted: a call's cost, the share of the peak and the operands'
@@ -11,6 +12,7 @@ other formats are measured beside them and only judged.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +33,9 @@ Watch = Callable[[str], None]
 PRODUCT_FIELDS = ("call_s", "math_efficiency", "operand_bytes_per_clock")
 SPARSE_FIELDS = ("overhead_s", "cycles_per_product", "cycles_per_result")
 _INSTALL = "pip install 'siloom[train]', in a build for CUDA from pytorch.org"
-_COPY_BYTES = 2**30
+_COPY_BYTES = (2**30, 2**28, 2**26)
+"""Of the copies that measure bandwidth the first that the memory holds is taken."""
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def find_device() -> Device:
@@ -121,22 +125,51 @@ def operations(quick: bool) -> Iterator[tuple[str, Operation]]:
 
 
 def measure(watch: Watch, date: str, *, quick: bool = False, device: Device | None = None) -> MeasuredFile:
-    """Measure the GPU and fit its model.
+    """Measure the GPU and fit its model; what it cannot compute (a format, too large) is left out and told.
 
     Raises:
-        MissingPartError: no GPU; see :func:`find_device`.
+        MissingPartError: no GPU, see :func:`find_device`, or one that computes nothing of what is asked.
     """
     found = device if device is not None else find_device()
+    facts = found.facts()
     watch("measuring memory")
-    bandwidth = found.copy_bytes_per_s(_COPY_BYTES // (64 if quick else 1))
-    samples = []
+    bandwidth = _bandwidth(found, _COPY_BYTES[2:] if quick else _COPY_BYTES)
+    samples, failed = [], []
     for text, op in operations(quick):
-        if found.supports(op):
-            watch(f"measuring {text}")
+        if not found.supports(op):
+            continue
+        watch(f"measuring {text}")
+        try:
             samples.append(sample(text, op, found.times(op)))
-    conditions = {**found.conditions(), **clocks()}
+        except (RuntimeError, MemoryError) as error:
+            failed.append(f"{text}: {_line(error)}")
+            watch(f"left out {failed[-1]}")
+    if not samples:
+        raise MissingPartError(f"measure cuda: {facts.name} computed nothing of what was asked; {failed[0]}")
+    conditions = {**found.conditions(), **clocks(facts.uuid)}
+    if failed:
+        conditions["left out"] = f"{len(failed)}, the first {failed[0]}"[:400]
     watch("fitting")
-    return fitted(samples, found.facts(), bandwidth, date, conditions)
+    return fitted(samples, facts, bandwidth, date, conditions)
+
+
+def _bandwidth(device: Device, sizes: Sequence[int]) -> float:
+    """Bytes a second of the largest copy that fits.
+
+    Raises:
+        MissingPartError: none does.
+    """
+    error: Exception | None = None
+    for size in sizes:
+        try:
+            return device.copy_bytes_per_s(size)
+        except (RuntimeError, MemoryError) as failed:
+            error = failed
+    raise MissingPartError(f"measure cuda: no copy within the GPU's memory: {_line(error)}")
+
+
+def _line(error: Exception | None) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def fitted(
@@ -220,12 +253,16 @@ _QUERIES = {
 }  # fmt: skip
 
 
-def clocks() -> dict[str, str | int | float]:
-    """Driver, clocks, power limit and temperature of the first GPU as nvidia-smi tells them, or nothing."""
+def clocks(uuid: str = "") -> dict[str, str | int | float]:
+    """Driver, clocks, power limit and temperature as nvidia-smi tells them, or nothing.
+
+    Of the GPU of that UUID: nvidia-smi's first need not be CUDA's first.
+    """
     program = shutil.which("nvidia-smi")
     if program is None:
         return {}
-    query = [program, "-i", "0", f"--query-gpu={','.join(_QUERIES)}", "--format=csv,noheader,nounits"]
+    which = f"GPU-{uuid}" if _UUID.fullmatch(uuid) else "0"
+    query = [program, "-i", which, f"--query-gpu={','.join(_QUERIES)}", "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):

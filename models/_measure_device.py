@@ -8,9 +8,12 @@ drawn on the device and stay there.
 from __future__ import annotations
 
 import statistics
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 from siloom.sim.ops import Attention, MatMul, Operation, SpGEMM
 from siloom.sim.sparse import Csr
@@ -21,13 +24,14 @@ REPEATS = 11
 
 @dataclass(frozen=True)
 class Facts:
-    """What a device tells of itself; 0 where it does not."""
+    """What a device tells of itself; 0 or nothing where it does not."""
 
     name: str
     capability: float
     sms: int
     memory_bytes: int
     l2_bytes: int
+    uuid: str = ""
 
 
 class Device(Protocol):
@@ -43,7 +47,11 @@ class Device(Protocol):
         """Whether the library computes ``op``."""
 
     def times(self, op: Operation) -> list[float]:
-        """Seconds of each timed run of ``op``, after a warm-up."""
+        """Seconds of each timed run of ``op``, after a warm-up.
+
+        Raises:
+            RuntimeError, MemoryError: the library or the device cannot compute it.
+        """
 
     def copy_bytes_per_s(self, size_bytes: int) -> float:
         """Bytes a second, read and written together, of a copy within the device's memory."""
@@ -65,6 +73,7 @@ class TorchDevice:
             sms=int(told.multi_processor_count),
             memory_bytes=int(told.total_memory),
             l2_bytes=int(getattr(told, "L2_cache_size", 0)),
+            uuid=str(getattr(told, "uuid", "")),
         )
 
     def conditions(self) -> dict[str, str | int | float]:
@@ -125,13 +134,19 @@ class TorchDevice:
 
     def _sparse(self, matrix: Csr) -> Any:
         torch = self._torch
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr.copy()),
-            torch.from_numpy(matrix.indices.copy()),
-            torch.from_numpy(matrix.data.copy()),
-            size=matrix.shape,
-            device=self._device,
-        )
+        # cuSPARSE's sparse product takes 32-bit indices everywhere, 64-bit ones in some versions.
+        small = max(*matrix.shape, matrix.nnz) < 2**31
+        index = np.int32 if small else np.int64
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that CSR tensors are new to torch
+            return torch.sparse_csr_tensor(
+                torch.from_numpy(matrix.indptr.astype(index)),
+                torch.from_numpy(matrix.indices.astype(index)),
+                torch.from_numpy(matrix.data.copy()),
+                size=matrix.shape,
+                device=self._device,
+                check_invariants=False,
+            )
 
     def _timed(self, call: Callable[[], Any]) -> list[float]:
         cuda = self._torch.cuda

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -123,7 +125,7 @@ def fake_torch(clock: Clock, **changes: Any) -> Any:
         empty_like=lambda a: a,
         matmul=matmul,
         from_numpy=lambda a: a,
-        sparse_csr_tensor=lambda p, i, v, size, device: SimpleNamespace(shape=size),
+        sparse_csr_tensor=lambda p, i, v, size, device, check_invariants: SimpleNamespace(shape=size),
         sparse=SimpleNamespace(mm=sparse_mm),
         nn=SimpleNamespace(functional=SimpleNamespace(scaled_dot_product_attention=attend)),
         inference_mode=lambda: contextlib.nullcontext(),
@@ -201,6 +203,96 @@ def test_a_measurement_from_a_device_becomes_a_file_and_a_machine(tmp_path: Path
     op = MatMul(m=700, n=900, k=1100)
     assert again.run(op).seconds == pytest.approx(true.run(op).seconds, rel=0.05)
     assert again.kind == "gpu"
+
+
+class TorchOnThisProcessor:
+    """The real torch with this processor in the place of a GPU: every call but those of ``torch.cuda`` is its own."""
+
+    def __init__(self, limit_bytes: float = float("inf")) -> None:
+        import torch
+
+        self._torch, self._limit = torch, limit_bytes
+        properties = SimpleNamespace(
+            name="NVIDIA A100-SXM4-80GB", major=8, minor=0, multi_processor_count=108, total_memory=85 * 10**9,
+            L2_cache_size=40 * 2**20, uuid="0e2c4a1b-0000-4000-8000-00000000beef",
+        )  # fmt: skip
+
+        class Event:
+            def __init__(self, *, enable_timing: bool) -> None:
+                assert enable_timing
+
+            def record(self) -> None:
+                self.at = time.perf_counter()
+
+            def synchronize(self) -> None:
+                assert self.at
+
+            def elapsed_time(self, end: Any) -> float:
+                return float(max(1e-6, (end.at - self.at) * 1e3))
+
+        self.cuda = SimpleNamespace(
+            Event=Event, synchronize=lambda device: None, empty_cache=lambda: None,
+            get_device_properties=lambda device: properties,
+        )  # fmt: skip
+
+    def device(self, kind: str, index: int) -> Any:
+        assert (kind, index) == ("cuda", 0)
+        return self._torch.device("cpu")
+
+    def randn(self, *shape: int, **about: Any) -> Any:
+        if 4 * np.prod(shape) > self._limit:
+            raise self._torch.OutOfMemoryError("CUDA out of memory. Tried to allocate more\nthan there is")
+        return self._torch.randn(*shape, **about)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._torch, name)
+
+
+def test_every_call_is_one_that_a_real_torch_takes() -> None:
+    torch = pytest.importorskip("torch", reason="the optional part 'train' is not installed")
+    device = TorchDevice(TorchOnThisProcessor())
+    products = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32, "fp64": torch.float64}
+    for form, dtype in products.items():
+        made = device._ready(MatMul(m=4, n=5, k=6, batch=3, format=form))()
+        assert (made.shape, made.dtype) == ((3, 4, 5), dtype)
+    attended = device._ready(Attention(seq=8, heads=2, dim=4, batch=3, causal=True, format="fp32"))()
+    assert attended.shape == (3, 2, 8, 4)
+    a, b = random_csr(50, 60, 0.2, 0), random_csr(60, 70, 0.2, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        product = device._ready(SpGEMM(a=a, b=b))()
+    assert device._sparse(a).crow_indices().dtype == torch.int32
+    np.testing.assert_allclose(product.to_dense().numpy(), (a.to_scipy() @ b.to_scipy()).toarray())
+    assert device.copy_bytes_per_s(2**20) > 0
+    assert device.conditions()["torch"] == torch.__version__
+    times = device.times(MatMul(m=32, n=32, k=32, format="fp32"))
+    assert len(times) == REPEATS
+    assert min(times) > 0
+
+
+def test_what_a_device_cannot_compute_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="the optional part 'train' is not installed")
+    asked: list[list[str]] = []
+
+    def smi(query: list[str], **_: Any) -> Any:
+        asked.append(query)
+        return SimpleNamespace(stdout="550.54, 1410, 1410, 1593, 400.00, 41")
+
+    monkeypatch.setattr("shutil.which", lambda _: "nvidia-smi")
+    monkeypatch.setattr("subprocess.run", smi)
+    said: list[str] = []
+    device = TorchDevice(TorchOnThisProcessor(limit_bytes=2**21))  # products of 1024 and attention do not fit
+    made = _measure_cuda.measure(said.append, "2026-11-29", quick=True, device=device)
+    left_out = [line for line in said if line.startswith("left out gemm:m=1024")]
+    assert len(left_out) == 3
+    assert all("CUDA out of memory. Tried to allocate more than there is" in line for line in left_out)
+    assert str(made.conditions["left out"]).startswith("7, the first gemm:m=1024")
+    assert {m.operation for m in made.measurement} >= {"gemm:m=512,n=512,k=512,format=fp16"}
+    assert asked[0][1:3] == ["-i", "GPU-0e2c4a1b-0000-4000-8000-00000000beef"]
+    nothing = TorchDevice(TorchOnThisProcessor(limit_bytes=0))
+    nothing.supports = lambda op: isinstance(op, MatMul)  # type: ignore[method-assign]
+    with pytest.raises(MissingPartError, match="computed nothing of what was asked; gemm:m=64,"):
+        _measure_cuda.measure(said.append, "2026-11-29", quick=True, device=nothing)
 
 
 @pytest.mark.parametrize(
