@@ -5,6 +5,7 @@ Usage: python benchmarks/dram.py [--requests N] [--window W]
 ``M req/s`` counts everything from addresses to completion clocks (sorting by channel too), the best of
 some runs. ``x cumsum`` is the time of a request over that of one int64 in numpy's cumulative sum in the same
 run: it says how good the code is, whatever the computer. ``bus`` is the share of the peak that was reached.
+Below stands DRAMsim3's convention, clock by clock, under that tool's own drivers.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ from functools import partial
 
 import numpy as np
 
+from siloom.reports.experiments.dram import simulate_convention
+from siloom.reports.reproduce import published
 from siloom.sim.engine.dram_driver import replay
+from siloom.sim.engine.dram_timing import NEVER
 from siloom.sim.memory import Policy, address_mapping, part
 
 PARTS = ("ddr4-2400", "ddr3-2133", "hbm2-2.0", "hbm3-6.4")
@@ -25,11 +29,11 @@ WRITES = (0.0, 1 / 3, 1.0)
 REPEATS = 5
 
 
-def seconds(run: Callable[[], object]) -> float:
+def seconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
     """CPU time of ``run``, the best of some after one that warms up."""
     run()
     best = float("inf")
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         start = time.process_time()
         run()
         best = min(best, time.process_time() - start)
@@ -67,6 +71,11 @@ def main() -> None:
                     f"{spent / yardstick:>9.1f} {reached:>6.1%}",
                     flush=True,
                 )
+    print(f"\n{'as DRAMsim3, 1,000,000 clocks':<30} {'M req/s':>8}")
+    for case in dict.fromkeys(point.case for point in published("dram")):
+        run_case = partial(simulate_convention, case)
+        served = int((run_case().accepted < NEVER).sum())
+        print(f"{case:<30} {served / seconds(run_case, repeats=2) / 1e6:>8.2f}", flush=True)
 
 
 if __name__ == "__main__":
