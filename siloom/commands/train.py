@@ -80,6 +80,7 @@ def train(
         if path is not None:
             suffix(path, allowed)
             writable(path)
+    writable(figure and figure.with_suffix(".csv"))  # its numbers
     for text in [*(machine or []), *([rest] if rest else [])]:
         api.machine(text)  # a wrong name is told before the training, not behind it
     link_of(link or DEFAULT)
@@ -121,10 +122,6 @@ def train(
     made: Any = documents[0] if len(documents) == 1 else {"recipe": documents[0]["recipe"], "rows": documents}
     refused = [row for document in documents for row in document["refused"]]
     drawn = any(document["machines"] for document in documents)
-    if figure is not None and drawn:
-        from siloom.reports.training_figure import write_training_figure
-
-        write_training_figure(documents, figure)
     if out is not None:
         from siloom.reports.files import write_whole
 
@@ -135,6 +132,10 @@ def train(
         from siloom.show_training import show_training
 
         show_training(documents)
+    if figure is not None and drawn:  # behind the result, which no fault of drawing may lose
+        from siloom.reports.training_figure import write_training_figure
+
+        write_training_figure(documents, figure)
     if refused:
         reasons = list(dict.fromkeys(row["reason"] for row in refused))
         error = SiloomError("; ".join([*reasons, *([f"{figure} is not drawn"] if figure and not drawn else [])]))
