@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siloom.commands.given import Json, print_json, suffix, writable
+from siloom.commands.given import Json, drawable, print_json, suffix, writable
 from siloom.sim.errors import SiloomError, UsageError
 
 if TYPE_CHECKING:
@@ -74,13 +74,12 @@ def train(
     for path, allowed in (
         (checkpoint, (".safetensors",)),
         (trace, (".npz",)),
-        (figure, (".pdf", ".svg", ".png")),
         (out, (".json",)),
     ):
         if path is not None:
             suffix(path, allowed)
             writable(path)
-    writable(figure and figure.with_suffix(".csv"))  # its numbers
+    drawable(figure)
     for text in [*(machine or []), *([rest] if rest else [])]:
         api.machine(text)  # a wrong name is told before the training, not behind it
     link_of(link or DEFAULT)

@@ -645,6 +645,15 @@ def test_a_machine_that_breaks_as_the_rest_or_when_asked_what_it_supports_is_nam
         assert said == "mine.py: KeyError: 'asked'"
 
 
+def test_a_figure_whose_numbers_could_not_be_written_is_refused_before_any_run(siloom: Siloom, tmp_path: Path) -> None:
+    write(
+        tmp_path / "mine.py",
+        DOT.replace("        lanes, clock", "        raise ValueError('ran')\n        lanes, clock"),
+    )
+    (tmp_path / "f.csv").mkdir()
+    assert siloom("compare", "gemm:m=3", "mine.py", "--figure", "f.svg").refusal(4) == "f.csv: is a folder"
+
+
 def test_what_a_users_machine_prints_does_not_spoil_the_document(siloom: Siloom, tmp_path: Path) -> None:
     noisy = DOT.replace("        lanes, clock", "        print('running')\n        lanes, clock")
     write(tmp_path / "noisy.py", "print('loading')\n" + noisy)
