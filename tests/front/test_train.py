@@ -268,18 +268,23 @@ def test_numbers_that_could_not_be_written_beside_a_figure_are_told_before_the_t
 
 
 @needs_torch
-def test_what_was_learned_is_told_though_its_figure_cannot_be_drawn(
-    siloom: Call, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "place,asked",
+    [
+        ("siloom.reports.training_figure.write_training_figure", "--machine systolic --figure f.svg"),
+        ("siloom.reports.files.write_whole", "--out o.json"),
+    ],
+)
+def test_what_was_learned_is_told_though_a_file_of_it_cannot_be_written(
+    siloom: Call, monkeypatch: pytest.MonkeyPatch, place: str, asked: str
 ) -> None:
-    from siloom.reports import training_figure
-
     def full(*_: object) -> None:
-        raise InputError("f.svg: cannot be written: No space left on device")
+        raise InputError("cannot be written: No space left on device")
 
-    monkeypatch.setattr(training_figure, "write_training_figure", full)
-    code, out, err = siloom("train", "digits", "--steps", "2", "--machine", "systolic", "--figure", "f.svg", "--json")
+    monkeypatch.setattr(place, full)
+    code, out, err = siloom("train", "digits", "--steps", "2", *asked.split(), "--json")
     assert (code, json.loads(out)["steps"]) == (4, 2)
-    assert "No space left" in err.splitlines()[-1]
+    assert err.splitlines()[-1] == "siloom: cannot be written: No space left on device"
 
 
 @needs_torch
