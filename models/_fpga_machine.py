@@ -179,22 +179,31 @@ def _notes(design: FpgaDesign, op: MatMul | Conv, used: dict[str, int]) -> tuple
         how = "of cells measured by synthesis" + (f" ({' and '.join(guessed)} estimated)" if guessed else "")
     notes = [f"resources {how}: {shares}; clock, static power and control are assumed"]
     if slower := _slower(design):
-        notes.append(f"the clock of {design.clock_hz / 1e6:.0f} MHz is above the {slower}")
+        notes.append(slower)
     if op.format != design.precision:
         notes.append(f"computed in {design.precision}, the workload asks for {op.format}")
     return tuple(notes)
 
 
 def _slower(design: FpgaDesign) -> str:
-    """What was placed and reached less than the design's clock, an array or else a cell; empty if it reached that."""
+    """That the clock is above what an array, or else a cell, of its kind was placed with; empty if it is not."""
     array, cell = placed_array(design), measured_cell(design)
     if array is not None:
         measured = array.measured
         what = f"an array of this kind of {array.rows} x {array.cols} reached, placed and routed with a memory port"
-    elif cell is not None:
+    elif cell is not None and (cell.dsp > 0) == (dsp_cells(design) > 0):
         measured, what = cell, "one cell reached, placed and routed alone"
     else:
         return ""
     if measured.clock_hz is None or measured.clock_hz >= design.clock_hz:
         return ""
-    return f"{measured.clock_hz / 1e6:.0f} MHz that {what}"
+    own, other = _told_apart(design.clock_hz / 1e6, measured.clock_hz / 1e6)
+    return f"the clock of {own} MHz is above the {other} MHz that {what}"
+
+
+def _told_apart(a: float, b: float) -> tuple[str, str]:
+    """Both with as many digits behind the point as it takes to differ."""
+    for digits in range(9):
+        if (texts := (f"{a:.{digits}f}", f"{b:.{digits}f}"))[0] != texts[1]:
+            return texts
+    return repr(a), repr(b)

@@ -81,8 +81,8 @@ class PlacedArray(NamedTuple):
 def placed_array(design: FpgaDesign) -> PlacedArray | None:
     """The largest array that was placed, no larger than the design's and of its kind; None where none was.
 
-    Of its kind: in a part of the family, of the same widths, registers and what stays, with all its products in
-    multiplier blocks or in LUTs as the design's are.
+    Of its kind: in a part of the family, of the same widths, registers and what stays, with the same share of its
+    products in multiplier blocks.
     """
     part = MEASURED_IN.get(design.family)
     found = []
@@ -93,8 +93,8 @@ def placed_array(design: FpgaDesign) -> PlacedArray | None:
         if measured is None or not all(_same(field, value, design) for field, value in of.items()):
             continue
         rows, cols = (int(given.get(side, getattr(SystolicDesign, side))) for side in ("rows", "cols"))
-        in_blocks = dsp_cells(design) == design.rows * design.cols
-        if rows <= design.rows and cols <= design.cols and (measured.dsp == rows * cols) == in_blocks:
+        alike = measured.dsp * design.rows * design.cols == dsp_cells(design) * rows * cols
+        if rows <= design.rows and cols <= design.cols and alike:
             found.append(PlacedArray(rows, cols, measured))
     return max(found, key=lambda array: array.rows * array.cols, default=None)
 

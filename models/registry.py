@@ -193,16 +193,21 @@ def users_file(machine: Machine) -> str | None:
     return _FILES.get(type(machine).__module__)
 
 
-def _line(error: BaseException, path: Path) -> int:
-    """Line of the user's file that an error came from."""
-    if isinstance(error, SyntaxError) and error.lineno:
-        return error.lineno
+def raised_in(error: BaseException, path: Path) -> int:
+    """Line of a file that an error came through, the last of them; 0 if it did not."""
     line, trace = 0, error.__traceback__
     while trace is not None:
         if Path(trace.tb_frame.f_code.co_filename).resolve() == path.resolve():
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
+
+
+def _line(error: BaseException, path: Path) -> int:
+    """Line of the user's file that an error came from."""
+    if isinstance(error, SyntaxError) and error.lineno:
+        return error.lineno
+    return raised_in(error, path)
 
 
 def _only(found: list[Known], name: str) -> Known:

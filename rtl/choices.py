@@ -17,7 +17,7 @@ _FUNCTION = re.compile(
     r"(?P<cases>(?:      [\d'b?]+:\n        \S+ = b\[\d+:\d+\];\n)+)"
     r"      default:\n        \S+ = a;\n"
     r"    endcase\n  endfunction\n"
-    r"  assign (?P<target>[^=]+) = (?P=name)\((?P<arguments>[^;]*)\);\n",
+    r"  assign (?P<target>(?:\\\S++|[^\\=])+) = (?P=name)\((?P<arguments>(?:\\\S++|[^\\;])*)\);\n",
     re.MULTILINE,
 )
 _CASE = re.compile(r"'b([?01]+):\n\s+\S+ = (b\[\d+:\d+\]);")
@@ -29,7 +29,7 @@ def as_expressions(verilog: str) -> str:
     numbers = count()
 
     def written(found: re.Match[str]) -> str:
-        wires = f"choice{next(numbers)}"
+        wires = next(stem for number in numbers if f"{(stem := f'choice{number}')}_" not in verilog)
         other, values, tests = _arguments(found["arguments"])
         chosen = "".join(
             f"{wires}_s[{len(mask) - 1 - mask.index('1')}] ? {wires}_{value} : "

@@ -26,6 +26,9 @@ _TOKEN = re.compile(
     rf"|(?P<name>{_NAME})\s*(?:\[(?P<high>\d+)(?::(?P<low>\d+))?\])?|(?P<bracket>[\[\]])"
 )
 _COMMENT = re.compile(r"(?P<escaped>\\\S+)|/\*.*?\*/|//[^\n]*", re.DOTALL)
+_STATEMENT = re.compile(r"(?:\\\S++|[^\\;]++)*+;")
+_ASSIGNED = re.compile(r"(?P<target>(?:\\\S++|[^\\=<]++|<(?!=))*+)<?=")
+_END = re.compile(r"^endmodule\b", re.MULTILINE)
 _DECLARED = re.compile(
     rf"\s*(?P<kind>input|output|inout|wire|reg)\s+(?:signed\s+)?(?:\[(?P<high>\d+):0\]\s*)?(?P<name>{_NAME})"
     r"\s*(?P<memory>\[\d+:\d+\])?"
@@ -35,9 +38,9 @@ _INSTANCE = re.compile(rf"\s*(?P<module>{_NAME})\s+(?P<name>{_NAME})\s*\(")
 _PIN = re.compile(rf"\.(?P<name>{_NAME})\s*\(")
 _CLAUSE = re.compile(r"\s*(?:always\s*@|if)\s*\(")
 _WORD = re.compile(r"\s*(?:begin|end|else|initial|assign)\b")
-_OPERAND = rf"\{{[^{{}};]*\}}|(?:{_NAME})\s*(?:\[\d+(?::\d+)?\])?|\d+'s?[bdh][0-9a-fxz?]+"
+_OPERAND = rf"\{{(?:\\\S++|[^{{}}\\;]++)*+\}}|(?:{_NAME})\s*(?:\[\d+(?::\d+)?\])?|\d+'s?[bdh][0-9a-fxz?]+"
 _SHIFT = re.compile(
-    rf"^  assign (?P<target>[^=;]+?) = (?P<signed>\$signed\()?(?P<value>{_OPERAND})\s*(?(signed)\))\s*"
+    rf"^  assign (?P<target>(?:\\\S++|[^\\=;])+?) = (?P<signed>\$signed\()?(?P<value>{_OPERAND})\s*(?(signed)\))\s*"
     rf"(?:>>>?|<<) (?P<by>{_OPERAND})\s*;",
     re.MULTILINE,
 )
@@ -65,11 +68,8 @@ class _Module:
 
 
 def tidy(verilog: str) -> str:
-    """The same design as Yosys wrote it, marked as said above; a text without modules stays as it is.
-
-    The names of modules must be simple ones, or escaped without ``endmodule`` in them.
-    """
-    *texts, rest = verilog.split("endmodule")
+    """The same design as Yosys wrote it, marked as said above; a text without modules stays as it is."""
+    *texts, rest = _END.split(verilog)
     modules = {module.name: module for module in map(_declared, texts)}
     for name, module in modules.items():
         renamed = _renamed_instances(_named_shifts(module), module, modules)
@@ -84,7 +84,7 @@ def _declared(text: str) -> _Module:
     if found is None:
         raise ValueError(f"what stands before 'endmodule' must begin with 'module', got {text[:80]!r}")
     module = _Module(text, found["name"])
-    for piece in plain[found.end() :].split(";")[1:]:
+    for piece in _STATEMENT.findall(plain[found.end() :])[1:]:
         if (said := _DECLARED.match(_behind_words(piece))) is None:
             continue
         name = said["name"]
@@ -159,7 +159,7 @@ def _renamed_instances(text: str, module: _Module, modules: dict[str, _Module]) 
 def _with_unused(module: _Module, modules: dict[str, _Module]) -> str:
     """The module's text with a wire for what nobody reads; notes in the module what is read and driven."""
     module.driven.update(dict.fromkeys(module.inputs, -1))
-    for piece in _plain(module.text).split(";")[1:]:
+    for piece in _STATEMENT.findall(_plain(module.text))[1:]:
         _look(piece, module, modules)
 
     unread: list[tuple[str, int]] = []
@@ -184,7 +184,7 @@ def _look(piece: str, module: _Module, modules: dict[str, _Module]) -> None:
     """Note what a statement reads and drives."""
     piece = _behind_words(piece)
     if (said := _DECLARED.match(piece)) is not None:
-        if "=" in piece:
+        if "=" in piece[said.end() :]:
             module.driven[said["name"]] = -1
         if said["kind"] == "wire":
             _reads(piece[said.end() :], module)
@@ -203,10 +203,9 @@ def _look(piece: str, module: _Module, modules: dict[str, _Module]) -> None:
             else:
                 _reads(inside, module)
         return
-    target, assigned, value = re.split(r"(<?=)", piece, maxsplit=1) if "=" in piece else ("", "", piece)
-    if assigned:
-        _drives(target, module)
-    _reads(value, module)
+    if assigned := _ASSIGNED.match(piece):
+        _drives(assigned["target"], module)
+    _reads(piece[assigned.end() if assigned else 0 :], module)
 
 
 def _drives(target: str, module: _Module) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from siloom import __version__
 from siloom.models.registry import machine as _by_text
-from siloom.models.registry import users_file
+from siloom.models.registry import raised_in, users_file
 from siloom.sim.errors import InfeasibleError, InputError, SiloomError, UsageError
 from siloom.sim.link import DEFAULT as DEFAULT_LINK
 from siloom.sim.link import Link
@@ -78,18 +78,30 @@ def _link_of(item: str | Link) -> Link:
     return _link_by_text(item) if isinstance(item, str) else item
 
 
-def _run(machine: Machine, work: Workload, **how: Any) -> Result:
-    """Run a workload; what a user's own machine does wrong is told as its fault, in one line."""
-    file = users_file(machine)
-    if file is None:
-        return _stamped(run_workload(machine, work, **how))
+@contextlib.contextmanager
+def _blaming(*machines: Machine | None) -> Iterator[None]:
+    """Tell what a user's own machine does wrong as its fault, in one line; what it prints is no result."""
+    files = [file for machine in machines if machine is not None and (file := users_file(machine))]
+    if not files:
+        yield
+        return
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            return _stamped(run_workload(machine, work, **how))
+            yield
     except SiloomError:
         raise
     except (Exception, SystemExit) as error:
+        file = next((f for f in files if raised_in(error, Path(f))), files[0])
         raise InputError(f"{file}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _run(machine: Machine, work: Workload, rest: Machine | None, **how: Any) -> Result:
+    """Run a workload."""
+    with _blaming(machine, rest):
+        result = _stamped(run_workload(machine, work, rest=rest, **how))
+        if users_file(machine) or (rest is not None and users_file(rest)):
+            result.to_json()  # a field that is no plain value is found here, not where the result is written
+        return result
 
 
 def run(
@@ -113,7 +125,8 @@ def run(
     other = None if rest is None else _machine_of(rest)
     result = _run(chosen, work, rest=other, link=_link_of(link), values=values)
     if other is not None:
-        result = with_speedup(result, other, work)
+        with _blaming(other):
+            result = with_speedup(result, other, work)
     if trace is not None:
         from siloom.reports.trace import write_trace
 
@@ -191,11 +204,12 @@ def compare_results(
         _add(everyone, item)
     bases = [_find_or_add(everyone, item) for item in map(_machine_of, baselines)]
     other, between = None if rest is None else _machine_of(rest), _link_of(link)
-    shared = frozenset(
-        i
-        for i, item in enumerate(work.items)
-        if all(m.supports(item.op) or (other is not None and other.supports(item.op)) for m in everyone.values())
-    )
+    with _blaming(*everyone.values(), other):
+        shared = frozenset(
+            i
+            for i, item in enumerate(work.items)
+            if all(m.supports(item.op) or (other is not None and other.supports(item.op)) for m in everyone.values())
+        )
     if not shared:
         kinds = sorted({item.op.kind for item in work.items})
         raise InfeasibleError(

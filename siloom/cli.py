@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from siloom.commands.explore import explore
-from siloom.commands.given import Json, print_json, suffix, writable
+from siloom.commands.given import Json, drawable, print_json, suffix, writable
 from siloom.commands.rtl import rtl_app
 from siloom.commands.store import store_app
 from siloom.commands.train import train
@@ -112,9 +112,7 @@ def compare(
     from siloom.sim.link import DEFAULT
     from siloom.watch import watching
 
-    if figure is not None:
-        suffix(figure, (".pdf", ".svg", ".png"))
-        writable(figure)
+    drawable(figure)
     with watching(f"reading {workload}") as watch:
         chosen = [api.machine(text) for text in machines]
         bases = [api.machine(text) for text in baseline or []]

@@ -87,7 +87,8 @@ def run(
         try:
             made["machines"] += step_cost(step, [machine], rest, link or DEFAULT, watch)
         except SiloomError as error:  # what was learned is not lost for it
-            made["refused"].append({"machine": machine, "reason": str(error), "exit_code": error.exit_code})
+            reason = " ".join(str(error).split())
+            made["refused"].append({"machine": machine, "reason": reason, "exit_code": error.exit_code})
     return made
 
 

@@ -42,6 +42,8 @@ _REFRESHES = 64
 _LEAST_BURSTS = 20_000
 _MOST_REQUESTS = 2**32
 """Places in a stream are sorted as 32-bit words."""
+_MOST_PLACES = 1 << 12
+"""Of a queue that is searched every clock: far more than a controller has."""
 _SHARES = 16
 """Steps of the share of writes in :func:`write_costs`."""
 
@@ -296,11 +298,12 @@ def drive_dramsim3(
     limits = {"group": group, "cycles": cycles, **queues._asdict()}
     for field, value in limits.items():
         low = 0 if field in ("cycles", "idle_writes", "pairs") else 1
-        high = 1 if field == "pairs" else NEVER >> 1
+        high = {"pairs": 1, "transactions": _MOST_PLACES, "commands": _MOST_PLACES}.get(field, NEVER >> 1)
         if not low <= value <= high:
             raise InputError(f"memory {name}: {field} must be between {low} and {high}, got {value}")
     mapped = address_mapping(found, mapping)
-    taken, done, counts = run(where, which, found.burst_bytes, mapped, found.timing, queues, group=group, cycles=cycles)
+    cells = where % found.capacity_bytes // found.burst_bytes
+    taken, done, counts = run(where, cells, which, mapped, found.timing, queues, group=group, cycles=cycles)
     ends = np.zeros(found.channels, np.int64)
     reached = done < NEVER
     np.maximum.at(ends, (where[reached] >> mapped.channel_at) & (found.channels - 1), done[reached])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siloom.commands.given import Json, print_json, suffix, writable
+from siloom.commands.given import Json, drawable, print_json, suffix, writable
 from siloom.sim.errors import InfeasibleError, UsageError
 
 if TYPE_CHECKING:
@@ -103,10 +103,10 @@ def _check(space: Path, page: Path | None, figure: Path | None, store: Path) -> 
         UsageError: another suffix, or one file for two things.
         InputError: a folder is absent or not writable.
     """
-    for path, allowed in ((page, (".html",)), (figure, (".pdf", ".svg", ".png"))):
-        if path is not None:
-            suffix(path, allowed)
-            writable(path)
+    if page is not None:
+        suffix(page, (".html",))
+        writable(page)
+    drawable(figure)
     writable(store)
     named = [path for path in (space, store, page, figure, figure and figure.with_suffix(".csv")) if path is not None]
     for number, path in enumerate(named):

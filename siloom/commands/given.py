@@ -50,3 +50,16 @@ def writable(path: Path | None) -> None:
         raise InputError(f"{path}: is a folder")
     if not os.access(folder, os.W_OK):
         raise InputError(f"{path}: the folder {folder} is not writable")
+
+
+def drawable(path: Path | None) -> None:
+    """Refuse a figure that could not be written, with its numbers beside it, before any work is done for it.
+
+    Raises:
+        UsageError: another suffix than .pdf, .svg and .png.
+        InputError: see :func:`writable`.
+    """
+    if path is not None:
+        suffix(path, (".pdf", ".svg", ".png"))
+        writable(path)
+        writable(path.with_suffix(".csv"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from siloom.commands.given import Json, print_json, suffix, writable
+from siloom.commands.given import Json, drawable, print_json, suffix, writable
 from siloom.sim.errors import SiloomError, UsageError
 
 if TYPE_CHECKING:
@@ -74,12 +74,12 @@ def train(
     for path, allowed in (
         (checkpoint, (".safetensors",)),
         (trace, (".npz",)),
-        (figure, (".pdf", ".svg", ".png")),
         (out, (".json",)),
     ):
         if path is not None:
             suffix(path, allowed)
             writable(path)
+    drawable(figure)
     for text in [*(machine or []), *([rest] if rest else [])]:
         api.machine(text)  # a wrong name is told before the training, not behind it
     link_of(link or DEFAULT)
@@ -121,20 +121,26 @@ def train(
     made: Any = documents[0] if len(documents) == 1 else {"recipe": documents[0]["recipe"], "rows": documents}
     refused = [row for document in documents for row in document["refused"]]
     drawn = any(document["machines"] for document in documents)
-    if figure is not None and drawn:
-        from siloom.reports.training_figure import write_training_figure
+    unwritten: Exception | None = None
+    try:
+        if out is not None:
+            from siloom.reports.files import write_whole
 
-        write_training_figure(documents, figure)
-    if out is not None:
-        from siloom.reports.files import write_whole
+            write_whole(out, (json.dumps(made, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+        if figure is not None and drawn:
+            from siloom.reports.training_figure import write_training_figure
 
-        write_whole(out, (json.dumps(made, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+            write_training_figure(documents, figure)
+    except Exception as fault:
+        unwritten = fault  # a full disk costs a file, not what was learned
     if as_json:
         print_json(made)
     else:
         from siloom.show_training import show_training
 
         show_training(documents)
+    if unwritten is not None:
+        raise unwritten
     if refused:
         reasons = list(dict.fromkeys(row["reason"] for row in refused))
         error = SiloomError("; ".join([*reasons, *([f"{figure} is not drawn"] if figure and not drawn else [])]))

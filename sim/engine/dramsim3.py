@@ -13,10 +13,12 @@ and what our own controller (:mod:`siloom.sim.engine.dram_controller`) does othe
   only, once no other hits it or ``row_hits`` columns have been moved;
 - ranks are refreshed one after the other; while a refresh is due, its rank's queues stand still.
 
-A write is acknowledged the clock after it was accepted. A read of what is being written, and a write of what
-is being written, are done as soon; a read of what is being read is done with it. Not here: queues by rank,
-closed pages, refresh by bank, self-refresh. Where a write waits for a read of the same address that no queue
-has taken yet, DRAMsim3 may stand still for ever; here the reads go on.
+A write is acknowledged the clock after it was accepted. A read or a write of an address that is being written
+is done as soon, a read of one that is being read is done with it. Byte addresses are compared, whole: two within
+a burst, or apart by the part's size, are two requests, and of those only a write and a read before it in one
+queue keep their order. A write whose address is being read ends the draining, which costs a clock. Where it is
+the oldest, and its read in a buffer too, DRAMsim3 stands still for ever; here the reads go on. Not here: queues
+by rank, closed pages, refresh by bank, self-refresh.
 """
 
 from __future__ import annotations
@@ -52,9 +54,10 @@ class CommandQueues(NamedTuple):
 
 
 class _Requests(NamedTuple):
-    """Of each request [n]: burst of the memory, channel, bank of the channel, row, kind; the read done with it."""
+    """Of each request [n]: address, burst of the part, channel, its bank, row, kind; the read done with it; clocks."""
 
-    bursts: Ints
+    addresses: Ints
+    cells: Ints
     channels: Ints
     banks: Ints
     rows: Ints
@@ -92,8 +95,8 @@ class _State(NamedTuple):
 
 def drive(
     addresses: Ints,
+    cells: Ints,
     writes: NDArray[np.bool_],
-    burst_bytes: int,
     mapped: Mapping,
     timing: Timing,
     queues: CommandQueues,
@@ -103,8 +106,9 @@ def drive(
 ) -> tuple[Ints, Ints, Ints]:
     """Offer a stream [n] of byte addresses as fast as it is accepted, for ``cycles`` clocks at most.
 
-    Each clock those of a group of ``group`` requests are offered that have not been accepted yet; the next group
-    comes once all are. Writes left in a buffer at the end, too few to be drained, are never done.
+    ``cells`` [n]: which of the part's bursts each address falls on. Each clock those of a group of ``group``
+    requests are offered that have not been accepted yet; the next group comes once all are. Writes left in a
+    buffer at the end, too few to be drained, are never done.
 
     Returns:
         The clock at which each request was accepted [n] and that of its last data [n] (of its acknowledgement, if
@@ -113,7 +117,8 @@ def drive(
     n, channels = len(addresses), 1 << mapped.channel_bits
     banks, ranks = timing.banks, 1 << timing.rank_bits
     requests = _Requests(
-        bursts=addresses // burst_bytes,
+        addresses=addresses,
+        cells=cells,
         channels=np.empty(n, np.int64),
         banks=np.empty(n, np.int64),
         rows=np.empty(n, np.int64),
@@ -138,17 +143,17 @@ def drive(
         refreshed=np.zeros(channels, np.int64),
     )
     counts = np.zeros((channels, len(COUNTS)), np.int64)
-    _decode(addresses, mapped, requests)
+    _decode(mapped, requests)
     _drive(requests, timing, queues, group, cycles, state, counts)
     return requests.accepted, requests.done, counts
 
 
 @kernel
-def _decode(addresses: Ints, mapped: Mapping, requests: _Requests) -> None:
-    """Take addresses [n] apart."""
-    for i in range(len(addresses)):
-        request = packed(addresses[i], 0, mapped)
-        requests.channels[i] = channel_of(addresses[i], mapped)
+def _decode(mapped: Mapping, requests: _Requests) -> None:
+    """Take the addresses apart."""
+    for i, address in enumerate(requests.addresses):
+        request = packed(address, 0, mapped)
+        requests.channels[i] = channel_of(address, mapped)
         requests.banks[i], requests.rows[i] = (request >> 1) & 63, request >> 7
 
 
@@ -160,15 +165,15 @@ def _drive(
     # Lent to those below: each look at an array of a tuple would cost two atomic operations.
     of, at = requests, state
     requests = _Requests(
-        borrow(of.bursts), borrow(of.channels), borrow(of.banks), borrow(of.rows), borrow(of.writes), borrow(of.joined),
-        borrow(of.accepted), borrow(of.done),
+        borrow(of.addresses), borrow(of.cells), borrow(of.channels), borrow(of.banks), borrow(of.rows),
+        borrow(of.writes), borrow(of.joined), borrow(of.accepted), borrow(of.done),
     )  # fmt: skip
     state = _State(
         borrow(at.buffers), borrow(at.buffered), borrow(at.queues), borrow(at.queued), borrow(at.held),
         borrow(at.draining), borrow(at.turn), borrow(at.ready), borrow(at.open_row), borrow(at.uses), borrow(at.acts),
         borrow(at.next_act), borrow(at.refreshed),
     )  # fmt: skip
-    n, channels = len(requests.bursts), len(state.turn)
+    n, channels = len(requests.addresses), len(state.turn)
     interval = timing.refi >> timing.rank_bits if timing.rfc else NEVER
     first, wanted = 0, min(group, n)
     for clock in range(cycles):
@@ -210,15 +215,25 @@ def _accept(i: int, clock: int, requests: _Requests, queues: CommandQueues, stat
 
 @inline_kernel
 def _pending(i: int, kind: int, requests: _Requests, state: _State) -> int:
-    """The request of a kind and of the same burst as ``i`` that waits for its command, or none."""
+    """The request of a kind and to the same address as ``i`` that waits for its command, or none."""
+    buffered = _buffered(i, kind, requests, state)
+    if buffered != _NONE:
+        return buffered
     channel, bank = requests.channels[i], requests.banks[i]
-    for place in range(state.buffered[channel, kind]):
-        other = state.buffers[channel, kind, place]
-        if requests.bursts[other] == requests.bursts[i]:
-            return int(other)
     for place in range(state.queued[channel, bank]):
         other = state.queues[channel, bank, place]
-        if requests.bursts[other] == requests.bursts[i] and requests.writes[other] == (kind == WRITE):
+        if requests.addresses[other] == requests.addresses[i] and requests.writes[other] == (kind == WRITE):
+            return int(other)
+    return _NONE
+
+
+@inline_kernel
+def _buffered(i: int, kind: int, requests: _Requests, state: _State) -> int:
+    """The request of a kind and to the same address as ``i`` that no queue has taken yet, or none."""
+    channel = requests.channels[i]
+    for place in range(state.buffered[channel, kind]):
+        other = state.buffers[channel, kind, place]
+        if requests.addresses[other] == requests.addresses[i]:
             return int(other)
     return _NONE
 
@@ -226,20 +241,23 @@ def _pending(i: int, kind: int, requests: _Requests, state: _State) -> int:
 @inline_kernel
 def _schedule(channel: int, requests: _Requests, queues: CommandQueues, state: _State) -> None:
     """Move one transaction to its bank's queue."""
-    if state.draining[channel] == 0:
-        written = state.buffered[channel, WRITE]
-        idle = written > queues.idle_writes and state.held[channel] == 0
-        if written == queues.transactions or idle:
-            state.draining[channel] = written
+    written = state.buffered[channel, WRITE]
+    drain = written == queues.transactions or (written > queues.idle_writes and state.held[channel] == 0)
+    if state.draining[channel] == 0 and drain:
+        state.draining[channel] = written
     if state.draining[channel] > 0:
         place = _schedulable(channel, WRITE, requests, queues, state)
         if place == _NONE:
             return
-        if _pending(state.buffers[channel, WRITE, place], READ, requests, state) == _NONE:
+        write = state.buffers[channel, WRITE, place]
+        if _pending(write, READ, requests, state) == _NONE:
             state.draining[channel] -= 1
             _enqueue(channel, WRITE, place, requests, state)
             return
         state.draining[channel] = 0
+        # The clock is lost, but where every clock after it would be: nothing before this write, nor its read, moves.
+        if place > 0 or not drain or _buffered(write, READ, requests, state) == _NONE:
+            return
     place = _schedulable(channel, READ, requests, queues, state)
     if place != _NONE:
         _enqueue(channel, READ, place, requests, state)
@@ -291,8 +309,6 @@ def _issue(
     if state.refreshed[channel] < refreshes:
         waiting = state.refreshed[channel] & (ranks - 1)
         kind, bank = _to_refresh(channel, waiting << width, (waiting + 1) << width, clock, state)
-        if kind == REFRESH:
-            waiting = _NONE
     for second in range(1 + queues.pairs):
         before = kind
         if kind == _NONE or second:
@@ -396,10 +412,22 @@ def _of_queue(
         for place in range(state.queued[channel, bank]):
             i = state.queues[channel, bank, place]
             kind = WRITE if requests.writes[i] else READ
-            # No write is here that waits for a read of the same burst: it would still be in its buffer.
-            if requests.rows[i] == open_row and clock >= state.ready[channel, kind, bank]:
+            if requests.rows[i] != open_row or clock < state.ready[channel, kind, bank]:
+                continue
+            if kind == READ or not _read_before(channel, bank, place, requests, state):
                 return kind, place
     return _NONE, _NONE
+
+
+@inline_kernel
+def _read_before(channel: int, bank: int, place: int, requests: _Requests, state: _State) -> bool:
+    """Whether the write at ``place`` of a queue stands behind a read of its burst, by another address."""
+    cell = requests.cells[state.queues[channel, bank, place]]
+    for before in range(place):
+        other = state.queues[channel, bank, before]
+        if requests.cells[other] == cell and not requests.writes[other]:
+            return True
+    return False
 
 
 @inline_kernel

@@ -612,6 +612,8 @@ RUNNING = [
     ("return Result(machine=self.label, workload='', seconds=float('nan'))", "nan"),
     ("return Result(machine=self.label, workload='', seconds=-1.0)", "-1"),
     ("return Result(machine=self.label, workload='', seconds=1.0, cycles=9, clock_hz=9.0, stalls={'x': 1})", "stall"),
+    ("return Result(machine=self.label, workload='', seconds=1.0, notes=(object(),))", "object does not belong"),
+    ("return Result(machine=self.label, workload='', seconds=1.0, area_mm2=float('inf'))", "not JSON compliant"),
 ]
 
 
@@ -629,11 +631,35 @@ def test_a_machine_that_breaks_while_it_runs_is_named(
     assert message in said
 
 
+def test_a_machine_that_breaks_as_the_rest_or_when_asked_what_it_supports_is_named(
+    siloom: Siloom, tmp_path: Path
+) -> None:
+    lines = DOT.split("        lanes, clock")[0]
+    write(tmp_path / "sound.py", DOT)
+    write(tmp_path / "mine.py", f"{lines}        raise ValueError('in run')\n")
+    assert siloom("run", "elsa", "gemm:m=3", "--rest", "mine.py", "--json").refusal(4) == "mine.py: ValueError: in run"
+    asked = DOT + "\n    def supports(self, op):\n        raise KeyError('asked')\n"
+    write(tmp_path / "mine.py", asked)
+    for own in ("sound.py", "systolic"):
+        said = siloom("compare", "gemm:m=3", own, "mine.py", "--json").refusal(4)
+        assert said == "mine.py: KeyError: 'asked'"
+
+
+def test_a_figure_whose_numbers_could_not_be_written_is_refused_before_any_run(siloom: Siloom, tmp_path: Path) -> None:
+    write(
+        tmp_path / "mine.py",
+        DOT.replace("        lanes, clock", "        raise ValueError('ran')\n        lanes, clock"),
+    )
+    (tmp_path / "f.csv").mkdir()
+    assert siloom("compare", "gemm:m=3", "mine.py", "--figure", "f.svg").refusal(4) == "f.csv: is a folder"
+
+
 def test_what_a_users_machine_prints_does_not_spoil_the_document(siloom: Siloom, tmp_path: Path) -> None:
     noisy = DOT.replace("        lanes, clock", "        print('running')\n        lanes, clock")
     write(tmp_path / "noisy.py", "print('loading')\n" + noisy)
     assert siloom("run", "noisy.py", "gemm:m=3", "--json").document()["machine"] == "dot"
     assert siloom("compare", "gemm:m=3", "noisy.py", "--json").document()["rows"]
+    assert siloom("run", "elsa", "gemm:m=3", "--rest", "noisy.py", "--json").document()["cycles"]
     assert siloom("check-machine", "noisy.py", "--json").document()
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from siloom import cli
+from siloom.sim.errors import InputError
 from siloom.train import interval
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs siloom[train]")
@@ -226,19 +227,64 @@ def test_what_was_learned_is_told_though_a_machine_runs_nothing_of_it(siloom: Ca
     assert not Path("f.svg").exists()
 
 
+BROKEN = """
+from dataclasses import replace
+from siloom.models.systolic import Systolic
+
+class Broken(Systolic):
+    name = 'broken'
+
+    def run(self, op, *, values=False):
+        {fault}
+"""
+
+
 @needs_torch
-def test_what_was_learned_is_told_though_a_machine_of_the_user_s_breaks(siloom: Call) -> None:
-    Path("broken.py").write_text(
-        "from siloom.models.systolic import Systolic\n"
-        "class Broken(Systolic):\n"
-        "    name = 'broken'\n"
-        "    def run(self, op, *, values=False):\n"
-        "        raise KeyError('of its own')\n"
-    )
-    code, out, err = siloom("train", "digits", "--steps", "2", "--machine", "./broken.py", "--json")
+@pytest.mark.parametrize(
+    "asked,fault",
+    [
+        ("--machine ./broken.py", "raise KeyError('of its own')"),
+        ("--machine ./broken.py", "return replace(super().run(op), notes=(object(),))"),
+        ("--machine ./broken.py", "return replace(super().run(op), counters={'x': float('nan')})"),
+        ("--machine elsa --rest ./broken.py", "raise KeyError('of its own')"),
+    ],
+)
+def test_what_was_learned_is_told_though_a_machine_of_the_user_s_breaks(siloom: Call, asked: str, fault: str) -> None:
+    Path("broken.py").write_text(BROKEN.format(fault=fault))
+    code, out, err = siloom("train", "digits", "--steps", "2", *asked.split(), "--json")
     assert code == 4
-    assert "broken.py" in err.splitlines()[-1]
-    assert json.loads(out)["steps"] == 2
+    assert err.splitlines()[-1].startswith("siloom: broken.py: ")
+    found = json.loads(out)
+    assert (found["steps"], found["machines"]) == (2, [])
+    assert found["refused"][0]["reason"].startswith("broken.py: ")
+
+
+@needs_torch
+def test_numbers_that_could_not_be_written_beside_a_figure_are_told_before_the_training(siloom: Call) -> None:
+    Path("f.csv").mkdir()
+    code, out, err = siloom("train", "digits", "--steps", "2", "--machine", "systolic", "--figure", "f.svg", "--json")
+    assert (code, out) == (4, "")
+    assert err.splitlines() == ["siloom: f.csv: is a folder"]
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    "place,asked",
+    [
+        ("siloom.reports.training_figure.write_training_figure", "--machine systolic --figure f.svg"),
+        ("siloom.reports.files.write_whole", "--out o.json"),
+    ],
+)
+def test_what_was_learned_is_told_though_a_file_of_it_cannot_be_written(
+    siloom: Call, monkeypatch: pytest.MonkeyPatch, place: str, asked: str
+) -> None:
+    def full(*_: object) -> None:
+        raise InputError("cannot be written: No space left on device")
+
+    monkeypatch.setattr(place, full)
+    code, out, err = siloom("train", "digits", "--steps", "2", *asked.split(), "--json")
+    assert (code, json.loads(out)["steps"]) == (4, 2)
+    assert err.splitlines()[-1] == "siloom: cannot be written: No space left on device"
 
 
 @needs_torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -185,6 +186,32 @@ def test_a_clock_beyond_what_such_an_array_reached_is_said(clock_hz: float, said
     design = Ecp5().design.with_settings("x", {"rows": 8, "cols": 8, "clock_hz": clock_hz})
     notes = Ecp5(design).run(MatMul(m=4, n=4, k=4, format="int8")).notes
     assert any("above the 81 MHz that an array of this kind of 8 x 8 reached" in note for note in notes) == said
+
+
+def test_clocks_that_differ_are_written_apart() -> None:
+    design = Ecp5().design.with_settings("x", {"rows": 8, "cols": 8, "clock_hz": 81.4e6})
+    notes = Ecp5(design).run(MatMul(m=4, n=4, k=4, format="int8")).notes
+    assert any(note.startswith("the clock of 81.4 MHz is above the 81.3 MHz that an array") for note in notes)
+
+
+def test_products_in_luts_are_held_against_no_cell_with_a_multiplier_block() -> None:
+    design = Ecp5().design.with_settings("x", {"rows": 4, "cols": 4, "multiplier": "lut", "clock_hz": 400e6})
+    notes = Ecp5(design).run(MatMul(m=4, n=4, k=4, format="int8")).notes
+    assert not any("the clock of" in note for note in notes)
+
+
+def test_an_array_in_luts_is_of_the_kind_of_those_with_all_products_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = _fpga_resources.synthesised
+
+    def in_luts(part: str, name: str, settings: str) -> object:
+        found = measured(part, name, settings)
+        return found and replace(found, dsp=0)
+
+    monkeypatch.setattr(_fpga_resources, "synthesised", in_luts)
+    for chosen, found in (({"multiplier": "lut"}, True), ({"rows": 13, "cols": 13}, False), ({}, False)):
+        design = Ecp5().design.with_settings("x", chosen)
+        assert isinstance(design, FpgaDesign)
+        assert (_fpga_resources.placed_array(design) is not None) == found
 
 
 def test_a_clock_beyond_what_one_cell_reached_is_said() -> None:

@@ -49,6 +49,17 @@ def test_a_choice_becomes_an_expression_with_its_arguments_whole():
     )
 
 
+def test_a_choice_among_odd_names_becomes_an_expression_and_takes_no_name_that_is_there():
+    odd = CHOICE.replace("_08_ =", "\\n=m  =").replace("x, y[1:0]", "\\u;v , y[1:0]").replace("before", "choice0_b")
+    assert as_expressions(odd) == (
+        "  assign choice0_b = 1'h1;\n"
+        "  wire [3:0] choice1_b = { \\u;v , y[1:0] } ;\n"
+        "  wire [1:0] choice1_s = { \\p(  , _06_ } ;\n"
+        "  assign \\n=m  = choice1_s[0] ? choice1_b[1:0] : choice1_s[1] ? choice1_b[3:2] : \\a,b{0 ;\n"
+        "  assign after = 1'h0;\n"
+    )
+
+
 def test_text_without_choices_stays_as_it_is():
     text = "  function [1:0] f;\n    input [1:0] a;\n    f = a;\n  endfunction\n"
     assert as_expressions(text) == text

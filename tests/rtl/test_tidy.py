@@ -157,6 +157,20 @@ def test_names_that_look_like_something_else_are_names(tmp_path):
     assert complaints(tidied, tmp_path) == set()
 
 
+def test_names_with_what_ends_a_statement_or_a_module_are_names(tmp_path):
+    text = module(
+        "  wire [7:0] \\u;v ;", "  assign \\u;v  = a;", "  wire [7:0] \\n=m ;", "  wire [1:0] \\p<=q ;",
+        "  reg \\endmodule$ ;", "  always @(posedge clk)", "    \\endmodule$  <= a[7];",
+        "  assign \\p<=q  = { \\u;v [0], \\n=m [7:0] } >> \\u;v [2:0];",
+        "  assign \\n=m [6:0] = \\u;v [7:1];", "  assign y = \\p<=q ;",
+    )  # fmt: skip
+    assert complaints(text, tmp_path) == {"WIDTHTRUNC", "UNUSEDSIGNAL", "UNDRIVEN"}
+    tidied = tidy(text)
+    assert "  assign \\p<=q  = shifted0[1:0] ;" in tidied
+    assert "  wire [7:0] unused_bits = { \\endmodule$ , shifted0[8:2] } ;\n" in tidied
+    assert complaints(tidied, tmp_path) == {"UNDRIVEN"}  # which it is: a bit that is read
+
+
 @pytest.mark.parametrize("instance", ["part p (a, n);", "other #(.W(2)) p (.x(a), .n(n));", "other p (.x(a), .n(n));"])
 def test_pins_of_unknown_direction_are_taken_as_read(instance):
     text = module("  wire [1:0] n;", f"  {instance}", "  assign y = 2'h0;").replace("input clk;\n  wire clk;\n", "")

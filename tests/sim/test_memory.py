@@ -175,6 +175,10 @@ def test_the_report_covers_every_published_case() -> None:
             row["dramsim3_latency"] / row["dramsim3_reads_held"] * row["dramsim3_gb_per_s"] / row["default_gb_per_s"],
             rel=0.03,
         )
+        # As README has it.
+        assert row["default_gb_per_s"] == pytest.approx(row["dramsim3_gb_per_s"], rel=0.1)
+        if row["case"].endswith("random"):
+            assert 0.40 < 1 - row["default_latency"] / row["dramsim3_latency"] < 0.575
     assert [row["case"] for row in beside.rows] == list(dict.fromkeys(p.case for p in published("dram")))
     clocks = next(made)
     for row in clocks.rows:
